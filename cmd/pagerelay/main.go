@@ -1,0 +1,4 @@
+// Command pagerelay is a sidecar between Prometheus Alertmanager and PagerDuty.
+package main
+
+func main() {}
