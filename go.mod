@@ -7,6 +7,7 @@ require (
 	github.com/prometheus/alertmanager v0.34.2
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.72.1
+	go.etcd.io/bbolt v1.5.0
 )
 
 require (
