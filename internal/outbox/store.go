@@ -116,12 +116,16 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 	return in, nil
 }
 
-// Finish commits what became of the request in flight.
-func (s *Store) Finish(ctx context.Context, id string, o Outcome) error {
+// Finish commits what became of the request in flight. sent is that request; it
+// stands in where its intent could not be stored before it left.
+func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash string, o Outcome) error {
 	return s.do(ctx, true, func(tx *transaction) error {
 		in := tx.edit(id)
 		if in == nil {
 			return ErrNotFound
+		}
+		if in.Intent == nil {
+			in.Intent, in.KeyHash, in.Attempted = &sent, keyHash, true
 		}
 		in.finished(o, tx.now)
 		leaveMoved(tx, in, tx.now)
