@@ -148,7 +148,9 @@ func precheck(body []byte, maxDepth int) error {
 				return fmt.Errorf("nested more than %d deep at byte %d; send Alertmanager's webhook body unchanged", maxDepth, i)
 			}
 		case '}', ']':
-			depth--
+			if depth--; depth == 0 {
+				lists = 0 // what follows is another object, and not for here to judge.
+			}
 		case '"':
 			start := i + 1
 			for i++; i < len(body) && body[i] != '"'; i++ {
