@@ -89,14 +89,18 @@ stale_after: 90s
 	}
 	want := []any{
 		"eu", 3 * time.Second, "/etc/pagerelay/api-token", "/etc/pagerelay/ca.pem",
-		[]string{"http://127.0.0.1:9093"}, "/run/am-token",
+		[]string{"http://127.0.0.1:9093"},
+		"/run/am-token",
 		config.Service{
 			RoutingKeyFile: "/etc/pagerelay/keys/infra", PreviousRoutingKeyFiles: []string{"/etc/pagerelay/keys/infra.old"},
 			Fallback: "all", Region: "eu", EventsPerMinute: 120,
 		},
 		config.Service{RoutingKey: otherKey, Region: "us", EventsPerMinute: 13},
 		[]string{"all", "infra"},
-		"error", []string{`team="infra"`}, []string{"cluster", "alertname"}, "prod",
+		"error",
+		[]string{`team="infra"`},
+		[]string{"cluster", "alertname"},
+		"prod",
 		"rest",
 		"/etc/pagerelay/tokens/prod", 20, "/etc/pagerelay/audit.jsonl", 90 * time.Second,
 	}
