@@ -646,7 +646,7 @@ func TestServiceTakenAwayAndBroughtBack(t *testing.T) {
 		r.observe(alert{name: "a", resolved: true})
 		r.want("a", "trigger 202")
 		r.d.Apply(r.settings)
-		if _, err := r.RetryBlocked(t.Context(), "reload"); err != nil {
+		if _, err := r.RetryBlocked(r.t.Context(), "reload"); err != nil {
 			t.Fatal(err)
 		}
 		r.want("a", "trigger 202", "resolve 202")
