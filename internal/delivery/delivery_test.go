@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -141,10 +142,22 @@ func service(name string) delivery.Service {
 	return delivery.Service{Name: name, Key: func() (string, error) { return testKey, nil }}
 }
 
+// quickDir is a folder in memory where the machine has one: these tests are about
+// order and time, and commit thousands of times.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "pagerelay")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // inBubble runs f with a store and a deliverer in virtual time.
 func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := quickDir(t)
 	synctest.Test(t, func(t *testing.T) {
 		store, err := outbox.Open(dir, outbox.Config{})
 		if err != nil {
