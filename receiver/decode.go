@@ -29,7 +29,7 @@ const webhookVersion = "4"
 // store. A body without the list is refused.
 //
 // An error is one short line for the sender's log: where the fault is, and how
-// to mend it. It quotes nothing of the body but one character where the JSON breaks.
+// to mend it. It is ASCII and quotes nothing of the body.
 func decode(body []byte, maxDepth int) (*mapping.Group, error) {
 	if err := precheck(body, maxDepth); err != nil {
 		return nil, err
@@ -182,7 +182,8 @@ func isKey(rest []byte) bool {
 func explain(err error, body []byte) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
+		// Its own words hold a character of the body.
+		return fmt.Errorf("not JSON at byte %d of %d; send Alertmanager's webhook body unchanged", syntax.Offset, len(body))
 	}
 	var shape struct {
 		Alerts []json.RawMessage `json:"alerts"`
