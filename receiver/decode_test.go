@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -66,6 +65,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"group label a list", `{"version":"4","alerts":[],"groupLabels":{"a":[]}}`, "groupLabels is of JSON type array where a string"},
 		{"too deep", `{"version":"4","alerts":[],"x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`, "nested more than 64 deep at byte"},
 		{"too deep and never closed", strings.Repeat(`{"a":`, 1_000_000), "nested more than 64 deep at byte"},
+		{"too many alerts", `{"version":"4","alerts":[` + strings.Repeat("0,", 100_000) + `0]}`, "more than 100000 alerts"},
 		{"line break in a string", "{\"version\":\"4\n\"}", "not JSON at byte"},
 		{"hostile key", "{\"version\":\"4\",\"alerts\":[{\"\\nlevel=error\":\x00}]}", "not JSON at byte"},
 	}
@@ -92,6 +92,7 @@ func TestDecodeAccepts(t *testing.T) {
 		{"nesting at the limit", `{"version":"4","alerts":[],"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, nil},
 		{"brackets in strings", alertBody(`,"labels":{"a":"` + strings.Repeat("[{", 100) + `\"[[\\"}`), nil},
 		{"alerts as another field's value", `{"receiver":"alerts","version":"4","status":"alerts","alerts":[]}`, nil},
+		{"many labels", alertBody(`,"labels":{` + strings.Repeat(`"a":"",`, 100_000) + `"a":""}`), nil},
 		{"a label called alerts", alertBody(`,"labels":{"alerts":"alerts"}`), nil},
 		{"no labels", alertBody(`,"labels":null,"annotations":null`), func(g *mapping.Group) string {
 			a := g.Alerts[0]
@@ -369,7 +370,7 @@ func depth(t *testing.T, body []byte) int {
 	deepest, now := 0, 0
 	for {
 		tok, err := dec.Token()
-		if err == io.EOF { //nolint:errorlint // Token returns it bare.
+		if err == io.EOF {
 			return deepest
 		}
 		if err != nil {
@@ -389,8 +390,8 @@ func depth(t *testing.T, body []byte) int {
 func TestAnswersOverHTTP(t *testing.T) {
 	d := open(t, receiver.Config{}, receiver.Access{})
 	d.sink.failWith(errDisk)
-	url := serve(t, d.mux)
-	resp, err := http.Post(url+receiver.PathWebhook, "application/json", strings.NewReader(oneAlert)) //nolint:noctx // a test.
+	srv := serve(t, d.mux)
+	resp, err := srv.Client().Post(srv.URL+receiver.PathWebhook, "application/json", strings.NewReader(oneAlert))
 	if err != nil {
 		t.Fatal(err)
 	}
