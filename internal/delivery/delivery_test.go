@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -432,6 +433,52 @@ func TestOwedPageIsSentThoughItsAlertIsOver(t *testing.T) {
 	})
 }
 
+func TestThrottledPageIsOwed(t *testing.T) {
+	pd := &fakePagerDuty{}
+	var r0 *rig
+	pd.answer = func(n int, _ *pagerduty.Event) error {
+		if n == 0 { // over while the request is in flight.
+			go r0.observe(alert{name: "a", resolved: true})
+			return &pagerduty.StatusError{Code: 429}
+		}
+		return nil
+	}
+	pd.latency = time.Second
+	inBubble(t, pd, func(r *rig) { r0 = r }, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(time.Minute)
+		r.want("a", "trigger 429", "trigger 202", "resolve 202")
+	})
+}
+
+func TestPreviousKeyThatIsRefusedBlocksOnlyItsIncident(t *testing.T) {
+	const newKey = "fedcba9876543210fedcba9876543210"
+	var key atomic.Value
+	key.Store(testKey)
+	pd := &fakePagerDuty{}
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if key.Load() == newKey && e.RoutingKey == testKey {
+			return &pagerduty.StatusError{Code: 400, Body: []byte("Invalid routing key")}
+		}
+		return nil
+	}
+	inBubble(t, pd, func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) { return key.Load().(string), nil }
+		s.PreviousKeys = func() []string { return []string{testKey} }
+		r.settings.Services["infra"] = s
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		key.Store(newKey)
+		time.Sleep(5 * time.Second)
+		r.observe(alert{name: "a", resolved: true})
+		r.observe(alert{name: "b"})
+		r.want("a", "trigger 202", "resolve 400")
+		r.want("b", "trigger 202")
+	})
+}
+
 func TestOverDuringAnOutageIsNotPaged(t *testing.T) {
 	pd := &fakePagerDuty{}
 	down := true
@@ -572,12 +619,12 @@ func TestStaleTriggerIsCheckedFirst(t *testing.T) {
 		{outbox.VerdictUncertain, "[trigger 202]"},
 	} {
 		t.Run(string(tc.verdict), func(t *testing.T) {
-			asked := 0
+			var asked atomic.Int32
 			pd := &fakePagerDuty{limit: 120}
 			inBubble(t, pd, func(r *rig) {
 				r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
 				r.settings.Asker = asker(func(q outbox.Question, in *outbox.Incident) outbox.Verdict {
-					asked++
+					asked.Add(1)
 					return tc.verdict
 				})
 			}, func(r *rig) {
@@ -588,8 +635,8 @@ func TestStaleTriggerIsCheckedFirst(t *testing.T) {
 				if got := fmt.Sprint(pd.actions("stale")); got != tc.want {
 					t.Errorf("sent %s, want %s", got, tc.want)
 				}
-				if asked != 1 {
-					t.Errorf("asked %d times, want once", asked)
+				if n := asked.Load(); n != 1 {
+					t.Errorf("asked %d times, want once", n)
 				}
 			})
 		})
@@ -630,11 +677,11 @@ func (hanging) Ask(ctx context.Context, _ outbox.Question, _ *outbox.Incident) (
 }
 
 func TestUnreadableKeyIsReadAgain(t *testing.T) {
-	readable := false
+	var readable atomic.Bool
 	inBubble(t, &fakePagerDuty{}, func(r *rig) {
 		s := service("infra")
 		s.Key = func() (string, error) {
-			if !readable {
+			if !readable.Load() {
 				return "", errors.New("read routing key: no such file")
 			}
 			return testKey, nil
@@ -644,7 +691,7 @@ func TestUnreadableKeyIsReadAgain(t *testing.T) {
 		r.observe(alert{name: "a"})
 		time.Sleep(time.Minute)
 		r.want("a")
-		readable = true
+		readable.Store(true)
 		time.Sleep(16 * time.Second)
 		r.want("a", "trigger 202")
 	})

@@ -164,6 +164,7 @@ func TestNext(t *testing.T) {
 		// An open incident.
 		{"nothing to say", incident(told), nil, idle},
 		{"info is acknowledged", incident(told, urgency(mapping.Acknowledged)), nil, send(outbox.Acknowledge, outbox.ClassAcknowledge)},
+		{"not when the key of the trigger is gone", incident(told, urgency(mapping.Acknowledged), func(in *outbox.Incident) { in.KeyHash = "gone" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},
 		{"an acknowledged one is left alone", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged)), nil, idle},
 		{"a refresh of unknown outcome is sent again", incident(told, have(outbox.StateUnknown)), nil, send(outbox.Trigger, outbox.ClassRefresh)},
 		{"a repeat waits a minute", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(30 * time.Second), wait(time.Minute)},
@@ -213,6 +214,7 @@ func TestNext(t *testing.T) {
 		{"over none is forgotten", incident(over, urgency(mapping.None)), nil, step(outbox.StepForget)},
 		{"the echo of a resolve waits", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, time.Minute)), nil, wait(time.Minute)},
 		{"the echo of a resolve is sent", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, time.Minute)), later(time.Minute), sendEcho(outbox.Resolve, outbox.ClassLowResolve)},
+		{"the echo of a resolve whose key is gone is given up", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, 0), func(in *outbox.Incident) { in.KeyHash = "gone" }), nil, step(outbox.StepForget)},
 
 		// Never seen firing here.
 		{"a resolve of an unknown alert is sent", incident(seenResolved), nil, send(outbox.Resolve, outbox.ClassHighResolve)},

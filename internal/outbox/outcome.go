@@ -1,6 +1,10 @@
 package outbox
 
-import "time"
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
 
 // OutcomeKind is what became of a request.
 type OutcomeKind string
@@ -67,6 +71,9 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.Have, in.KeyFault = it.Prev, o.Message
 	case OutcomeThrottled:
 		in.Have = it.Prev
+		if it.Action == Trigger && in.Urgency == mapping.High && it.Revision > in.AcceptedRevision {
+			in.Owed = max(in.Owed, it.Revision) // it waits for nothing but the rate limit.
+		}
 	case OutcomeUnsent:
 		in.Have = it.Prev
 		in.Attempts++
