@@ -8,23 +8,16 @@ require (
 	github.com/alecthomas/units v0.0.0-20240927000941-0f3dac36c52b
 	github.com/getkin/kin-openapi v0.152.0
 	github.com/google/go-cmp v0.7.0
+	github.com/oklog/run v1.2.0
 	github.com/prometheus/alertmanager v0.34.2
 	github.com/prometheus/client_golang v1.24.1
 	github.com/prometheus/common v0.72.1
-	github.com/alecthomas/kingpin/v2 v2.4.0
-	github.com/alecthomas/units v0.0.0-20240927000941-0f3dac36c52b
-	github.com/google/go-cmp v0.7.0
-	github.com/prometheus/alertmanager v0.34.2
-	github.com/prometheus/client_golang v1.24.1
-	github.com/prometheus/common v0.72.1
-	go.etcd.io/bbolt v1.5.0
-	go.yaml.in/yaml/v3 v3.0.6
-	golang.org/x/time v0.16.0
-	pgregory.net/rapid v1.3.0
+	github.com/prometheus/exporter-toolkit v0.17.1
 	github.com/rogpeppe/go-internal v1.16.0
 	go.etcd.io/bbolt v1.5.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/time v0.16.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
