@@ -117,20 +117,20 @@ func TestShutdownLosesNothing(t *testing.T) {
 	if err != nil || !strings.Contains(line, "100 Continue") {
 		t.Fatalf("got %q, %v, want 100 Continue", line, err)
 	}
-	if _, err := in.ReadString('\n'); err != nil {
+	if _, err = in.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, body[:len(body)/2]); err != nil {
+	if _, err = io.WriteString(conn, body[:len(body)/2]); err != nil {
 		t.Fatal(err)
 	}
 
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err = p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.wait(`msg="Shutting down"`); err != nil {
+	if _, err = p.wait(`msg="Shutting down"`); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(conn, body[len(body)/2:]); err != nil {
+	if _, err = io.WriteString(conn, body[len(body)/2:]); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(in, nil)
@@ -147,7 +147,8 @@ func TestShutdownLosesNothing(t *testing.T) {
 	default:
 	}
 	release()
-	if code, err := p.exit(); err != nil || code != 0 {
+	code, err := p.exit()
+	if err != nil || code != 0 {
 		t.Fatalf("exit: got %d, %v, want 0\n%s", code, err, p.output())
 	}
 
