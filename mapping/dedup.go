@@ -125,7 +125,11 @@ func (d *dedup) alertKey(buf []byte, a *template.Alert, service string, u Urgenc
 	for _, name := range names {
 		h = appendText(appendText(h, name), a.Labels[name])
 	}
-	id.key = d.text(service, a.Labels["alertname"], u, h)
+	name := a.Labels["alertname"]
+	if name == "" {
+		name = "alert"
+	}
+	id.key = d.text(service, name, u, h)
 	return id, faults
 }
 

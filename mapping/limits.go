@@ -123,8 +123,13 @@ func cutJSON(s string, n int) string {
 
 // escapedSize is at least how many bytes of JSON encoding/json makes of r.
 func escapedSize(r rune) int {
-	switch {
-	case r < ' ', r == '"', r == '\\', r == '<', r == '>', r == '&', r == 0x7f, r == 0x2028, r == 0x2029, r == utf8.RuneError:
+	switch r {
+	case '"', '\\', '\b', '\f', '\n', '\r', '\t':
+		return 2
+	case '<', '>', '&', 0x2028, 0x2029, utf8.RuneError:
+		return 6
+	}
+	if r < ' ' {
 		return 6
 	}
 	return utf8.RuneLen(r)

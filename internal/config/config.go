@@ -83,10 +83,13 @@ func (c *Config) ServiceNames() []string {
 }
 
 // String is the configuration as YAML, with secrets hidden.
-func (c *Config) String() string {
-	text, err := yaml.Marshal(c)
+func (c *Config) String() string { return toYAML(c) }
+
+// toYAML is v with its secrets hidden, which fmt would show.
+func toYAML(v any) string {
+	text, err := yaml.Marshal(v)
 	if err != nil {
-		return fmt.Sprintf("<configuration cannot be shown: %v>", err)
+		return fmt.Sprintf("cannot be shown: %v", err)
 	}
 	return string(text)
 }

@@ -89,14 +89,18 @@ stale_after: 90s
 	}
 	want := []any{
 		"eu", 3 * time.Second, "/etc/pagerelay/api-token", "/etc/pagerelay/ca.pem",
-		[]string{"http://127.0.0.1:9093"}, "/run/am-token",
+		[]string{"http://127.0.0.1:9093"},
+		"/run/am-token",
 		config.Service{
 			RoutingKeyFile: "/etc/pagerelay/keys/infra", PreviousRoutingKeyFiles: []string{"/etc/pagerelay/keys/infra.old"},
 			Fallback: "all", Region: "eu", EventsPerMinute: 120,
 		},
 		config.Service{RoutingKey: otherKey, Region: "us", EventsPerMinute: 13},
 		[]string{"all", "infra"},
-		"error", []string{`team="infra"`}, []string{"cluster", "alertname"}, "prod",
+		"error",
+		[]string{`team="infra"`},
+		[]string{"cluster", "alertname"},
+		"prod",
 		"rest",
 		"/etc/pagerelay/tokens/prod", 20, "/etc/pagerelay/audit.jsonl", 90 * time.Second,
 	}
@@ -115,9 +119,9 @@ func TestParseFaults(t *testing.T) {
 		{"comments only", "# later\n", []string{"the file is empty; it needs at least services with one routing key"}},
 		{"null", "null\n", []string{"the file is empty; it needs at least services with one routing key"}},
 		{"a list", "- a\n", []string{"line 1: the file must be a mapping of fields such as services and rules"}},
-		{"two documents", minimal + "---\n" + minimal, []string{"line 5: a second YAML document begins here; a configuration is one document, remove the ---"}},
+		{"two documents", minimal + "---\n" + minimal, []string{"line 4: a second YAML document begins here; a configuration is one document, remove the ---"}},
 		{"not YAML", "services: [\n", []string{"line 1: is not YAML: did not find expected node content"}},
-		{"second document is not YAML", minimal + "---\n[", []string{"line 4: is not YAML: did not find expected node content"}},
+		{"second document is not YAML", minimal + "---\n[", []string{"line 5: is not YAML: did not find expected node content"}},
 		{"unknown anchor", "services: *a\n", []string{"is not YAML: unknown anchor 'a' referenced"}},
 		{"no services", "stale_after: 2m\n", []string{"services: is empty; name at least one PagerDuty service with its routing_key_file"}},
 		{"services of later releases", minimal + "coverage: {}\nsync: {}\nheartbeats: []\n", []string{
@@ -127,18 +131,23 @@ func TestParseFaults(t *testing.T) {
 		}},
 		{"unknown field below", "services:\n  ops: {routing_key: " + key + ", key: x}\n", []string{"services.ops.key: unknown field; remove it or mend its name (line 2)"}},
 		{"unknown field hides what it stands for", "services:\n  ops: {routing_key_fiel: x}\n", []string{"services.ops.routing_key_fiel: unknown field; remove it or mend its name (line 2)"}},
-		{"unknown fields on one line", "services: {a: {x: 1, routing_key: " + key + "}, b: {x: 2, routing_key: " + key + "}}\n", []string{
+		{"unknown fields on one line", "services: {a: {x: 1, routing_key: " + key + "}, b: {x: 2, routing_key: " + key + "}}\ndefaults: {service: a}\n", []string{
 			"services.a.x: unknown field; remove it or mend its name (line 1)",
 			"services.b.x: unknown field; remove it or mend its name (line 1)",
 		}},
-		{"field twice", minimal + "stale_after: 2m\nstale_after: 3m\n", []string{"stale_after: is set twice; keep one (line 4)"}},
-		{"service twice", minimal + "  ops:\n    routing_key: " + key + "\n", []string{"services.ops: is set twice; keep one (line 2)"}},
-		{"wrong types do not quote values", "services: {ops: " + key + "}\nrules: yes\nstale_after: soon\naccess: {tokens: {a: b}}\ntiers: [[x], {name: [y]}]\n", []string{
+		{"field twice", minimal + "stale_after: 2m\nstale_after: 3m\n", []string{"stale_after: is set already on line 4; keep one (line 5)"}},
+		{"field twice hides nothing", "services: {ops: {routing_key_file: f, routing_key_file: g, x: y}}\nstale_after: 1ms\n", []string{
+			"services.ops.routing_key_file: is set already on line 1; keep one (line 1)",
+			"services.ops.x: unknown field; remove it or mend its name (line 1)",
+			"stale_after: is 1ms, must be at least 1s; give it a unit, such as 2m (line 2)",
+		}},
+		{"service twice", minimal + "  ops:\n    routing_key: " + key + "\n", []string{"services.ops: is set already on line 2; keep one (line 4)"}},
+		{"wrong types do not quote values", "services: {ops: " + key + "}\nrules: yes\nstale_after: soon\naccess: {tokens: {a: b}}\ntiers: [x, {name: [y]}]\n", []string{
 			"services.ops: is a text, must be a mapping (line 1)",
 			"rules: is a text, must be a list (line 2)",
 			"stale_after: is a text, must be a duration such as 30s (line 3)",
 			"access.tokens: is a mapping, must be a list (line 4)",
-			"tiers[0]: is a list, must be a mapping (line 5)",
+			"tiers[0]: is a text, must be a mapping (line 5)",
 			"tiers[1].name: is a list, must be a text (line 5)",
 		}},
 		{"unknown field in http_config", minimal + "pagerduty:\n  http_config: {tls_confg: {}}\nalertmanager:\n  http_config:\n    tls_config:\n      ca: x\n      cafile: y\n", []string{
@@ -149,7 +158,7 @@ func TestParseFaults(t *testing.T) {
 			"services: is empty; name at least one PagerDuty service with its routing_key_file (line 1)",
 			"pagerduty.http_config: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured (line 3)",
 			"alertmanager.http_config: if no_proxy is configured, proxy_url must also be configured (line 4)",
-			"stale_after: is 5ns, must be at least 1s; give it a unit, such as 2m (line 5)",
+			"stale_after: is a number, must be a duration such as 30s (line 5)",
 		}},
 		{"proxy address with a password", minimal + "pagerduty: {http_config: {proxy_url: 'http://u:s3cret@pro xy:80:80'}}\n", []string{"pagerduty.http_config: an address in it is not a URL (line 4)"}},
 		{"services", `
@@ -171,6 +180,7 @@ services:
   " ": {routing_key_file: f}
   "a\nb": {routing_key_file: f}
   "` + strings.Repeat("é", 101) + `": {routing_key_file: f}
+defaults: {service: a}
 `, []string{
 			"services.nokey: has no routing key; set routing_key_file (or routing_key) (line 3)",
 			"services.both: has both routing_key and routing_key_file; keep one (line 4)",
@@ -211,11 +221,11 @@ services:
 func TestParseReportsOtherPackagesFaults(t *testing.T) {
 	_, err := config.Parse([]byte(`
 pagerduty: {region: mars}
-alertmanager: {urls: ["127.0.0.1:9093"]}
+
 services: {ops: {routing_key_file: f}}
 tiers: [{name: critical, urgency: loud}]
 rules:
-  - {name: a, matchers: ['x=='], service: nobody}
+  - {name: a, matchers: ['{'], service: nobody}
 access:
   tokens: [{name: a}]
 `), ".")
@@ -225,11 +235,10 @@ access:
 	}
 	want := []string{
 		"2 pagerduty.region",
-		"3 alertmanager.urls[0]",
 		"5 tiers[0].urgency",
 		"7 rules[0].matchers[0]",
 		"7 rules[0].service",
-		"9 access.tokens[0]",
+		"9 access.tokens[0].sha256",
 	}
 	if diff := cmp.Diff(want, paths); diff != "" {
 		t.Errorf("faults (-want +got):\n%s\n%v", diff, err)
@@ -237,7 +246,7 @@ access:
 }
 
 func TestParseFollowsAnchors(t *testing.T) {
-	c, err := config.Parse([]byte("services:\n  a: &s {routing_key: "+floatKey+"}\n  b:\n    <<: *s\n    region: eu\n"), ".")
+	c, err := config.Parse([]byte("services:\n  a: &s {routing_key: "+floatKey+"}\n  b:\n    <<: *s\n    region: eu\ndefaults: {service: a}\n"), ".")
 	if err != nil {
 		t.Fatal(err)
 	}

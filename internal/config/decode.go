@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,6 +27,7 @@ func decode(text []byte, c *Config) (Faults, map[string]int) {
 	if faults != nil {
 		return faults, nil
 	}
+	faults = tree.dropRepeated("")
 	lines := map[string]int{}
 	tree.walk("", func(path string, key, n *yaml.Node) {
 		if key == nil {
@@ -75,24 +77,56 @@ func readTree(text []byte) (*node, Faults) {
 // walk calls visit with every value of the tree, its path and, in a mapping, its
 // key. It does not follow aliases, which may lead in a circle.
 func (n *node) walk(path string, visit func(path string, key, value *yaml.Node)) {
+	n.children(path, func(path string, key, value *yaml.Node) {
+		visit(path, key, value)
+		(*node)(value).walk(path, visit)
+	})
+}
+
+// children is walk for one level.
+func (n *node) children(path string, visit func(path string, key, value *yaml.Node)) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			key, value := n.Content[i], n.Content[i+1]
-			at := key.Value
-			if path != "" {
-				at = path + "." + at
-			}
-			visit(at, key, value)
-			(*node)(value).walk(at, visit)
+			visit(join(path, n.Content[i].Value), n.Content[i], n.Content[i+1])
 		}
 	case yaml.SequenceNode:
 		for i, value := range n.Content {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			visit(at, nil, value)
-			(*node)(value).walk(at, visit)
+			visit(fmt.Sprintf("%s[%d]", path, i), nil, value)
 		}
+	default: // a scalar, or an alias.
 	}
+}
+
+func join(path, field string) string {
+	if path == "" {
+		return field
+	}
+	return path + "." + field
+}
+
+// dropRepeated removes the fields that their mapping has already, for which the YAML
+// package would not read the mapping at all.
+func (n *node) dropRepeated(path string) Faults {
+	var faults Faults
+	first := map[string]int{}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if line, ok := first[key.Value]; ok && key.Kind == yaml.ScalarNode {
+			faults = append(faults, Fault{
+				Path: join(path, key.Value), Line: key.Line,
+				Text: fmt.Sprintf("is set already on line %d; keep one", line),
+			})
+			n.Content = slices.Delete(n.Content, i, i+2)
+			i -= 2
+			continue
+		}
+		first[key.Value] = key.Line
+	}
+	n.children(path, func(path string, _, value *yaml.Node) {
+		faults = append(faults, (*node)(value).dropRepeated(path)...)
+	})
+	return faults
 }
 
 // decodeStrictly reads the tree into c.
@@ -163,9 +197,6 @@ func typeFault(text string, places []place) Fault {
 	}
 	if m := regexp.MustCompile(`^field (.*) not found in type .*$`).FindStringSubmatch(text); m != nil {
 		return find("unknown field; remove it or mend its name", func(p place) bool { return p.key == line && p.name == m[1] })
-	}
-	if m := regexp.MustCompile(`^(field (.*) already set in type|mapping key "(.*)" already defined at line) .*$`).FindStringSubmatch(text); m != nil {
-		return find("is set twice; keep one", func(p place) bool { return p.key == line && p.name == m[2]+m[3] })
 	}
 	if m := regexp.MustCompile("(?s)^cannot unmarshal (\\S+)(?: `.*`)? into (\\S+)$").FindStringSubmatch(text); m != nil {
 		return find(fmt.Sprintf("is %s, must be %s", yamlKind(m[1]), goKind(m[2])), func(p place) bool { return p.value == line && p.tag == m[1] })

@@ -42,6 +42,9 @@ type Service struct {
 	EventsPerMinute int `yaml:"events_per_minute,omitempty"`
 }
 
+// String is the service as YAML, with its key hidden.
+func (s Service) String() string { return toYAML(s) }
+
 // Key is the routing key. A file is read each time, and white space around its
 // content is ignored. No error holds the key.
 func (s Service) Key() (string, error) {

@@ -128,14 +128,14 @@ func (l *lane) lowLimit() int {
 
 // pick takes the most urgent item that may leave now, or says when to ask again
 // (zero: only when something changes). rated is true when nothing but the rate
-// limit holds the most urgent high page back.
+// limit, PagerDuty's or our own, holds the most urgent high page back.
 func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 	if l.empty() {
 		return nil, time.Time{}, false
 	}
 	l.recover(now)
 	if l.inFlight >= maxInFlight {
-		return nil, time.Time{}, false
+		return nil, time.Time{}, !l.failing && l.fault == "" && len(l.ready[outbox.ClassHighTrigger]) > 0
 	}
 	if l.failing || l.fault != "" { // one at a time finds out whether it is over.
 		until := l.backoffUntil

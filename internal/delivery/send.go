@@ -49,8 +49,8 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 			hash = in.KeyHash
 		}
 	}
-	if key, ok = d.keys[in.Service].forHash(hash); !ok {
-		d.evaluate(ctx, it.id)
+	if key, ok = d.keys[in.Service].forHash(hash); !ok { // Next has seen it: the file changed just now.
+		d.setTimer(it.id, now.Add(keyAge))
 		return
 	}
 	r := &request{
@@ -156,6 +156,10 @@ func (r *request) settle(a pagerduty.Answer, now time.Time) {
 		}
 	case pagerduty.BadKey:
 		l.answered()
+		if r.hash != l.hash {
+			d.log.Error("PagerDuty refuses a previous routing key", "incident", r.in.ID, "service", r.in.Service, "answer", a.Message)
+			break
+		}
 		if l.fault == "" {
 			d.log.Error("PagerDuty refuses the routing key; pages go to the fallback, if there is one, and the key is tried again every minute", "service", r.in.Service, "answer", a.Message)
 		}
@@ -208,6 +212,9 @@ func (r *request) outcome(a pagerduty.Answer, in *outbox.Incident, now time.Time
 		o.Kind = outbox.OutcomeRefused
 	case pagerduty.BadKey:
 		o.Kind = outbox.OutcomeBadKey
+		if r.hash != r.lane.hash { // a previous key: no fault of the lane, and nothing to probe.
+			o.Kind = outbox.OutcomeRefused
+		}
 	case pagerduty.Throttled:
 		o.Kind = outbox.OutcomeThrottled
 	case pagerduty.Unsent:

@@ -10,7 +10,7 @@ import (
 // Times of the core.
 const (
 	LateHold       = 5 * time.Second  // a late firing is held at most this long.
-	echoAfter      = 60 * time.Second // a request that timed out can still land within this.
+	echoAfter      = 60 * time.Second // a request that timed out can still land: the next one is repeated after this.
 	ackEchoAfter   = 30 * time.Second // a 202 for an acknowledge is no proof.
 	refreshEvery   = time.Minute      // refreshes of an open incident come at most this often.
 	answerHolds    = time.Minute      // how long Alertmanager's answer may be acted upon.
@@ -248,6 +248,8 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return send(Trigger, class, "the routing key has changed")
 	case in.Have == StateUnknown || in.Have == StateClosed:
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
+	case !in.resolvable(ev) && (in.Urgency == mapping.Acknowledged || in.Echo != nil):
+		// An acknowledge matches only under the key of the trigger, which is gone.
 	case in.Urgency == mapping.Acknowledged && in.Have == StateOpen:
 		return send(Acknowledge, ClassAcknowledge, "the urgency is acknowledged")
 	case in.Echo != nil && in.Echo.Action == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
@@ -280,7 +282,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return send(Resolve, ClassOwed, "a new epoch while an older one may be open")
 		}
 		return send(Trigger, ClassOwed, "over, but owed: it only waited for the rate limit")
-	case in.Have == StateClosed && in.Echo != nil && in.Echo.Action == Resolve && in.Blocked == nil:
+	case in.Have == StateClosed && in.Echo != nil && in.Echo.Action == Resolve && in.Blocked == nil && in.resolvable(ev):
 		if now.Before(in.Echo.Due) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
