@@ -4,13 +4,22 @@
 package pagerduty
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	gopagerduty "github.com/PagerDuty/go-pagerduty"
 	promconfig "github.com/prometheus/common/config"
+	"github.com/prometheus/common/version"
 )
 
 // Event is an event of the Events API v2 as go-pagerduty writes it.
@@ -19,80 +28,206 @@ type Event = gopagerduty.V2Event
 // Payload is the payload of an Event.
 type Payload = gopagerduty.V2Payload
 
-// ChangeEvent is a change event of the Events API v2.
+// ChangeEvent is a change event of the Events API v2. go-pagerduty's type has
+// no images.
 type ChangeEvent = gopagerduty.ChangeEvent
 
-// Config is the `pagerduty` section of the configuration file.
-type Config struct {
-	// Region is us or eu. Default us. A service may name its own.
-	Region string `yaml:"region,omitempty"`
-	// EventsURL overrides the region's events address: scheme and host, or
-	// Alertmanager's pagerduty_url with its path (.../v2/enqueue).
-	EventsURL string `yaml:"events_url,omitempty"`
-	// APIURL overrides the region's REST address.
-	APIURL       string            `yaml:"api_url,omitempty"`
-	APIToken     promconfig.Secret `yaml:"api_token,omitempty"`
-	APITokenFile string            `yaml:"api_token_file,omitempty"`
-	// Timeout bounds one request, from its start to the last byte of its answer. Default 5s.
-	Timeout time.Duration `yaml:"timeout,omitempty"`
-	// HTTPConfig is Prometheus' http_config. The TLS minimum is 1.3 unless
-	// tls_config.min_version says otherwise.
-	HTTPConfig *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
-}
-
-// Validate reports every fault of c at once, each starting with its path below `pagerduty`.
-func (c Config) Validate() error { return nil }
+// idleTimeout closes an unused connection before a middlebox forgets it; it is
+// net/http's own default.
+const idleTimeout = 90 * time.Second
 
 // Client sends events. It is safe for concurrent use.
-type Client struct{}
+type Client struct {
+	http      atomic.Pointer[http.Client]
+	config    promconfig.HTTPClientConfig
+	endpoints map[string]endpoint // by region; "" is the default one.
+	timeout   time.Duration
+	secrets   secrets
+}
 
 // New makes a client. It opens no connection.
-func New(cfg Config) (*Client, error) { return nil, errors.New("not built yet") }
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	eps, err := cfg.endpoints()
+	if err != nil {
+		return nil, err
+	}
+	hc := cfg.httpConfig()
+	client, err := newHTTPClient(hc)
+	if err != nil {
+		return nil, fmt.Errorf("http_config: %w", err)
+	}
+	c := &Client{config: hc, endpoints: eps, timeout: cfg.Timeout, secrets: configSecrets(cfg, hc, eps)}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	c.http.Store(client)
+	return c, nil
+}
+
+func newHTTPClient(hc promconfig.HTTPClientConfig) (*http.Client, error) {
+	return promconfig.NewClientFromConfig(hc, "pagerduty", promconfig.WithIdleConnTimeout(idleTimeout))
+}
 
 // Enqueue sends e to the events address of region ("" means the configured
 // one). It returns nil only for PagerDuty's own acceptance: 202 with a JSON
-// status. Every other outcome is an error from which Classify makes an Answer.
-func (c *Client) Enqueue(ctx context.Context, region string, e *Event) error { return nil }
+// status. Every other outcome is an error from which Classify makes an Answer;
+// no error holds the routing key or another secret that c knows of.
+func (c *Client) Enqueue(ctx context.Context, region string, e *Event) error {
+	// By hand: go-pagerduty's call loses errors[] of a 400, every header and
+	// the cause of a time-out, takes any 2xx for acceptance, and its package
+	// function knows the US address only.
+	if e == nil {
+		return &encodeError{err: errors.New("no event")}
+	}
+	return c.post(ctx, region, false, e.RoutingKey, e)
+}
 
 // EnqueueChange is Enqueue for a change event.
-func (c *Client) EnqueueChange(ctx context.Context, region string, e *ChangeEvent) error { return nil }
-
-// StatusError is any answer that is not an acceptance.
-type StatusError struct {
-	Code   int         // the HTTP status.
-	Header http.Header // as received.
-	Body   []byte      // at most 4 KiB of it.
+func (c *Client) EnqueueChange(ctx context.Context, region string, e *ChangeEvent) error {
+	// By hand: go-pagerduty's call has the same faults as the one for events.
+	if e == nil {
+		return &encodeError{err: errors.New("no change event")}
+	}
+	return c.post(ctx, region, true, e.RoutingKey, e)
 }
 
-func (e *StatusError) Error() string { return "" }
+// CloseIdleConnections closes connections that no request is using. A client
+// that a reload has replaced should be told.
+func (c *Client) CloseIdleConnections() { c.http.Load().CloseIdleConnections() }
 
-// Temporary says whether the same event may be accepted later.
-func (e *StatusError) Temporary() bool { return false }
+func (c *Client) post(ctx context.Context, region string, change bool, key string, event any) error {
+	ep, ok := c.endpoints[region]
+	if !ok {
+		return &transportError{text: fmt.Sprintf("send event: region %q is neither us nor eu", region)}
+	}
+	target := ep.event
+	if change {
+		target = ep.change
+	}
+	body, err := json.Marshal(event)
+	if err != nil {
+		return &encodeError{err: err}
+	}
+	known := c.secrets.with(key)
 
-// Kind is what an outcome means to the sender. The set is closed: it is a metric's label.
-type Kind string
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	tr := &trace{sensitive: c.secrets.headers}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, tr.hooks()), http.MethodPost, target, bytes.NewReader(body))
+	if err != nil {
+		return &transportError{text: "send event: " + known.line(err.Error()), err: err}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", version.ComponentUserAgent("pagerelay"))
 
-// The kinds.
-const (
-	Accepted  Kind = "accepted"  // 202 with a JSON status.
-	Refused   Kind = "refused"   // PagerDuty's own 400: this event will never be accepted as it is.
-	BadKey    Kind = "bad_key"   // PagerDuty's own 400 about the routing key: a fault of the lane, not of the event.
-	TooLarge  Kind = "too_large" // 413.
-	Throttled Kind = "throttled" // 429: not ingested.
-	Failed    Kind = "failed"    // 5xx, and what a proxy answers in PagerDuty's place: temporary; the event may have been applied.
-	Unsent    Kind = "unsent"    // no byte of the request left (dial, TLS, proxy connect): not applied.
-	Ambiguous Kind = "ambiguous" // a time-out or reset after the request began to leave: may have been applied.
-)
+	client := c.http.Load()
+	resp, err := client.Do(req)
+	if err != nil {
+		return c.transportError(ctx, client, ep, tr, known, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing is left to lose.
+	known = known.with(tr.credentials()...)
 
-// Answer is a classified outcome.
-type Answer struct {
-	Kind Kind
-	// RetryAfter is what Retry-After or ratelimit-reset asked for; 0 if neither did.
-	RetryAfter time.Duration
-	// Message is one line for people: the status and PagerDuty's own words, no secret.
-	Message string
-	Code    int // HTTP status; 0 without an answer.
+	// What a secret's length reaches over the limit is read as well, so that a
+	// secret across the cut is found whole.
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, int64(maxBody+known.longest())))
+	if resp.StatusCode == http.StatusAccepted {
+		if err != nil {
+			// Taken by PagerDuty, as it seems, but not proven.
+			return c.transportError(ctx, client, ep, tr, known, err)
+		}
+		if accepted(answer) {
+			return nil
+		}
+	}
+	// Any other status says enough without the rest of its body.
+	return newStatusError(resp, answer, known, time.Now())
 }
 
-// Classify says what an error of Enqueue or EnqueueChange means; nil is Accepted.
-func Classify(err error) Answer { return Answer{} }
+// transportError is the error of a request on client that got no whole answer.
+func (c *Client) transportError(ctx context.Context, client *http.Client, ep endpoint, tr *trace, known secrets, err error) error {
+	if tr.gotConn.Load() {
+		c.replace(client)
+	}
+
+	// url.Error repeats the whole URL.
+	text := err
+	if ue := (*url.Error)(nil); errors.As(err, &ue) {
+		text = ue.Err
+	}
+	return &transportError{
+		text: fmt.Sprintf("send event to %s: %s", ep.host, known.with(tr.credentials()...).line(text.Error())),
+		sent: tr.gotConn.Load(),
+		err:  errors.Join(err, ctx.Err()),
+	}
+}
+
+// replace retires client, one of whose connections has failed a request: an
+// HTTP/2 connection that a firewall has forgotten fails every request on it,
+// until its ping does after more than a minute. The next request dials afresh.
+func (c *Client) replace(client *http.Client) {
+	fresh, err := newHTTPClient(c.config)
+	if err != nil {
+		return // a file of tls_config is gone; the connections in hand are better than none.
+	}
+	if c.http.CompareAndSwap(client, fresh) {
+		client.CloseIdleConnections() // those in use close when they have been idle for idleTimeout.
+	}
+}
+
+// transportError is a request without a whole answer. It hides its cause from
+// errors.Unwrap, since the cause's text may hold a secret, but not from errors.Is.
+type transportError struct {
+	text string
+	sent bool // a connection was handed to the request: bytes may have left.
+	err  error
+}
+
+func (e *transportError) Error() string { return e.text }
+
+// Is makes errors.Is(err, context.DeadlineExceeded) and the like work.
+func (e *transportError) Is(target error) bool { return e.err != nil && errors.Is(e.err, target) }
+
+// Temporary says that the same event may be accepted later.
+func (e *transportError) Temporary() bool { return true }
+
+// encodeError is an event that JSON cannot hold.
+type encodeError struct{ err error }
+
+func (e *encodeError) Error() string { return "encode event: " + e.err.Error() }
+
+// trace watches one request (and what net/http repeats of it by itself).
+type trace struct {
+	// gotConn: until net/http has handed a connection to the request, nothing
+	// of it can have been written. Later hooks are no proof: the writing
+	// goroutine may run behind a context that has ended.
+	gotConn   atomic.Bool
+	sensitive map[string]bool
+
+	mtx  sync.Mutex
+	seen []string // credentials sent along, some of them read from files.
+}
+
+func (t *trace) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { t.gotConn.Store(true) },
+		WroteHeaderField: func(name string, values []string) {
+			if !t.sensitive[http.CanonicalHeaderKey(name)] {
+				return
+			}
+			t.mtx.Lock()
+			defer t.mtx.Unlock()
+			t.seen = append(t.seen, values...)
+		},
+	}
+}
+
+func (t *trace) credentials() []string {
+	t.mtx.Lock()
+	defer t.mtx.Unlock()
+	return append([]string(nil), t.seen...)
+}

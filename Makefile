@@ -1,0 +1,119 @@
+# Pagerelay. `make help` lists the targets; the README names the two that a new
+# machine needs: `make run` and `make test`.
+
+GO ?= go
+
+# The Alertmanager that tests and the demonstration run.
+ALERTMANAGER_VERSION := 0.31.1
+
+# What `make build` builds, and where to.
+PROGRAMS := ./cmd/...
+OUT := bin/
+
+# How long `make fuzz` gives each target.
+FUZZTIME ?= 20s
+
+# The folder of PagerDuty's OpenAPI files for `make conformance`.
+SPEC ?=
+
+TOOLS := $(CURDIR)/.tools
+export ALERTMANAGER_BIN := $(TOOLS)/bin/alertmanager
+export AMTOOL_BIN := $(TOOLS)/bin/amtool
+
+# What the binaries say of themselves. Outside a git checkout: unknown. The date is
+# the commit's, so that the same commit always gives the same binary.
+VERSION := $(or $(shell git describe --tags --always --dirty 2>/dev/null),unknown)
+REVISION := $(or $(shell git rev-parse HEAD 2>/dev/null),unknown)
+BRANCH := $(or $(shell git rev-parse --abbrev-ref HEAD 2>/dev/null),unknown)
+DATE := $(or $(shell git log -1 --format=%cI 2>/dev/null),unknown)
+PKG := github.com/prometheus/common/version
+LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(REVISION) \
+	-X $(PKG).Branch=$(BRANCH) -X $(PKG).BuildDate=$(DATE)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/pagerelay and bin/pagerduty-emulator, static and stripped
+	CGO_ENABLED=0 $(GO) build -trimpath $(if $(TAGS),-tags $(TAGS)) -ldflags '$(LDFLAGS)' -o $(OUT) $(PROGRAMS)
+
+.PHONY: run
+run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leaves it running)
+	$(GO) run ./internal/demo --pagerelay=bin/pagerelay --emulator=bin/pagerduty-emulator \
+		--alertmanager=$(ALERTMANAGER_BIN) --amtool=$(AMTOOL_BIN) $(if $(KEEP),--keep)
+
+# The race detector needs a C compiler that finds its headers.
+.PHONY: test
+test: try-alertmanager ## run all tests, with the race detector where there is a C compiler
+	@if echo '#include <stdlib.h>' | $$($(GO) env CC) -x c -E - >/dev/null 2>&1; then \
+		echo "$(GO) test -race -shuffle=on ./..."; \
+		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...; \
+	else \
+		echo ">> no C compiler found: testing WITHOUT the race detector"; \
+		$(GO) test -shuffle=on ./...; \
+	fi
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint tidy-check ## check format, architecture and style
+	$(TOOLS)/bin/golangci-lint fmt --diff
+	$(TOOLS)/bin/golangci-lint run
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## format the Go files, tidy the go.mod files
+	$(TOOLS)/bin/golangci-lint fmt
+	$(GO) mod tidy
+	$(GO) -C internal/tools mod tidy
+
+.PHONY: tidy-check
+tidy-check:
+	$(GO) mod tidy -diff
+	$(GO) -C internal/tools mod tidy -diff
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (20s)
+	internal/tools/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: build ## measure; docs/benchmarks.md says how to read it
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
+
+.PHONY: conformance
+conformance: ## hold requests and emulator against PagerDuty's OpenAPI files (SPEC=folder)
+	internal/tools/conformance.sh "$(SPEC)"
+
+.PHONY: image
+image: ## build the root file system of the container image into bin/rootfs
+	rm -rf bin/rootfs
+	internal/image/build.sh bin/rootfs
+	@find bin/rootfs -printf '%M %9s /%P\n'
+
+.PHONY: check
+check: lint build test ## what must pass before a change is merged
+
+# A stamp a tool and version: a new version is fetched, a present one is not.
+.PHONY: alertmanager
+alertmanager: $(TOOLS)/alertmanager-$(ALERTMANAGER_VERSION)
+
+$(TOOLS)/alertmanager-$(ALERTMANAGER_VERSION):
+	@mkdir -p $(TOOLS)/bin
+	@GOBIN=$(TOOLS)/bin CGO_ENABLED=0 GOFLAGS= internal/tools/install.sh "Alertmanager $(ALERTMANAGER_VERSION) and amtool" \
+		$(GO) install -v -trimpath -ldflags '-s -w -X $(PKG).Version=$(ALERTMANAGER_VERSION)' \
+		github.com/prometheus/alertmanager/cmd/alertmanager@v$(ALERTMANAGER_VERSION) \
+		github.com/prometheus/alertmanager/cmd/amtool@v$(ALERTMANAGER_VERSION)
+	@touch $@
+
+# Tests skip what needs Alertmanager where it cannot be had; CI requires it.
+.PHONY: try-alertmanager
+try-alertmanager:
+	@$(MAKE) --no-print-directory alertmanager || { \
+		echo ">> Alertmanager could not be built (offline?): the tests that need it are skipped"; \
+		[ "$$PAGERELAY_REQUIRE_ALERTMANAGER" != 1 ]; }
+
+$(TOOLS)/golangci-lint: internal/tools/go.mod
+	@mkdir -p $(TOOLS)/bin
+	@CGO_ENABLED=0 internal/tools/install.sh golangci-lint \
+		$(GO) -C internal/tools build -v -trimpath -o $(TOOLS)/bin/golangci-lint \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@

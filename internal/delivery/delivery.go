@@ -1,0 +1,275 @@
+// Package delivery brings PagerDuty to what the outbox says is firing: a lane
+// for each routing key sends what Next decides, most urgent first, within
+// PagerDuty's limits, and hands every outcome back to the outbox. It keeps
+// nothing that must outlive the process.
+package delivery
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/promslog"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// Sender sends one event. pagerduty.Client is one.
+type Sender interface {
+	Enqueue(ctx context.Context, region string, e *pagerduty.Event) error
+	EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error
+}
+
+// Renderer makes the event of an incident. mapping.Mapper is one.
+type Renderer interface {
+	Render(in mapping.Incident, o mapping.RenderOptions) (mapping.Event, []mapping.Fault)
+}
+
+// Asker asks Alertmanager a question about an incident. The text says why, for people.
+type Asker interface {
+	Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string)
+}
+
+// Settings are what a reload replaces, all at once.
+type Settings struct {
+	Services map[string]Service
+	Renderer Renderer
+	Sender   Sender
+	Asker    Asker // nil: nobody to ask.
+}
+
+// Config is what a Deliverer may be told. Its zero value works.
+type Config struct {
+	// ShutdownTimeout bounds how long Run waits for requests in flight once its
+	// context has ended. Default 10s.
+	ShutdownTimeout time.Duration
+	Logger          *slog.Logger
+	Registerer      prometheus.Registerer
+	// OnFault is told each fault of Render.
+	OnFault func(mapping.Fault)
+}
+
+const (
+	defaultShutdown = 10 * time.Second
+	maxTasks        = 64 // steps and questions under way at once.
+)
+
+// Deliverer runs the lanes. Its methods other than Run are safe for concurrent use.
+type Deliverer struct {
+	cfg   Config
+	log   *slog.Logger
+	store *outbox.Store
+	met   *metrics
+
+	settings atomic.Pointer[Settings]
+	reload   chan struct{}
+	events   chan func() // results of what runs beside the loop; run in the loop.
+
+	// Owned by the loop.
+	started time.Time
+	lanes   map[string]*lane
+	keys    map[string]*keys
+	queued  map[string]*queued
+	busy    map[string]bool // something is under way for the incident.
+	timers  timerHeap
+	timed   map[string]*timer
+	tasks   int
+	waiting []func()
+	asking  map[string]outbox.Question
+	answers map[string]map[outbox.Question]outbox.Answer
+	higher  map[string]time.Time
+	sending int
+	seq     uint64
+
+	draining bool
+}
+
+type queued struct {
+	item *item
+	lane *lane
+}
+
+// New makes a Deliverer; Apply must be called before Run.
+func New(store *outbox.Store, cfg Config) *Deliverer {
+	if cfg.ShutdownTimeout == 0 {
+		cfg.ShutdownTimeout = defaultShutdown
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = promslog.NewNopLogger()
+	}
+	if cfg.OnFault == nil {
+		cfg.OnFault = func(mapping.Fault) {}
+	}
+	d := &Deliverer{
+		cfg: cfg, log: cfg.Logger, store: store,
+		reload: make(chan struct{}, 1), events: make(chan func()),
+		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
+		timed: map[string]*timer{}, asking: map[string]outbox.Question{},
+		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
+	}
+	d.met = newMetrics(cfg.Registerer)
+	d.settings.Store(&Settings{})
+	return d
+}
+
+// Apply replaces the settings; what waits is looked at again under the new ones.
+func (d *Deliverer) Apply(s Settings) {
+	d.met.init(s.Services)
+	d.settings.Store(&s)
+	select {
+	case d.reload <- struct{}{}:
+	default:
+	}
+}
+
+// Run delivers until ctx ends, then finishes what is in flight, for at most
+// Config.ShutdownTimeout, and returns nil.
+func (d *Deliverer) Run(ctx context.Context) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	d.started = time.Now()
+	clock := time.NewTimer(0)
+	defer clock.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			d.drain(cancel)
+			return nil
+		case <-d.reload:
+			d.reloaded(work)
+		case <-d.store.Changes():
+			for _, id := range d.store.Changed() {
+				d.evaluate(work, id)
+			}
+		case f := <-d.events:
+			f()
+		case <-clock.C:
+		}
+		now := time.Now()
+		d.fire(work, now)
+		next := d.pump(work, now)
+		if len(d.timers) > 0 {
+			next = earliest(next, d.timers[0].at)
+		}
+		if next.IsZero() {
+			clock.Stop()
+		} else {
+			clock.Reset(max(0, time.Until(next)))
+		}
+	}
+}
+
+// drain waits for what is under way, and cancels it when it takes too long.
+func (d *Deliverer) drain(cancel context.CancelFunc) {
+	d.draining = true
+	deadline := time.NewTimer(d.cfg.ShutdownTimeout)
+	defer deadline.Stop()
+	d.waiting = nil
+	for d.sending > 0 || d.tasks > 0 {
+		select {
+		case f := <-d.events:
+			f()
+		case <-deadline.C:
+			d.log.Warn("Requests still in flight are given up; they are sent again at the next start", "requests", d.sending)
+			cancel()
+		}
+	}
+}
+
+// reloaded looks at everything anew.
+func (d *Deliverer) reloaded(ctx context.Context) {
+	clear(d.keys)
+	for _, l := range d.lanes {
+		l.fault, l.limit = "", 0
+	}
+	for _, in := range d.store.List() {
+		d.evaluate(ctx, in.ID)
+	}
+}
+
+// task runs f beside the loop, and done in the loop after it. Not more than
+// maxTasks run at once.
+func (d *Deliverer) task(f func(), done func()) {
+	run := func() {
+		d.tasks++
+		go func() {
+			f()
+			d.events <- func() {
+				d.tasks--
+				done()
+				if len(d.waiting) > 0 {
+					next := d.waiting[0]
+					d.waiting = d.waiting[1:]
+					next()
+				}
+			}
+		}()
+	}
+	if d.tasks >= maxTasks {
+		d.waiting = append(d.waiting, run)
+		return
+	}
+	run()
+}
+
+// timer brings an incident back at a time.
+type timer struct {
+	id    string
+	at    time.Time
+	index int
+}
+
+type timerHeap []*timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *timerHeap) Push(x any) {
+	t, _ := x.(*timer)
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+
+func (h *timerHeap) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return t
+}
+
+func (d *Deliverer) setTimer(id string, at time.Time) {
+	if t := d.timed[id]; t != nil {
+		t.at = at
+		heap.Fix(&d.timers, t.index)
+		return
+	}
+	t := &timer{id: id, at: at}
+	d.timed[id] = t
+	heap.Push(&d.timers, t)
+}
+
+func (d *Deliverer) clearTimer(id string) {
+	if t := d.timed[id]; t != nil {
+		heap.Remove(&d.timers, t.index)
+		delete(d.timed, id)
+	}
+}
+
+// fire evaluates the incidents whose time has come.
+func (d *Deliverer) fire(ctx context.Context, now time.Time) {
+	for len(d.timers) > 0 && !now.Before(d.timers[0].at) {
+		id := d.timers[0].id
+		d.clearTimer(id)
+		d.evaluate(ctx, id)
+	}
+}

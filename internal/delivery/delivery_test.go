@@ -1,0 +1,768 @@
+package delivery_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// sent is a request that reached the fake PagerDuty.
+type sent struct {
+	at     time.Time
+	key    string
+	action string
+	dedup  string
+	code   int
+}
+
+// fakePagerDuty answers like the Events API: a sliding window of 60 s, and
+// whatever answer says otherwise.
+type fakePagerDuty struct {
+	mu      sync.Mutex
+	limit   int           // events in 60 s; 0: none.
+	latency time.Duration // before the answer.
+	answer  func(n int, e *pagerduty.Event) error
+	log     []sent
+	most    int // requests at once.
+	now     int
+}
+
+func (f *fakePagerDuty) Enqueue(ctx context.Context, _ string, e *pagerduty.Event) error {
+	f.mu.Lock()
+	f.now++
+	f.most = max(f.most, f.now)
+	err := f.decide(e)
+	code := 202
+	var status *pagerduty.StatusError
+	if errors.As(err, &status) {
+		code = status.Code
+	} else if err != nil {
+		code = 0
+	}
+	f.log = append(f.log, sent{at: time.Now(), key: e.RoutingKey, action: e.Action, dedup: e.DedupKey, code: code})
+	f.mu.Unlock()
+	if f.latency > 0 {
+		select {
+		case <-time.After(f.latency):
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	f.now--
+	f.mu.Unlock()
+	return err
+}
+
+func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
+	if f.answer != nil {
+		if err := f.answer(len(f.log), e); err != nil {
+			return err
+		}
+	}
+	if f.limit > 0 {
+		n := 0
+		for _, s := range f.log {
+			if s.code == 202 && s.key == e.RoutingKey && time.Since(s.at) < time.Minute {
+				n++
+			}
+		}
+		if n >= f.limit {
+			return &pagerduty.StatusError{Code: 429}
+		}
+	}
+	return nil
+}
+
+func (f *fakePagerDuty) EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error {
+	return f.Enqueue(ctx, region, &pagerduty.Event{RoutingKey: e.RoutingKey, Action: "change", DedupKey: e.Payload.Summary})
+}
+
+func (f *fakePagerDuty) requests() []sent {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.log)
+}
+
+// actions lists what was sent for a dedup key, "" for all, as `action code`.
+func (f *fakePagerDuty) actions(dedup string) []string {
+	var out []string
+	for _, s := range f.requests() {
+		if dedup == "" || s.dedup == dedup {
+			out = append(out, fmt.Sprint(s.action, " ", s.code))
+		}
+	}
+	return out
+}
+
+type render struct{}
+
+func (render) Render(in mapping.Incident, o mapping.RenderOptions) (mapping.Event, []mapping.Fault) {
+	e := mapping.Event{Summary: in.DedupKey, Source: "s", Severity: "critical"}
+	if o.Minimal {
+		e.Source = "minimal"
+	}
+	return e, nil
+}
+
+type asker func(q outbox.Question, in *outbox.Incident) outbox.Verdict
+
+func (f asker) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+	return f(q, in), "a test says so"
+}
+
+// rig is a deliverer at work in a bubble of virtual time.
+type rig struct {
+	*outbox.Store
+	t        *testing.T
+	pd       *fakePagerDuty
+	d        *delivery.Deliverer
+	settings delivery.Settings
+	stop     func()
+	reg      *prometheus.Registry
+}
+
+const testKey = "0123456789abcdef0123456789abcdef"
+
+func service(name string) delivery.Service {
+	return delivery.Service{Name: name, Key: func() (string, error) { return testKey, nil }}
+}
+
+// quickDir is a folder in memory where the machine has one: these tests are about
+// order and time, and commit thousands of times.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "pagerelay")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// inBubble runs f with a store and a deliverer in virtual time.
+func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
+	t.Helper()
+	dir := quickDir(t)
+	synctest.Test(t, func(t *testing.T) {
+		store, err := outbox.Open(dir, outbox.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{Store: store, t: t, pd: pd, reg: prometheus.NewRegistry()}
+		r.settings = delivery.Settings{
+			Services: map[string]delivery.Service{"infra": service("infra")}, Renderer: render{}, Sender: pd,
+		}
+		store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
+		r.d = delivery.New(store, delivery.Config{Registerer: r.reg})
+		if setup != nil {
+			setup(r)
+		}
+		r.d.Apply(r.settings)
+		ctx, cancel := context.WithCancel(context.Background())
+		storeCtx, cancelStore := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		delivered := make(chan struct{})
+		wg.Go(func() { _ = store.Run(storeCtx) })
+		wg.Go(func() {
+			defer close(delivered)
+			_ = r.d.Run(ctx)
+		})
+		r.stop = sync.OnceFunc(func() {
+			cancel()
+			<-delivered
+			cancelStore()
+			wg.Wait()
+		})
+		defer r.stop()
+		f(r)
+	})
+}
+
+type alert struct {
+	name     string
+	service  string
+	urgency  mapping.Urgency
+	resolved bool
+	starts   time.Duration
+}
+
+func (r *rig) observe(alerts ...alert) {
+	r.t.Helper()
+	var obs []mapping.Observation
+	for _, a := range alerts {
+		o := mapping.Observation{
+			Service: "infra", DedupKey: a.name, Urgency: mapping.High, Severity: "critical", Origin: mapping.OriginAlertmanager,
+			ExternalURL: "http://am", Reason: "new alerts added",
+			Alert: template.Alert{Status: mapping.Firing, Fingerprint: a.name, StartsAt: time.Now().Add(a.starts)},
+		}
+		if a.service != "" {
+			o.Service = a.service
+		}
+		if a.urgency != "" {
+			o.Urgency = a.urgency
+		}
+		if a.resolved {
+			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, time.Now()
+		}
+		obs = append(obs, o)
+	}
+	if err := r.Observe(r.t.Context(), obs); err != nil {
+		r.t.Fatalf("Observe: %v", err)
+	}
+}
+
+func (r *rig) want(dedup string, want ...string) {
+	r.t.Helper()
+	synctest.Wait()
+	if got := r.pd.actions(dedup); fmt.Sprint(got) != fmt.Sprint(want) {
+		r.t.Errorf("sent for %q: %q, want %q", dedup, got, want)
+	}
+}
+
+func many(prefix string, n int, u mapping.Urgency) []alert {
+	var out []alert
+	for i := range n {
+		out = append(out, alert{name: fmt.Sprint(prefix, i), urgency: u})
+	}
+	return out
+}
+
+func TestTriggerThenResolve(t *testing.T) {
+	inBubble(t, &fakePagerDuty{}, nil, func(r *rig) {
+		r.observe(alert{name: "a"})
+		r.want("a", "trigger 202")
+		r.observe(alert{name: "a", resolved: true})
+		r.want("a", "trigger 202", "resolve 202")
+		if n := len(r.List()); n != 0 {
+			t.Errorf("%d incidents left, want 0", n)
+		}
+	})
+}
+
+func TestInfoIsAcknowledgedAndOnceMore(t *testing.T) {
+	inBubble(t, &fakePagerDuty{}, nil, func(r *rig) {
+		r.observe(alert{name: "a", urgency: mapping.Acknowledged})
+		r.want("a", "trigger 202", "acknowledge 202")
+		time.Sleep(31 * time.Second)
+		r.want("a", "trigger 202", "acknowledge 202", "acknowledge 202")
+		time.Sleep(time.Hour)
+		r.want("a", "trigger 202", "acknowledge 202", "acknowledge 202")
+	})
+}
+
+func TestAcknowledgeIsNotRepeatedAfterAHigherTrigger(t *testing.T) {
+	inBubble(t, &fakePagerDuty{}, nil, func(r *rig) {
+		r.observe(alert{name: "a", urgency: mapping.Acknowledged})
+		time.Sleep(10 * time.Second)
+		r.observe(alert{name: "b", urgency: mapping.Low})
+		time.Sleep(time.Hour)
+		r.want("a", "trigger 202", "acknowledge 202")
+	})
+}
+
+func TestChangeAndNone(t *testing.T) {
+	inBubble(t, &fakePagerDuty{}, nil, func(r *rig) {
+		r.observe(alert{name: "a", urgency: mapping.Change}, alert{name: "b", urgency: mapping.None})
+		r.want("", "change 202")
+		r.observe(alert{name: "a", urgency: mapping.Change, resolved: true}, alert{name: "b", urgency: mapping.None, resolved: true})
+		r.want("", "change 202")
+		if n := len(r.List()); n != 0 {
+			t.Errorf("%d incidents left, want 0", n)
+		}
+	})
+}
+
+// A flood of warnings fills the window; the part kept for high is still free.
+func TestFloodDoesNotDelayHigh(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+	inBubble(t, pd, nil, func(r *rig) {
+		began := time.Now()
+		r.observe(many("low", 588, mapping.Low)...)
+		time.Sleep(30 * time.Second) // the window is full of warnings now.
+		fired := time.Now()
+		r.observe(many("high", 12, mapping.High)...)
+		time.Sleep(8 * time.Minute)
+		lastLow := time.Duration(0)
+		count := map[string]int{}
+		for _, s := range r.pd.requests() {
+			if s.code != 202 {
+				t.Errorf("%s %s was answered %d", s.action, s.dedup, s.code)
+			}
+			count[s.dedup[:3]]++
+			if s.dedup[:3] == "hig" {
+				if d := s.at.Sub(fired); d > time.Second {
+					t.Errorf("%s left %v after its webhook", s.dedup, d)
+				}
+				continue
+			}
+			lastLow = max(lastLow, s.at.Sub(began))
+		}
+		if count["low"] != 588 || count["hig"] != 12 {
+			t.Errorf("sent %v, want 588 low and 12 high", count)
+		}
+		if lastLow > 310*time.Second {
+			t.Errorf("the last warning left after %v, want at most 310s", lastLow)
+		}
+		t.Logf("last warning after %v, at most %d requests at once", lastLow, pd.most)
+	})
+}
+
+func TestMostUrgentFirst(t *testing.T) {
+	pd := &fakePagerDuty{latency: time.Second}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("fill", 12, mapping.Low)...) // all that low may have in flight.
+		synctest.Wait()
+		r.observe(alert{name: "low", urgency: mapping.Low}, alert{name: "change", urgency: mapping.Change})
+		r.observe(alert{name: "high"})
+		time.Sleep(5 * time.Second)
+		var order []string
+		for _, s := range r.pd.requests()[12:] {
+			order = append(order, s.dedup)
+		}
+		if got, want := fmt.Sprint(order), "[high low change]"; got != want {
+			t.Errorf("order is %s, want %s", got, want)
+		}
+	})
+}
+
+func TestAtMostSixteenInFlightFourOnlyForHigh(t *testing.T) {
+	pd := &fakePagerDuty{latency: 10 * time.Second}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("low", 40, mapping.Low)...)
+		r.want("", slices.Repeat([]string{"trigger 202"}, 12)...)
+		r.observe(many("high", 40, mapping.High)...)
+		r.want("", slices.Repeat([]string{"trigger 202"}, 16)...)
+	})
+}
+
+func TestSlowPagerDutyStillReachesTheLimit(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120, latency: 4900 * time.Millisecond}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("high", 1200, mapping.High)...)
+		time.Sleep(10 * time.Minute)
+		accepted, refused := 0, 0
+		for _, s := range pd.requests() {
+			if s.code == 202 {
+				accepted++
+			} else {
+				refused++
+			}
+		}
+		if accepted < 1080 || refused > 0 { // 90 % of 120 a minute.
+			t.Errorf("%d accepted and %d refused in ten minutes, want at least 1080 and 0", accepted, refused)
+		}
+	})
+}
+
+func TestNothingStarves(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(alert{name: "change", urgency: mapping.Change})
+		r.observe(many("low", 2000, mapping.Low)...)
+		time.Sleep(10 * time.Minute)
+		r.want("change", "change 202")
+	})
+}
+
+func TestThrottled(t *testing.T) {
+	pd := &fakePagerDuty{limit: 20, latency: 20 * time.Millisecond} // others use the key, too.
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("low", 60, mapping.Low)...)
+		time.Sleep(15 * time.Minute)
+		r.observe(alert{name: "high"})
+		time.Sleep(3 * time.Second)
+		ok, refused := map[string]bool{}, 0
+		for _, s := range pd.requests() {
+			if s.code == 202 {
+				ok[s.dedup] = true
+			} else {
+				refused++
+			}
+		}
+		if len(ok) != 61 {
+			t.Errorf("%d alerts accepted, want 61", len(ok))
+		}
+		t.Logf("%d of %d requests refused", refused, len(pd.requests()))
+	})
+}
+
+func TestHighProbesWhileThrottled(t *testing.T) {
+	until := time.Time{}
+	pd := &fakePagerDuty{}
+	pd.answer = func(int, *pagerduty.Event) error {
+		if time.Now().Before(until) {
+			return &pagerduty.StatusError{Code: 429}
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		until = time.Now().Add(9 * time.Second)
+		r.observe(alert{name: "low", urgency: mapping.Low}, alert{name: "high"})
+		time.Sleep(time.Minute)
+		r.want("high", "trigger 429", "trigger 429", "trigger 429", "trigger 429", "trigger 429", "trigger 202")
+		if in, _ := r.Get(outbox.IncidentID("infra", "high")); in.Have != outbox.StateOpen {
+			t.Errorf("have is %s, want open", in.Have)
+		}
+	})
+}
+
+func TestOwedPageIsSentThoughItsAlertIsOver(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("high", 121, mapping.High)...)
+		synctest.Wait()
+		r.observe(alert{name: "high120", resolved: true})
+		time.Sleep(2 * time.Minute)
+		r.want("high120", "trigger 202", "resolve 202")
+	})
+}
+
+func TestThrottledPageIsOwed(t *testing.T) {
+	pd := &fakePagerDuty{}
+	var r0 *rig
+	pd.answer = func(n int, _ *pagerduty.Event) error {
+		if n == 0 { // over while the request is in flight.
+			go r0.observe(alert{name: "a", resolved: true})
+			return &pagerduty.StatusError{Code: 429}
+		}
+		return nil
+	}
+	pd.latency = time.Second
+	inBubble(t, pd, func(r *rig) { r0 = r }, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(time.Minute)
+		r.want("a", "trigger 429", "trigger 202", "resolve 202")
+	})
+}
+
+func TestPreviousKeyThatIsRefusedBlocksOnlyItsIncident(t *testing.T) {
+	const newKey = "fedcba9876543210fedcba9876543210"
+	var key atomic.Value
+	key.Store(testKey)
+	pd := &fakePagerDuty{}
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if key.Load() == newKey && e.RoutingKey == testKey {
+			return &pagerduty.StatusError{Code: 400, Body: []byte("Invalid routing key")}
+		}
+		return nil
+	}
+	inBubble(t, pd, func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) { return key.Load().(string), nil }
+		s.PreviousKeys = func() []string { return []string{testKey} }
+		r.settings.Services["infra"] = s
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		key.Store(newKey)
+		time.Sleep(5 * time.Second)
+		r.observe(alert{name: "a", resolved: true})
+		r.observe(alert{name: "b"})
+		r.want("a", "trigger 202", "resolve 400")
+		r.want("b", "trigger 202")
+	})
+}
+
+func TestOverDuringAnOutageIsNotPaged(t *testing.T) {
+	pd := &fakePagerDuty{}
+	down := true
+	pd.answer = func(int, *pagerduty.Event) error {
+		if down {
+			return &pagerduty.StatusError{Code: 503}
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("x", 5, mapping.High)...) // makes the lane back off.
+		time.Sleep(10 * time.Second)
+		r.observe(alert{name: "short"}, alert{name: "long"})
+		time.Sleep(time.Minute)
+		r.observe(alert{name: "short", resolved: true})
+		time.Sleep(6 * time.Hour)
+		n := len(pd.requests())
+		if n > 6*3600/10 {
+			t.Errorf("%d requests in six hours of outage, want at most one in ten seconds", n)
+		}
+		pd.mu.Lock()
+		down = false
+		pd.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		for _, s := range pd.requests() {
+			if s.dedup == "short" && s.code == 202 && s.action == "trigger" {
+				t.Error("an alert that was over before anything was accepted was paged")
+			}
+		}
+		got := pd.actions("long")
+		if len(got) == 0 || got[len(got)-1] != "trigger 202" {
+			t.Errorf("what still fires was sent %q, want it accepted at last", got)
+		}
+	})
+}
+
+func TestPoisonDoesNotBlockItsLane(t *testing.T) {
+	pd := &fakePagerDuty{}
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if e.DedupKey == "poison" {
+			return &pagerduty.StatusError{Code: 500}
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(alert{name: "poison"})
+		time.Sleep(time.Minute)
+		r.observe(alert{name: "fine"})
+		r.want("fine", "trigger 202")
+	})
+}
+
+func refusal() error {
+	return &pagerduty.StatusError{Code: 400, Body: []byte(`{"status":"invalid event","message":"Event object is invalid","errors":["no"]}`)}
+}
+
+func withFallback(r *rig) {
+	infra := service("infra")
+	infra.Fallback = "catch-all"
+	other := service("catch-all")
+	other.Key = func() (string, error) { return "fedcba9876543210fedcba9876543210", nil }
+	r.settings.Services = map[string]delivery.Service{"infra": infra, "catch-all": other}
+}
+
+func TestRefusedGoesMinimalThenToTheFallback(t *testing.T) {
+	pd := &fakePagerDuty{}
+	var sources []string
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if e.RoutingKey == testKey && e.Action == "trigger" {
+			sources = append(sources, e.Payload.Source)
+			return refusal()
+		}
+		return nil
+	}
+	inBubble(t, pd, withFallback, func(r *rig) {
+		r.observe(alert{name: "a"})
+		r.want("a", "trigger 400", "trigger 400", "trigger 202")
+		if got := fmt.Sprint(sources); got != "[s minimal]" {
+			t.Errorf("refused events were %s, want the full one and the minimal one", got)
+		}
+		in, ok := r.Get(outbox.IncidentID("infra", "a"))
+		if !ok || in.Status() != "blocked" {
+			t.Errorf("the original is %+v, want blocked", in)
+		}
+		r.observe(alert{name: "a", resolved: true})
+		r.want("a", "trigger 400", "trigger 400", "trigger 202", "resolve 202")
+		if n := len(r.List()); n != 0 {
+			t.Errorf("%d incidents left, want 0", n)
+		}
+	})
+}
+
+func TestRefusedKeyIsProbedAndDiverted(t *testing.T) {
+	pd := &fakePagerDuty{}
+	bad := true
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if bad && e.RoutingKey == testKey {
+			return &pagerduty.StatusError{Code: 400, Body: []byte("Invalid routing key")}
+		}
+		return nil
+	}
+	inBubble(t, pd, withFallback, func(r *rig) {
+		r.observe(many("a", 20, mapping.High)...)
+		time.Sleep(10 * time.Minute)
+		refused, diverted := 0, map[string]bool{}
+		for _, s := range pd.requests() {
+			if s.code == 400 {
+				refused++
+			} else {
+				diverted[s.dedup] = true
+			}
+		}
+		if len(diverted) != 20 {
+			t.Errorf("%d pages went to the fallback, want 20", len(diverted))
+		}
+		if refused < 10 || refused > 30 { // at most 16 at once at first, then one probe a minute.
+			t.Errorf("%d requests with a refused key in ten minutes, want a probe a minute", refused)
+		}
+		pd.mu.Lock()
+		bad = false
+		pd.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		for i := range 20 {
+			if in, ok := r.Get(outbox.IncidentID("infra", fmt.Sprint("a", i))); !ok || in.Have != outbox.StateOpen {
+				t.Errorf("a%d is not open on its own service after the key was mended", i)
+			}
+		}
+	})
+}
+
+func TestStaleTriggerIsCheckedFirst(t *testing.T) {
+	for _, tc := range []struct {
+		verdict outbox.Verdict
+		want    string
+	}{
+		{outbox.VerdictGone, "[]"},
+		{outbox.VerdictFiring, "[trigger 202]"},
+		{outbox.VerdictUncertain, "[trigger 202]"},
+	} {
+		t.Run(string(tc.verdict), func(t *testing.T) {
+			var asked atomic.Int32
+			pd := &fakePagerDuty{limit: 120}
+			inBubble(t, pd, func(r *rig) {
+				r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
+				r.settings.Asker = asker(func(q outbox.Question, in *outbox.Incident) outbox.Verdict {
+					asked.Add(1)
+					return tc.verdict
+				})
+			}, func(r *rig) {
+				r.observe(many("low", 108, mapping.Low)...)
+				synctest.Wait()
+				r.observe(alert{name: "stale", urgency: mapping.Low})
+				time.Sleep(2 * time.Minute)
+				if got := fmt.Sprint(pd.actions("stale")); got != tc.want {
+					t.Errorf("sent %s, want %s", got, tc.want)
+				}
+				if n := asked.Load(); n != 1 {
+					t.Errorf("asked %d times, want once", n)
+				}
+			})
+		})
+	}
+}
+
+func TestHangingAlertmanagerHoldsAHighPageForASecond(t *testing.T) {
+	pd := &fakePagerDuty{}
+	unready := true
+	pd.answer = func(int, *pagerduty.Event) error {
+		if unready {
+			return &pagerduty.StatusError{Code: 503}
+		}
+		return nil
+	}
+	inBubble(t, pd, func(r *rig) {
+		r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
+		r.settings.Asker = hanging{}
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(time.Minute)
+		pd.mu.Lock()
+		unready = false
+		pd.mu.Unlock()
+		time.Sleep(20 * time.Second) // its own backoff is 15 s at most.
+		got := pd.actions("a")
+		if got[len(got)-1] != "trigger 202" {
+			t.Errorf("sent %q, want it accepted at last", got)
+		}
+	})
+}
+
+type hanging struct{}
+
+func (hanging) Ask(ctx context.Context, _ outbox.Question, _ *outbox.Incident) (outbox.Verdict, string) {
+	<-ctx.Done()
+	return outbox.VerdictUncertain, "no answer"
+}
+
+func TestUnreadableKeyIsReadAgain(t *testing.T) {
+	var readable atomic.Bool
+	inBubble(t, &fakePagerDuty{}, func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) {
+			if !readable.Load() {
+				return "", errors.New("read routing key: no such file")
+			}
+			return testKey, nil
+		}
+		r.settings.Services["infra"] = s
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(time.Minute)
+		r.want("a")
+		readable.Store(true)
+		time.Sleep(16 * time.Second)
+		r.want("a", "trigger 202")
+	})
+}
+
+func TestServiceTakenAwayAndBroughtBack(t *testing.T) {
+	inBubble(t, &fakePagerDuty{}, nil, func(r *rig) {
+		r.observe(alert{name: "a"})
+		r.want("a", "trigger 202")
+		r.d.Apply(delivery.Settings{Renderer: render{}, Sender: r.pd})
+		synctest.Wait()
+		r.observe(alert{name: "a", resolved: true})
+		r.want("a", "trigger 202")
+		r.d.Apply(r.settings)
+		if _, err := r.RetryBlocked(r.t.Context(), "reload"); err != nil {
+			t.Fatal(err)
+		}
+		r.want("a", "trigger 202", "resolve 202")
+	})
+}
+
+func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
+	inBubble(t, &fakePagerDuty{latency: 4 * time.Second}, nil, func(r *rig) {
+		r.observe(many("a", 40, mapping.High)...)
+		synctest.Wait()
+		began := time.Now()
+		r.stop()
+		if d := time.Since(began); d != 4*time.Second {
+			t.Errorf("stopped after %v, want the 4s that the requests take", d)
+		}
+		known := 0
+		for _, in := range r.List() {
+			if in.Have == outbox.StateOpen {
+				known++
+			}
+		}
+		if known != 16 || len(r.pd.requests()) != 16 {
+			t.Errorf("%d of %d requests recorded, want 16 of 16 and none started after the stop", known, len(r.pd.requests()))
+		}
+	})
+}
+
+func TestShutdownGivesUpAtItsDeadline(t *testing.T) {
+	inBubble(t, &fakePagerDuty{latency: time.Hour}, nil, func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		began := time.Now()
+		r.stop()
+		if d := time.Since(began); d != 10*time.Second {
+			t.Errorf("stopped after %v, want 10s", d)
+		}
+	})
+}
+
+func TestTimedOutTriggerIsSentAgainAndItsResolveTwice(t *testing.T) {
+	pd := &fakePagerDuty{}
+	pd.answer = func(n int, _ *pagerduty.Event) error {
+		if n == 0 {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(2 * time.Second)
+		r.want("a", "trigger 0", "trigger 202")
+		r.observe(alert{name: "a", resolved: true})
+		r.want("a", "trigger 0", "trigger 202", "resolve 202")
+		time.Sleep(time.Minute)
+		r.want("a", "trigger 0", "trigger 202", "resolve 202", "resolve 202")
+		time.Sleep(time.Hour)
+		r.want("a", "trigger 0", "trigger 202", "resolve 202", "resolve 202")
+	})
+}

@@ -1,0 +1,204 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+)
+
+// evidence gathers what Next needs to know besides the incident.
+func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidence, *lane) {
+	s := d.settings.Load()
+	svc, known := s.Services[in.Service]
+	ev := outbox.Evidence{Known: known, Asking: d.asking[in.ID], Answers: d.answers[in.ID]}
+	if !known {
+		return ev, nil
+	}
+	ev.Fallback = svc.Fallback
+	k := d.keys[in.Service]
+	if k == nil {
+		k = &keys{}
+		d.keys[in.Service] = k
+	}
+	k.read(svc, now)
+	ev.KeyHash, ev.KeyError, ev.OldKeys, ev.KeySince = k.hash, k.err, k.hashes, k.since
+	if ev.KeySince.Before(d.started) {
+		ev.KeySince = d.started
+	}
+	ev.HigherTrigger = d.started // what was sent before this process is not known.
+	if t, ok := d.higher[in.Service]; ok {
+		ev.HigherTrigger = t
+	}
+	if k.hash == "" {
+		return ev, nil
+	}
+	l := d.lanes[k.hash]
+	if l == nil {
+		l = newLane(k.hash)
+		d.lanes[k.hash] = l
+	}
+	if n := perMinute(svc); l.limit == 0 || n < l.limit { // services may share a key.
+		l.limit = n
+	}
+	ev.LaneFault = l.fault
+	return ev, l
+}
+
+func perMinute(s Service) int {
+	if s.EventsPerMinute == 0 {
+		return 120 // PagerDuty's documented default for a routing key.
+	}
+	return s.EventsPerMinute
+}
+
+// evaluate asks Next about an incident and puts it where the answer says.
+func (d *Deliverer) evaluate(ctx context.Context, id string) {
+	if d.draining || d.busy[id] {
+		return // busy: it is evaluated when that has ended.
+	}
+	in, ok := d.store.Get(id)
+	if !ok {
+		d.dequeue(id)
+		d.clearTimer(id)
+		delete(d.answers, id)
+		return
+	}
+	now := time.Now()
+	ev, l := d.evidence(in, now)
+	dec := outbox.Next(in, ev, d.store.Policy(), now)
+	stale := dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale
+	if dec.Kind != outbox.Send && !stale {
+		d.dequeue(id)
+	}
+	d.clearTimer(id)
+	switch dec.Kind {
+	case outbox.Idle:
+	case outbox.Wait:
+		d.setTimer(id, dec.Until)
+	case outbox.Send:
+		d.enqueue(in, l, dec.Class)
+	case outbox.Ask:
+		if stale { // asked when its turn comes: the answer must be fresh then.
+			d.enqueue(in, l, dec.Class)
+			return
+		}
+		d.ask(ctx, in, dec, func() {})
+	case outbox.Perform:
+		d.perform(ctx, in, dec, ev.Fallback)
+	}
+}
+
+func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
+	since := in.PendingSince
+	if since.IsZero() {
+		since = time.Now()
+	}
+	if q := d.queued[in.ID]; q != nil {
+		if q.lane == l && q.item.class == class {
+			q.item.owed = in.Owed >= in.Revision
+			return
+		}
+		d.dequeue(in.ID)
+	}
+	d.seq++
+	it := &item{id: in.ID, class: class, since: since, seq: d.seq, owed: in.Owed >= in.Revision}
+	l.push(it)
+	d.queued[in.ID] = &queued{item: it, lane: l}
+}
+
+func (d *Deliverer) dequeue(id string) {
+	if q := d.queued[id]; q != nil {
+		q.lane.remove(q.item)
+		delete(d.queued, id)
+	}
+}
+
+// perform runs a step that needs no request.
+func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox.Decision, fallback string) {
+	d.busy[in.ID] = true
+	var err error
+	d.task(func() { err = d.store.Perform(ctx, in.ID, in.Version, dec, fallback) }, func() {
+		delete(d.busy, in.ID)
+		switch {
+		case err == nil && dec.Step == outbox.StepBlock:
+			d.log.Error("An incident is blocked", "incident", in.ID, "service", in.Service, "reason", dec.Reason)
+		case err != nil && !errors.Is(err, outbox.ErrChanged) && !errors.Is(err, outbox.ErrClosed):
+			d.log.Error("A step of the outbox was not stored; it is tried again", "step", string(dec.Step), "err", err)
+			d.setTimer(in.ID, time.Now().Add(time.Second))
+			return
+		case errors.Is(err, outbox.ErrClosed):
+			return
+		}
+		d.evaluate(ctx, in.ID)
+	})
+}
+
+// ask puts a question to Alertmanager, and calls then in the loop when it is
+// answered. Meanwhile the incident is evaluated as usual.
+func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Decision, then func()) {
+	asker := d.settings.Load().Asker
+	d.asking[in.ID] = dec.Question
+	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision}
+	why := "nobody to ask"
+	d.task(func() {
+		if asker == nil {
+			return
+		}
+		askCtx, cancel := context.WithTimeout(ctx, dec.Timeout)
+		defer cancel()
+		a.Verdict, why = asker.Ask(askCtx, dec.Question, in)
+	}, func() {
+		then()
+		a.At = time.Now()
+		delete(d.asking, in.ID)
+		if d.answers[in.ID] == nil {
+			d.answers[in.ID] = map[outbox.Question]outbox.Answer{}
+		}
+		d.answers[in.ID][dec.Question] = a
+		d.log.Debug("Alertmanager was asked", "incident", in.ID, "question", string(dec.Question), "verdict", string(a.Verdict), "reason", why)
+		d.met.questions.WithLabelValues(string(dec.Question), string(a.Verdict)).Inc()
+		d.evaluate(ctx, in.ID)
+	})
+	d.evaluate(ctx, in.ID)
+}
+
+// pump lets every lane send what it may, and returns when to look again.
+func (d *Deliverer) pump(ctx context.Context, now time.Time) (next time.Time) {
+	for _, l := range d.lanes {
+		for {
+			it, again, rated := l.pick(now)
+			if rated {
+				d.owe(ctx, l)
+			}
+			if it == nil {
+				next = earliest(next, again)
+				break
+			}
+			delete(d.queued, it.id)
+			d.send(ctx, l, it, now)
+		}
+	}
+	return next
+}
+
+// owe marks the high pages that now wait for nothing but the rate limit.
+func (d *Deliverer) owe(ctx context.Context, l *lane) {
+	var ids []string
+	for _, it := range l.ready[outbox.ClassHighTrigger] {
+		if !it.owed {
+			it.owed = true
+			ids = append(ids, it.id)
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	var err error
+	d.task(func() { err = d.store.Owe(ctx, ids) }, func() {
+		if err != nil && !errors.Is(err, outbox.ErrClosed) {
+			d.log.Error("Pages that wait for the rate limit could not be marked as owed", "incidents", len(ids), "err", err)
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+type metrics struct {
+	events    *prometheus.CounterVec
+	latency   *prometheus.HistogramVec
+	throttled *prometheus.CounterVec
+	backoff   *prometheus.GaugeVec
+	questions *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pagerelay_events_total",
+			Help: "Requests to PagerDuty's Events API by what became of them.",
+		}, []string{"service", "action", "outcome"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:                            "pagerelay_page_latency_seconds",
+			Help:                            "Time from the webhook being stored to PagerDuty's acceptance of the trigger.",
+			Buckets:                         []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 1800, 7200},
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  100,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, []string{"urgency"}),
+		throttled: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pagerelay_throttled_total",
+			Help: "Requests that PagerDuty answered with 429.",
+		}, []string{"service"}),
+		backoff: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pagerelay_lane_backoff_seconds",
+			Help: "Time until the service's lane tries again; 0 while it is not backing off.",
+		}, []string{"service"}),
+		questions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pagerelay_alertmanager_questions_total",
+			Help: "Questions put to Alertmanager before a page is sent or dropped, by what it said.",
+		}, []string{"question", "verdict"}),
+	}
+	for _, u := range mapping.Urgencies() {
+		m.latency.WithLabelValues(string(u))
+	}
+	for _, q := range []outbox.Question{outbox.QuestionLate, outbox.QuestionStale, outbox.QuestionSiblings} {
+		for _, v := range []outbox.Verdict{outbox.VerdictFiring, outbox.VerdictGone, outbox.VerdictUncertain} {
+			m.questions.WithLabelValues(string(q), string(v))
+		}
+	}
+	if reg != nil {
+		reg.MustRegister(m.events, m.latency, m.throttled, m.backoff, m.questions)
+	}
+	return m
+}
+
+// init makes the series of every configured service, so that they start at 0.
+func (m *metrics) init(services map[string]Service) {
+	for name := range services {
+		for _, a := range outbox.Actions() {
+			for _, k := range kinds() {
+				m.events.WithLabelValues(name, string(a), string(k))
+			}
+		}
+		m.throttled.WithLabelValues(name)
+		m.backoff.WithLabelValues(name)
+	}
+}
+
+func kinds() []pagerduty.Kind {
+	return []pagerduty.Kind{
+		pagerduty.Accepted, pagerduty.Refused, pagerduty.BadKey, pagerduty.TooLarge,
+		pagerduty.Throttled, pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous,
+	}
+}

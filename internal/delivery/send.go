@@ -1,0 +1,273 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	gopagerduty "github.com/PagerDuty/go-pagerduty"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// Backoff of one incident.
+const (
+	backoffFirst   = time.Second
+	backoffHighMax = 15 * time.Second
+	backoffMax     = time.Minute
+	storeAgain     = time.Second // an outcome that could not be stored is tried again after this.
+)
+
+// send decides anew about the item whose turn it is, and sends it.
+func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) {
+	in, ok := d.store.Get(it.id)
+	if !ok {
+		return
+	}
+	ev, cur := d.evidence(in, now)
+	ev.Probe = l.fault != "" && cur == l
+	dec := outbox.Next(in, ev, d.store.Policy(), now)
+	switch {
+	case dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale:
+		// The question takes the place of the request that follows it, so that no
+		// more is asked than can be sent while the answers hold.
+		high := it.class.High()
+		l.start(high)
+		d.ask(ctx, in, dec, func() { l.end(high, false, time.Now()) })
+		return
+	case dec.Kind != outbox.Send || cur != l || dec.Class != it.class:
+		d.evaluate(ctx, it.id)
+		return
+	}
+	svc := d.settings.Load().Services[in.Service]
+	hash, key := ev.KeyHash, ""
+	if dec.Action == outbox.Acknowledge || dec.Action == outbox.Resolve {
+		if in.KeyHash != "" {
+			hash = in.KeyHash
+		}
+	}
+	if key, ok = d.keys[in.Service].forHash(hash); !ok { // Next has seen it: the file changed just now.
+		d.setTimer(it.id, now.Add(keyAge))
+		return
+	}
+	r := &request{
+		d: d, lane: l, in: in, dec: dec, svc: svc, hash: hash, key: key,
+		settings: d.settings.Load(), high: it.class.High(), pendingSince: in.PendingSince,
+	}
+	l.start(r.high)
+	d.busy[it.id] = true
+	d.sending++
+	go r.run(ctx)
+}
+
+// request is one event on its way.
+type request struct {
+	d            *Deliverer
+	lane         *lane
+	in           *outbox.Incident
+	dec          outbox.Decision
+	svc          Service
+	hash, key    string
+	settings     *Settings
+	high         bool
+	pendingSince time.Time
+}
+
+func (r *request) run(ctx context.Context) {
+	d := r.d
+	in, err := d.store.Begin(ctx, r.in.ID, r.in.Version, r.dec, r.hash)
+	if errors.Is(err, outbox.ErrChanged) || errors.Is(err, outbox.ErrClosed) || ctx.Err() != nil {
+		d.events <- func() {
+			r.lane.end(r.high, false, time.Now())
+			r.release(ctx)
+		}
+		return
+	}
+	intent := outbox.Intent{
+		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: time.Now(), Prev: r.in.Have,
+		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal,
+	}
+	if err != nil {
+		if r.dec.Action != outbox.Trigger {
+			d.log.Error("The intent of a request could not be stored; it is tried again", "action", string(r.dec.Action), "err", err)
+			d.events <- func() {
+				r.lane.end(r.high, false, time.Now())
+				delete(d.busy, r.in.ID)
+				d.sending--
+				d.setTimer(r.in.ID, time.Now().Add(storeAgain))
+			}
+			return
+		}
+		d.log.Error("The intent of a page could not be stored; the page is sent all the same", "incident", r.in.ID, "err", err)
+		in = r.in
+	}
+	answer := pagerduty.Classify(r.enqueue(ctx, in))
+	now := time.Now()
+	o := r.outcome(answer, in, now)
+	d.met.events.WithLabelValues(in.Service, string(r.dec.Action), string(answer.Kind)).Inc()
+	if answer.Kind == pagerduty.Accepted && r.dec.Action == outbox.Trigger && in.Revision > in.AcceptedRevision && !r.pendingSince.IsZero() {
+		d.met.latency.WithLabelValues(string(in.Urgency)).Observe(now.Sub(r.pendingSince).Seconds())
+	}
+	// The lane goes on as soon as PagerDuty has answered, the incident once that is stored.
+	d.events <- func() { r.settle(answer, now) }
+	for {
+		err := d.store.Finish(ctx, r.in.ID, intent, r.hash, o)
+		if err == nil || errors.Is(err, outbox.ErrClosed) || errors.Is(err, outbox.ErrNotFound) || ctx.Err() != nil {
+			break
+		}
+		d.log.Error("An answer of PagerDuty could not be stored; it is tried again", "incident", r.in.ID, "err", err)
+		select {
+		case <-time.After(storeAgain):
+		case <-ctx.Done():
+		}
+	}
+	d.events <- func() { r.release(ctx) }
+}
+
+// release lets the incident be looked at again.
+func (r *request) release(ctx context.Context) {
+	delete(r.d.busy, r.in.ID)
+	r.d.sending--
+	r.d.evaluate(ctx, r.in.ID)
+}
+
+// settle tells the lane what became of the request.
+func (r *request) settle(a pagerduty.Answer, now time.Time) {
+	l, d := r.lane, r.d
+	l.end(r.high, a.Kind != pagerduty.Unsent, now)
+	if r.dec.Action == outbox.Trigger && r.in.Urgency.Rank() < mapping.Acknowledged.Rank() &&
+		a.Kind != pagerduty.Unsent && a.Kind != pagerduty.Throttled && a.Kind != pagerduty.Refused {
+		d.higher[r.in.Service] = now
+	}
+	defer func() { d.met.backoff.WithLabelValues(r.in.Service).Set(max(0, l.backoffUntil.Sub(now).Seconds())) }()
+	switch a.Kind {
+	case pagerduty.Accepted, pagerduty.Refused, pagerduty.TooLarge:
+		l.answered()
+		if l.fault != "" && a.Kind == pagerduty.Accepted {
+			l.fault = ""
+			d.log.Info("PagerDuty accepts the routing key again", "service", r.in.Service)
+			d.relook(r.in.ID, l)
+		}
+		if a.Kind != pagerduty.Accepted {
+			d.log.Error("PagerDuty refused an event", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
+		}
+	case pagerduty.BadKey:
+		l.answered()
+		if r.hash != l.hash {
+			d.log.Error("PagerDuty refuses a previous routing key", "incident", r.in.ID, "service", r.in.Service, "answer", a.Message)
+			break
+		}
+		if l.fault == "" {
+			d.log.Error("PagerDuty refuses the routing key; pages go to the fallback, if there is one, and the key is tried again every minute", "service", r.in.Service, "answer", a.Message)
+		}
+		l.refuseKey(a.Message, now)
+		d.relook(r.in.ID, l)
+	case pagerduty.Throttled:
+		l.answered()
+		l.throttle(a.RetryAfter, now)
+		d.met.throttled.WithLabelValues(r.in.Service).Inc()
+		d.log.Warn("PagerDuty throttles", "service", r.in.Service, "answer", a.Message)
+	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
+		l.fail(r.in.ID, rand.Float64(), now)
+		d.log.Warn("An event was not accepted; it is sent again", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
+	}
+}
+
+// relook evaluates every incident of a lane, but for one.
+func (d *Deliverer) relook(but string, l *lane) {
+	for _, in := range d.store.List() {
+		if k := d.keys[in.Service]; in.ID != but && k != nil && k.hash == l.hash {
+			d.evaluate(context.Background(), in.ID)
+		}
+	}
+}
+
+// enqueue makes the event and sends it.
+func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
+	if r.dec.Action == outbox.Acknowledge || r.dec.Action == outbox.Resolve {
+		return r.settings.Sender.Enqueue(ctx, r.svc.Region, &pagerduty.Event{
+			RoutingKey: r.key, Action: string(r.dec.Action), DedupKey: in.DedupKey,
+		})
+	}
+	e, faults := r.settings.Renderer.Render(in.View(), mapping.RenderOptions{Now: time.Now(), Minimal: in.Minimal})
+	for _, f := range faults {
+		r.d.cfg.OnFault(f)
+	}
+	if r.dec.Action == outbox.Change {
+		return r.settings.Sender.EnqueueChange(ctx, r.svc.Region, ChangeEvent(r.key, e))
+	}
+	return r.settings.Sender.Enqueue(ctx, r.svc.Region, TriggerEvent(r.key, in.DedupKey, e))
+}
+
+// outcome translates PagerDuty's answer for the outbox.
+func (r *request) outcome(a pagerduty.Answer, in *outbox.Incident, now time.Time) outbox.Outcome {
+	o := outbox.Outcome{Message: a.Message}
+	switch a.Kind {
+	case pagerduty.Accepted:
+		o.Kind = outbox.OutcomeAccepted
+	case pagerduty.Refused, pagerduty.TooLarge:
+		o.Kind = outbox.OutcomeRefused
+	case pagerduty.BadKey:
+		o.Kind = outbox.OutcomeBadKey
+		if r.hash != r.lane.hash { // a previous key: no fault of the lane, and nothing to probe.
+			o.Kind = outbox.OutcomeRefused
+		}
+	case pagerduty.Throttled:
+		o.Kind = outbox.OutcomeThrottled
+	case pagerduty.Unsent:
+		o.Kind = outbox.OutcomeUnsent
+	case pagerduty.Failed, pagerduty.Ambiguous:
+		o.Kind = outbox.OutcomeUnknown
+	}
+	if o.Kind == outbox.OutcomeUnsent || o.Kind == outbox.OutcomeUnknown {
+		limit := backoffMax
+		if in.Urgency == mapping.High {
+			limit = backoffHighMax
+		}
+		delay := min(limit, backoffFirst<<min(in.Attempts, 10))
+		o.RetryAt = now.Add(time.Duration(float64(delay) * (0.5 + rand.Float64()/2)))
+	}
+	return o
+}
+
+// TriggerEvent is the event that opens an incident, as it goes over the wire.
+func TriggerEvent(routingKey, dedupKey string, e mapping.Event) *pagerduty.Event {
+	out := &pagerduty.Event{
+		RoutingKey: routingKey, Action: string(outbox.Trigger), DedupKey: dedupKey, Client: e.Client, ClientURL: e.ClientURL,
+		Payload: &pagerduty.Payload{
+			Summary: e.Summary, Source: e.Source, Severity: e.Severity, Timestamp: timestamp(e.Timestamp),
+			Component: e.Component, Group: e.Group, Class: e.Class,
+		},
+	}
+	if len(e.Details) > 0 {
+		out.Payload.Details = e.Details
+	}
+	for _, l := range e.Links {
+		out.Links = append(out.Links, l)
+	}
+	for _, i := range e.Images {
+		out.Images = append(out.Images, i)
+	}
+	return out
+}
+
+// ChangeEvent is a change event as it goes over the wire.
+func ChangeEvent(routingKey string, e mapping.Event) *pagerduty.ChangeEvent {
+	out := &pagerduty.ChangeEvent{RoutingKey: routingKey}
+	out.Payload.Summary, out.Payload.Source = e.Summary, e.Source
+	out.Payload.Timestamp, out.Payload.CustomDetails = timestamp(e.Timestamp), e.Details
+	for _, l := range e.Links {
+		out.Links = append(out.Links, gopagerduty.ChangeEventLink{Href: l.Href, Text: l.Text})
+	}
+	return out
+}
+
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

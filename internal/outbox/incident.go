@@ -1,0 +1,312 @@
+// Package outbox is the durable table of incidents: for each, the state it
+// should have (want) and the state PagerDuty has been told (have). It takes
+// observations in, says what is to be done next (Next, a pure function), and
+// records what became of it. It sends nothing and asks nobody.
+//
+// Nothing outside this package knows how the table is stored.
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"time"
+
+	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// State is what an incident should be, or what PagerDuty is known to hold.
+type State string
+
+// The states. StateUnknown is only ever a have.
+const (
+	StateClosed       State = "closed"
+	StateOpen         State = "open"
+	StateAcknowledged State = "acknowledged"
+	StateUnknown      State = "unknown"
+)
+
+// Action is a request to PagerDuty.
+type Action string
+
+// The actions.
+const (
+	Trigger     Action = "trigger"
+	Acknowledge Action = "acknowledge"
+	Resolve     Action = "resolve"
+	Change      Action = "change"
+)
+
+// Actions lists all actions, to initialise metrics with.
+func Actions() []Action { return []Action{Trigger, Acknowledge, Resolve, Change} }
+
+// Limits of one incident's record. They bound memory and the size of a commit.
+const (
+	maxHistory  = 40  // entries; the oldest go first, but for the very first.
+	maxResolved = 100 // resolved members kept in an open incident; the oldest go first.
+)
+
+// Incident is what one dedup key stands for on one service. A value that the
+// store hands out is never changed again: it may be read without a lock.
+type Incident struct {
+	ID       string `json:"id"`
+	Version  uint64 `json:"version"`
+	Service  string `json:"service"`
+	DedupKey string `json:"dedup_key"`
+	BareKey  bool   `json:"bare_key,omitempty"`
+	Shared   bool   `json:"shared,omitempty"`
+
+	Rule     string          `json:"rule,omitempty"`
+	Tier     string          `json:"tier,omitempty"`
+	Urgency  mapping.Urgency `json:"urgency"`
+	Severity string          `json:"severity,omitempty"`
+	Origin   mapping.Origin  `json:"origin"`
+
+	Receiver    string      `json:"receiver,omitempty"`
+	ExternalURL string      `json:"external_url,omitempty"`
+	GroupKey    string      `json:"group_key,omitempty"`
+	GroupLabels template.KV `json:"group_labels,omitempty"`
+
+	// Members by fingerprint.
+	Members map[string]*Member `json:"members"`
+
+	// Revision counts episodes, Epoch the times that members went from none to
+	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
+	// trigger; HaveEpoch is the epoch that Have speaks of.
+	Revision         int   `json:"revision"`
+	Epoch            int   `json:"epoch"`
+	AcceptedRevision int   `json:"accepted_revision"`
+	HaveEpoch        int   `json:"have_epoch"`
+	Have             State `json:"have"`
+
+	// FirstSeenResolved: this outbox never saw it firing.
+	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
+	// Attempted: a request for the present epoch has left, or may have.
+	Attempted bool `json:"attempted,omitempty"`
+	// KeyHash tells the routing key of the last trigger that left apart from others.
+	KeyHash string `json:"key_hash,omitempty"`
+	// Parted: this is what an earlier routing key of the service still holds.
+	Parted bool `json:"parted,omitempty"`
+	// Intent is the request in flight; it is committed before the request leaves.
+	Intent *Intent `json:"intent,omitempty"`
+
+	// PendingSince is when what is still to be said to PagerDuty came to be.
+	PendingSince time.Time `json:"pending_since,omitzero"`
+	// Owed is the revision of a high-urgency episode that only waited for the
+	// rate limit: it is paged even when it is over. 0: none.
+	Owed int `json:"owed,omitempty"`
+	// RepeatAt is when Alertmanager's repeat was seen that is not yet passed on.
+	RepeatAt    time.Time `json:"repeat_at,omitzero"`
+	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.
+	// Times of the newest request whose outcome is not known, while it can still land.
+	AmbiguousTrigger time.Time `json:"ambiguous_trigger,omitzero"`
+	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
+	Echo             *Echo     `json:"echo,omitempty"`
+
+	Attempts  int       `json:"attempts,omitempty"` // failed in a row.
+	NotBefore time.Time `json:"not_before,omitzero"`
+	// Minimal: PagerDuty refused the full event of this epoch.
+	Minimal bool     `json:"minimal,omitempty"`
+	Blocked *Blocked `json:"blocked,omitempty"`
+	// KeyFault is what PagerDuty said of the routing key; "" when all is well.
+	KeyFault string `json:"key_fault,omitempty"`
+
+	// FallbackFrom is the service, FallbackOf the incident that this is a copy of.
+	FallbackFrom string `json:"fallback_from,omitempty"`
+	FallbackOf   string `json:"fallback_of,omitempty"`
+	// FallbackRevision is the newest revision that was copied to the fallback.
+	FallbackRevision int `json:"fallback_revision,omitempty"`
+
+	CreatedAt time.Time `json:"created_at"`
+	ClosedAt  time.Time `json:"closed_at,omitzero"`
+	// History is the ledger of this incident; Omitted entries went for want of room.
+	History []Entry `json:"history,omitempty"`
+	Omitted int     `json:"omitted,omitempty"`
+}
+
+// Member is an alert that belongs to an incident.
+type Member struct {
+	Alert    template.Alert  `json:"alert"`
+	Urgency  mapping.Urgency `json:"urgency"`
+	Origin   mapping.Origin  `json:"origin"`
+	Firing   bool            `json:"firing,omitempty"`
+	LastSeen time.Time       `json:"last_seen"`
+	// ExternalURL is the Alertmanager whose clock StartsAt follows.
+	ExternalURL string `json:"external_url,omitempty"`
+	// HeldUntil is set while a late firing waits for Alertmanager's word.
+	HeldUntil time.Time `json:"held_until,omitzero"`
+	// ExpiresAt ends a member that came through the test door.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// The last resolve: its endsAt, when it was seen, and from whom.
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	EndedSeen time.Time `json:"ended_seen,omitzero"`
+	EndedBy   string    `json:"ended_by,omitempty"`
+	// MovedTo is the incident that a changed route opened for this alert; it is
+	// left here once that one is accepted.
+	MovedTo string `json:"moved_to,omitempty"`
+}
+
+// Intent is a request that is about to leave, or is in flight.
+type Intent struct {
+	Action   Action    `json:"action"`
+	Revision int       `json:"revision"`
+	Epoch    int       `json:"epoch"`
+	At       time.Time `json:"at"`
+	Prev     State     `json:"prev"`
+	Reason   string    `json:"reason,omitempty"`
+	Echo     bool      `json:"echo,omitempty"`
+	Minimal  bool      `json:"minimal,omitempty"`
+}
+
+// Echo is a planned repeat; it is dropped when want changes.
+type Echo struct {
+	Action Action    `json:"action"`
+	Due    time.Time `json:"due"`
+	Reason string    `json:"reason"`
+}
+
+// Blocked says why nothing more is sent for an incident until somebody mends it.
+type Blocked struct {
+	Reason string    `json:"reason"`
+	At     time.Time `json:"at"`
+}
+
+// Entry is a line of the ledger.
+type Entry struct {
+	At    time.Time `json:"at"`
+	What  string    `json:"what"` // received, resolved, answer, ... : a closed set.
+	Text  string    `json:"text,omitempty"`
+	Count int       `json:"count,omitempty"` // of equal entries in a row, if more than one.
+	Last  time.Time `json:"last,omitzero"`   // the newest of them.
+}
+
+// IncidentID is the identity of an incident, as text: 32 hexadecimal digits.
+func IncidentID(service, dedupKey string) string {
+	sum := sha256.Sum256([]byte(service + "\x00" + dedupKey))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Want is what the incident should be at PagerDuty.
+func (in *Incident) Want() State {
+	if in.firing() == 0 {
+		return StateClosed
+	}
+	if in.Urgency == mapping.Acknowledged {
+		return StateAcknowledged
+	}
+	return StateOpen
+}
+
+// Status sums an incident up in one word of a closed set: blocked, pending, open,
+// acknowledged or settled (nothing is firing and nothing is to be done).
+func (in *Incident) Status() string {
+	switch {
+	case in.Blocked != nil || in.KeyFault != "":
+		return "blocked"
+	case !in.PendingSince.IsZero():
+		return "pending"
+	case in.firing() == 0:
+		return "settled"
+	case in.Have == StateAcknowledged:
+		return "acknowledged"
+	default:
+		return "open"
+	}
+}
+
+// Statuses lists what Status can say.
+func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
+
+func (in *Incident) firing() int {
+	n := 0
+	for _, m := range in.Members {
+		if m.Firing {
+			n++
+		}
+	}
+	return n
+}
+
+// Counts returns the number of firing and resolved members.
+func (in *Incident) Counts() (firing, resolved int) {
+	firing = in.firing()
+	return firing, len(in.Members) - firing
+}
+
+// View is the incident as mapping.Render wants it.
+func (in *Incident) View() mapping.Incident {
+	v := mapping.Incident{
+		Service: in.Service, DedupKey: in.DedupKey, Rule: in.Rule, Tier: in.Tier,
+		Urgency: in.Urgency, Severity: in.Severity, Origin: in.Origin,
+		Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupKey: in.GroupKey, GroupLabels: in.GroupLabels,
+		FallbackFrom: in.FallbackFrom,
+	}
+	for _, m := range in.Members {
+		a := m.Alert
+		a.Status = mapping.Resolved
+		if m.Firing {
+			a.Status = mapping.Firing
+		}
+		v.Members = append(v.Members, a)
+	}
+	return v
+}
+
+// clone makes a copy whose fields, members map and history may be changed. The
+// members themselves are shared: replace, never change them.
+func (in *Incident) clone() *Incident {
+	c := *in
+	c.Members = make(map[string]*Member, len(in.Members)+1)
+	for fp, m := range in.Members {
+		c.Members[fp] = m
+	}
+	c.History = slices.Clip(in.History)
+	return &c
+}
+
+// note adds an entry to the ledger; equal entries in a row are counted.
+func (in *Incident) note(now time.Time, what, text string) {
+	if n := len(in.History); n > 0 {
+		if last := in.History[n-1]; last.What == what && last.Text == text {
+			last.Count = max(last.Count, 1) + 1
+			last.Last = now
+			in.History = append(slices.Clone(in.History[:n-1]), last)
+			return
+		}
+	}
+	if len(in.History) >= maxHistory {
+		in.History = slices.Delete(slices.Clone(in.History), 1, 2)
+		in.Omitted++
+	}
+	in.History = append(in.History, Entry{At: now, What: what, Text: text})
+}
+
+// settle brings PendingSince in line with what is still to be said.
+func (in *Incident) settle(now time.Time) {
+	switch {
+	case !in.owesPagerDuty():
+		in.PendingSince = time.Time{}
+	case in.PendingSince.IsZero():
+		in.PendingSince = now
+	}
+}
+
+// owesPagerDuty says whether PagerDuty's state differs from what it should be.
+func (in *Incident) owesPagerDuty() bool {
+	if in.Urgency == mapping.None {
+		return false
+	}
+	if in.firing() > 0 {
+		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
+			(in.Urgency == mapping.Acknowledged && in.Have == StateOpen)
+	}
+	if in.Urgency == mapping.Change {
+		return in.Intent != nil
+	}
+	return in.Have != StateClosed || in.owes()
+}
+
+// owes says whether an episode that is over is still to be paged.
+func (in *Incident) owes() bool { return in.Owed > in.AcceptedRevision }

@@ -1,0 +1,259 @@
+package outbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant of the tests.
+
+func at(d time.Duration) time.Time { return t0.Add(d) }
+
+// incident makes an incident as the rows of the table want it: one firing
+// member, revision and epoch 1, nothing said to PagerDuty yet.
+func incident(edit ...func(*outbox.Incident)) *outbox.Incident {
+	in := &outbox.Incident{
+		ID: "id", Version: 1, Service: "infra", DedupKey: "key", Urgency: mapping.High, Origin: mapping.OriginAlertmanager,
+		Members:  map[string]*outbox.Member{"a": {Firing: true, LastSeen: t0, Origin: mapping.OriginAlertmanager}},
+		Revision: 1, Epoch: 1, Have: outbox.StateClosed, PendingSince: t0, CreatedAt: t0,
+	}
+	for _, f := range edit {
+		f(in)
+	}
+	return in
+}
+
+type edit = func(*outbox.Incident)
+
+func urgency(u mapping.Urgency) edit { return func(in *outbox.Incident) { in.Urgency = u } }
+
+// told says that PagerDuty accepted the present revision.
+func told(in *outbox.Incident) {
+	in.AcceptedRevision, in.HaveEpoch, in.Have, in.KeyHash = in.Revision, in.Epoch, outbox.StateOpen, "k1"
+	in.LastTrigger, in.PendingSince, in.Attempted = t0, time.Time{}, true
+}
+
+// over says that nothing fires any more.
+func over(in *outbox.Incident) {
+	in.Members["a"].Firing = false
+	in.Members["a"].EndedAt = t0
+	in.PendingSince = t0
+}
+
+func have(s outbox.State) edit { return func(in *outbox.Incident) { in.Have = s } }
+
+func newEpoch(in *outbox.Incident) { in.Revision++; in.Epoch++; in.PendingSince = t0 }
+
+func echo(a outbox.Action, due time.Duration) edit {
+	return func(in *outbox.Incident) {
+		in.Echo = &outbox.Echo{Action: a, Due: at(due), Reason: "it can still land"}
+	}
+}
+
+type given struct {
+	ev  outbox.Evidence
+	p   outbox.Policy
+	now time.Time
+}
+
+func ev(f func(*given)) func(*given) { return f }
+
+func answered(q outbox.Question, v outbox.Verdict) func(*given) {
+	return func(g *given) {
+		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1}}
+	}
+}
+
+func later(d time.Duration) func(*given) { return func(g *given) { g.now = at(d) } }
+
+func alertmanagers(n int) func(*given) { return func(g *given) { g.p.Alertmanagers = n } }
+
+func all(fs ...func(*given)) func(*given) {
+	return func(g *given) {
+		for _, f := range fs {
+			f(g)
+		}
+	}
+}
+
+// what sums a decision up, without the words.
+func what(d outbox.Decision) outbox.Decision {
+	d.Reason = ""
+	return d
+}
+
+func TestNext(t *testing.T) {
+	send := func(a outbox.Action, c outbox.Class) outbox.Decision {
+		return outbox.Decision{Kind: outbox.Send, Action: a, Class: c}
+	}
+	sendEcho := func(a outbox.Action, c outbox.Class) outbox.Decision {
+		return outbox.Decision{Kind: outbox.Send, Action: a, Class: c, Echo: true}
+	}
+	wait := func(d time.Duration) outbox.Decision { return outbox.Decision{Kind: outbox.Wait, Until: at(d)} }
+	step := func(s outbox.Step) outbox.Decision { return outbox.Decision{Kind: outbox.Perform, Step: s} }
+	idle := outbox.Decision{Kind: outbox.Idle}
+	held := func(in *outbox.Incident) {
+		in.Members["a"] = &outbox.Member{HeldUntil: at(outbox.LateHold), EndedAt: t0}
+	}
+	seenResolved := func(in *outbox.Incident) {
+		over(in)
+		in.FirstSeenResolved, in.Have, in.Revision, in.Epoch = true, outbox.StateUnknown, 0, 0
+	}
+	shared := func(in *outbox.Incident) { in.Shared = true }
+	zeroRevision := func(g *given) {
+		for q, a := range g.ev.Answers {
+			a.Revision = 0
+			g.ev.Answers[q] = a
+		}
+	}
+	fallback := ev(func(g *given) { g.ev.Fallback = "catch-all" })
+	blocked := func(in *outbox.Incident) { in.Blocked = &outbox.Blocked{Reason: "no"} }
+	fault := ev(func(g *given) { g.ev.LaneFault = "Invalid routing key" })
+	noKey := ev(func(g *given) { g.ev.KeyHash, g.ev.KeyError = "", "cannot read" })
+	test := func(in *outbox.Incident) {
+		in.Origin = mapping.OriginTest
+		in.Members["a"].Origin, in.Members["a"].ExpiresAt = mapping.OriginTest, at(time.Minute)
+	}
+
+	for _, tc := range []struct {
+		name  string
+		in    *outbox.Incident
+		given func(*given)
+		want  outbox.Decision
+	}{
+		// A new episode.
+		{"high is triggered first", incident(), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"low is triggered among the low ones", incident(urgency(mapping.Low)), nil, send(outbox.Trigger, outbox.ClassLowTrigger)},
+		{"info is triggered among the low ones", incident(urgency(mapping.Acknowledged)), nil, send(outbox.Trigger, outbox.ClassLowTrigger)},
+		{"change is a change event, last", incident(urgency(mapping.Change)), nil, send(outbox.Change, outbox.ClassLast)},
+		{"none sends nothing", incident(urgency(mapping.None)), nil, idle},
+		{"nothing while a request is in flight", incident(func(in *outbox.Incident) { in.Intent = &outbox.Intent{} }), nil, idle},
+		{"a further episode of an open incident is triggered", incident(told, func(in *outbox.Incident) { in.Revision++ }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"a new epoch while the old is open resolves first, in the trigger's class", incident(told, newEpoch), nil, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"a new epoch of low likewise", incident(told, newEpoch, urgency(mapping.Low)), nil, send(outbox.Resolve, outbox.ClassLowTrigger)},
+		{"a new epoch while the old is unknown resolves first", incident(told, newEpoch, have(outbox.StateUnknown)), nil, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"a new epoch after the old was closed triggers", incident(told, newEpoch, have(outbox.StateClosed)), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"a new epoch whose old key is gone triggers", incident(told, newEpoch, func(in *outbox.Incident) { in.KeyHash = "gone" }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"a trigger of unknown outcome is sent again", incident(have(outbox.StateUnknown), func(in *outbox.Incident) { in.HaveEpoch = 1 }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"backing off", incident(func(in *outbox.Incident) { in.NotBefore = at(time.Second) }), nil, wait(time.Second)},
+		{"backed off", incident(func(in *outbox.Incident) { in.NotBefore = at(time.Second) }), later(time.Second), send(outbox.Trigger, outbox.ClassHighTrigger)},
+
+		// Stale triggers.
+		{"a fresh trigger is not checked", incident(), all(later(2*time.Minute), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"a stale high one is checked for a second", incident(), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{"a stale low one is checked for longer", incident(urgency(mapping.Low)), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAsk, Class: outbox.ClassLowTrigger}},
+		{"not without an Alertmanager", incident(), later(time.Hour), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"not of another origin", incident(func(in *outbox.Incident) { in.Origin = mapping.OriginCoverage }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"not what is owed", incident(func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"while it is asked nothing is sent", incident(), all(later(time.Hour), alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionStale }), idle},
+		{"stale and gone is superseded", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)), step(outbox.StepSupersede)},
+		{"stale and firing is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictFiring)), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"stale and uncertain is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictUncertain)), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"an old answer is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(2*time.Hour)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{"an answer about an earlier revision is asked for again", incident(func(in *outbox.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+
+		// An open incident.
+		{"nothing to say", incident(told), nil, idle},
+		{"info is acknowledged", incident(told, urgency(mapping.Acknowledged)), nil, send(outbox.Acknowledge, outbox.ClassAcknowledge)},
+		{"not when the key of the trigger is gone", incident(told, urgency(mapping.Acknowledged), func(in *outbox.Incident) { in.KeyHash = "gone" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},
+		{"an acknowledged one is left alone", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged)), nil, idle},
+		{"a refresh of unknown outcome is sent again", incident(told, have(outbox.StateUnknown)), nil, send(outbox.Trigger, outbox.ClassRefresh)},
+		{"a repeat waits a minute", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(30 * time.Second), wait(time.Minute)},
+		{"a repeat is sent as a refresh", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(time.Minute), send(outbox.Trigger, outbox.ClassRefresh)},
+		{"a repeat seen before the last trigger is said", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(-time.Second) }), later(time.Hour), idle},
+		{"the echo of a trigger waits", incident(told, echo(outbox.Trigger, time.Minute)), nil, wait(time.Minute)},
+		{"the echo of a trigger is sent", incident(told, echo(outbox.Trigger, time.Minute)), later(time.Minute), sendEcho(outbox.Trigger, outbox.ClassRefresh)},
+		{"the echo of an acknowledge is sent", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)), later(time.Minute), sendEcho(outbox.Acknowledge, outbox.ClassRefresh)},
+		{"but not after a higher trigger on the service", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)),
+			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle},
+
+		// The routing key.
+		{"a changed key alone changes nothing", incident(told, func(in *outbox.Incident) { in.KeyHash = "k0" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},
+		{"seen firing after the key changed: opened under the new one", incident(told, func(in *outbox.Incident) { in.KeyHash = "k0" }), ev(func(g *given) { g.ev.KeySince = at(-time.Second) }), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"what the old key holds is left until then", incident(told, func(in *outbox.Incident) { in.KeyHash, in.Parted = "k0", true }), ev(func(g *given) { g.ev.KeySince = at(-time.Second) }), idle},
+		{"resolved under a previous key", incident(told, over, func(in *outbox.Incident) { in.KeyHash = "k0" }), ev(func(g *given) { g.ev.OldKeys = []string{"k0"} }), send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"the key it was opened under is gone", incident(told, over, func(in *outbox.Incident) { in.KeyHash = "k0" }), nil, step(outbox.StepBlock)},
+		{"an unreadable key waits", incident(), noKey, wait(15 * time.Second)},
+		{"an unreadable key diverts", incident(), all(noKey, fallback), step(outbox.StepFallback)},
+		{"a diverted one waits for the key", incident(func(in *outbox.Incident) { in.FallbackRevision = 1 }), all(noKey, fallback), wait(15 * time.Second)},
+		{"the service is gone", incident(), ev(func(g *given) { g.ev = outbox.Evidence{} }), step(outbox.StepBlock)},
+		{"the service is gone and nothing is to be said", incident(told), ev(func(g *given) { g.ev = outbox.Evidence{} }), idle},
+		{"a refused key without fallback keeps its place", incident(), fault, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"a refused key diverts", incident(), all(fault, fallback), step(outbox.StepFallback)},
+		{"a refused key is probed", incident(), all(fault, fallback, func(g *given) { g.ev.Probe = true }), send(outbox.Trigger, outbox.ClassHighTrigger)},
+
+		// Blocked.
+		{"blocked waits for a person", incident(blocked), nil, idle},
+		{"blocked diverts", incident(blocked), fallback, step(outbox.StepFallback)},
+		{"blocked and diverted waits", incident(blocked, func(in *outbox.Incident) { in.FallbackRevision = 1 }), fallback, idle},
+		{"blocked change events are not diverted", incident(blocked, urgency(mapping.Change)), fallback, idle},
+		{"blocked and over, nothing at PagerDuty: into the ledger", incident(blocked, over), nil, step(outbox.StepForget)},
+		{"blocked and over while PagerDuty holds it: waits", incident(told, blocked, over), nil, idle},
+
+		// Over.
+		{"over high is resolved before low triggers", incident(told, over), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"over low is resolved after them", incident(told, over, urgency(mapping.Low)), nil, send(outbox.Resolve, outbox.ClassLowResolve)},
+		{"over of unknown state is resolved", incident(over, have(outbox.StateUnknown)), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"over and closed is forgotten", incident(told, over, have(outbox.StateClosed)), nil, step(outbox.StepForget)},
+		{"over, never sent: forgotten", incident(over), alertmanagers(1), step(outbox.StepForget)},
+		{"over, never sent, several Alertmanagers: one resolve, last", incident(over), alertmanagers(2), send(outbox.Resolve, outbox.ClassLast)},
+		{"over, attempted and restored, several Alertmanagers", incident(over, func(in *outbox.Incident) { in.Attempted = true }), alertmanagers(2), step(outbox.StepForget)},
+		{"over but owed is paged behind the live ones", incident(over, func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassOwed)},
+		{"owed and paged is resolved", incident(told, over, func(in *outbox.Incident) { in.Owed = 1 }), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"owed but blocked waits", incident(over, blocked, func(in *outbox.Incident) { in.Owed = 1 }), nil, idle},
+		{"over change is forgotten, sent or not", incident(over, urgency(mapping.Change)), nil, step(outbox.StepForget)},
+		{"over none is forgotten", incident(over, urgency(mapping.None)), nil, step(outbox.StepForget)},
+		{"the echo of a resolve waits", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, time.Minute)), nil, wait(time.Minute)},
+		{"the echo of a resolve is sent", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, time.Minute)), later(time.Minute), sendEcho(outbox.Resolve, outbox.ClassLowResolve)},
+		{"the echo of a resolve whose key is gone is given up", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, 0), func(in *outbox.Incident) { in.KeyHash = "gone" }), nil, step(outbox.StepForget)},
+
+		// Never seen firing here.
+		{"a resolve of an unknown alert is sent", incident(seenResolved), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"for a shared key nobody to ask: not sent", incident(seenResolved, shared), nil, step(outbox.StepDrop)},
+		{"for a shared key Alertmanager is asked", incident(seenResolved, shared), alertmanagers(1), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
+		{"others hold the shared key: not sent", incident(seenResolved, shared), all(alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictFiring), zeroRevision), step(outbox.StepDrop)},
+		{"nobody holds the shared key: sent", incident(seenResolved, shared), all(alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictGone), zeroRevision), send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"uncertain: asked again in a minute", incident(seenResolved, shared), all(alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision), wait(time.Minute)},
+		{"uncertain for long: not sent", incident(seenResolved, shared), all(later(10*time.Minute), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision), step(outbox.StepDrop)},
+
+		// Late firings.
+		{"a held firing is asked about", incident(held), alertmanagers(1), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
+		{"while it is asked it is held", incident(held, have(outbox.StateClosed)), all(alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionLate }), wait(outbox.LateHold)},
+		{"no word in time: page", incident(held), all(alertmanagers(1), later(outbox.LateHold)), step(outbox.StepAdmit)},
+		{"it fires: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictFiring)), step(outbox.StepAdmit)},
+		{"uncertain: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictUncertain)), step(outbox.StepAdmit)},
+		{"it is gone: dropped", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone)), step(outbox.StepDismiss)},
+		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
+
+		// The test door.
+		{"a test alert comes back at its end", incident(told, test), nil, wait(time.Minute)},
+		{"a test alert ends at its endsAt", incident(told, test), later(time.Minute), step(outbox.StepExpire)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := given{
+				ev:  outbox.Evidence{Known: true, KeyHash: "k1", HigherTrigger: at(-time.Hour)},
+				p:   outbox.Policy{StaleAfter: 2 * time.Minute},
+				now: t0,
+			}
+			if tc.given != nil {
+				tc.given(&g)
+			}
+			got := outbox.Next(tc.in, g.ev, g.p, g.now)
+			if diff := cmp.Diff(tc.want, what(got)); diff != "" {
+				t.Errorf("Next (%s): -want +got\n%s", got.Reason, diff)
+			}
+			if got.Reason == "" {
+				t.Error("a decision without a reason: the ledger would be silent")
+			}
+		})
+	}
+}

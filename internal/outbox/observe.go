@@ -1,0 +1,395 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// Notification reasons and times of Alertmanager.
+const (
+	reasonRepeat = "repeat interval elapsed" // since Alertmanager 0.32; before it the field is absent.
+	// An unchanged whole group that comes again after this is a repeat where the
+	// reason is absent: HA duplicates and retries come within a minute or two.
+	silentRepeat = 5 * time.Minute
+	// Another replica's startsAt may differ by an evaluation interval or two.
+	replicaSkew = 5 * time.Minute
+	// Without Alertmanager to ask, a firing from another replica this soon after
+	// the resolve is taken for a late duplicate (peers wait 15 s a position).
+	lateDuplicate = 60 * time.Second
+)
+
+// table is what a transaction sees: incidents that may be replaced, the index of
+// fingerprints, and the tombstones of closed incidents.
+type table interface {
+	// incident returns the open incident, or nil. edit returns a copy of it that
+	// the transaction owns; create adds one.
+	incident(id string) *Incident
+	edit(id string) *Incident
+	create(in *Incident)
+	// holding lists the ids of open incidents that have had the alert as a member.
+	holding(fingerprint string) []string
+	// tombstone returns what is remembered of a closed incident, or nil.
+	tombstone(id string) *Tombstone
+	count(what Counted)
+}
+
+// Counted names something that happened to an observation. It is a metric's label.
+type Counted string
+
+// What is counted.
+const (
+	CountedEpisode    Counted = "episode"    // a new firing.
+	CountedJoined     Counted = "joined"     // firing already known: a group update, a retry or another replica.
+	CountedRepeat     Counted = "repeat"     // Alertmanager's repeat.
+	CountedResolved   Counted = "resolved"   // the end of a known firing.
+	CountedUnknown    Counted = "unknown"    // the end of a firing never seen here.
+	CountedDuplicate  Counted = "duplicate"  // an end that was known.
+	CountedHeld       Counted = "held"       // a late firing, to be checked.
+	CountedDismissed  Counted = "dismissed"  // a late duplicate, dropped.
+	CountedMoved      Counted = "moved"      // left its incident because the route changed.
+	CountedSuperseded Counted = "superseded" // over before anything was accepted.
+	CountedUnsent     Counted = "unsent"     // the resolve of a shared key never seen here, not sent.
+)
+
+// CountedAll lists all that is counted, to initialise metrics with.
+func CountedAll() []Counted {
+	return []Counted{
+		CountedEpisode, CountedJoined, CountedRepeat, CountedResolved, CountedUnknown, CountedDuplicate,
+		CountedHeld, CountedDismissed, CountedMoved, CountedSuperseded, CountedUnsent,
+	}
+}
+
+// Tombstone is what is remembered of a closed incident, to know a late firing by.
+type Tombstone struct {
+	ClosedAt time.Time        `json:"closed_at"`
+	Ends     map[string]Ended `json:"ends"` // by fingerprint.
+}
+
+// Ended is a member's last resolve.
+type Ended struct {
+	At   time.Time `json:"at"`           // endsAt.
+	Seen time.Time `json:"seen"`         // when it was seen here.
+	By   string    `json:"by,omitempty"` // the externalURL that said so.
+}
+
+// observe applies the observations of one webhook.
+func observe(t table, obs []mapping.Observation, p Policy, now time.Time) {
+	routed := map[string][]string{} // fingerprint -> incidents this webhook maps it to.
+	for _, o := range obs {
+		fp := o.Alert.Fingerprint
+		routed[fp] = append(routed[fp], IncidentID(o.Service, o.DedupKey))
+	}
+	repeat := isRepeat(t, obs, now)
+	ended := map[string]bool{}
+	for i := range obs {
+		o := &obs[i]
+		fp := o.Alert.Fingerprint
+		if o.Alert.Status == mapping.Resolved {
+			if !ended[fp] { // a resolve is applied wherever the alert is, once.
+				ended[fp] = true
+				observeResolved(t, o, now)
+			}
+			continue
+		}
+		observeFiring(t, o, repeat, p, now)
+		observeMoves(t, o, routed[fp], now)
+	}
+}
+
+// isRepeat says whether a webhook is Alertmanager's repeat.
+func isRepeat(t table, obs []mapping.Observation, now time.Time) bool {
+	for i := range obs {
+		o := &obs[i]
+		if o.Reason != "" {
+			return o.Reason == reasonRepeat
+		}
+		in := t.incident(IncidentID(o.Service, o.DedupKey))
+		if o.Alert.Status == mapping.Resolved || in == nil {
+			return false
+		}
+		m := in.Members[o.Alert.Fingerprint]
+		if m == nil || !m.Firing || now.Sub(m.LastSeen) <= silentRepeat {
+			return false
+		}
+	}
+	return len(obs) > 0
+}
+
+func observeResolved(t table, o *mapping.Observation, now time.Time) {
+	fp := o.Alert.Fingerprint
+	known := false
+	for _, id := range t.holding(fp) {
+		in := t.incident(id)
+		if in == nil || in.Members[fp] == nil || in.Members[fp].Origin != o.Origin {
+			continue
+		}
+		known = true
+		if m := in.Members[fp]; !m.Firing && m.HeldUntil.IsZero() {
+			t.count(CountedDuplicate)
+			continue
+		}
+		in = t.edit(id)
+		in.end(t, fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
+		in.note(now, "resolved", fp+" by "+o.ExternalURL)
+		t.count(CountedResolved)
+	}
+	if known {
+		return
+	}
+	id := IncidentID(o.Service, o.DedupKey)
+	if ts := t.tombstone(id); ts != nil {
+		if _, ok := ts.Ends[fp]; ok {
+			t.count(CountedDuplicate)
+			return
+		}
+	}
+	t.count(CountedUnknown)
+	in := t.edit(id)
+	if in == nil {
+		in = newIncident(id, o, now)
+		in.FirstSeenResolved = true
+		in.Have = StateUnknown
+		t.create(in)
+	}
+	m := newMember(o, now)
+	m.EndedAt, m.EndedSeen, m.EndedBy = o.Alert.EndsAt, now, o.ExternalURL
+	in.Members[fp] = m
+	in.note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
+	in.settle(now)
+}
+
+func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now time.Time) {
+	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
+	in := t.edit(id)
+	var last Ended
+	if in == nil {
+		if ts := t.tombstone(id); ts != nil {
+			last = ts.Ends[fp]
+		}
+	} else if m := in.Members[fp]; m != nil {
+		if m.Firing {
+			in.join(t, o, m, repeat, now)
+			return
+		}
+		last = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
+		if !m.HeldUntil.IsZero() { // already being checked: the newest text counts.
+			c := *m
+			c.Alert, c.LastSeen = o.Alert, now
+			in.Members[fp] = &c
+			t.count(CountedHeld)
+			return
+		}
+	}
+	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin == mapping.OriginAlertmanager
+	if late && p.Alertmanagers == 0 {
+		if o.ExternalURL != last.By && now.Sub(last.Seen) <= lateDuplicate {
+			t.count(CountedDismissed)
+			return
+		}
+		late = false
+	}
+	if in == nil {
+		in = newIncident(id, o, now)
+		t.create(in)
+	}
+	m := newMember(o, now)
+	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
+	in.Members[fp] = m
+	if late {
+		m.HeldUntil = now.Add(LateHold)
+		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked")
+		t.count(CountedHeld)
+		return
+	}
+	in.describe(o)
+	in.begin(t, fp, now)
+	in.note(now, "received", receivedText(o))
+}
+
+func receivedText(o *mapping.Observation) string {
+	text := o.Alert.Fingerprint + " fires"
+	if o.Rule != "" {
+		text += ", rule " + o.Rule
+	}
+	text += ", tier " + o.Tier
+	if o.ExternalURL != "" {
+		text += ", from " + o.ExternalURL
+	}
+	return text
+}
+
+// join takes in a firing of a member that fires already.
+func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool, now time.Time) {
+	fp := o.Alert.Fingerprint
+	c := *m
+	c.LastSeen, c.MovedTo = now, ""
+	if o.Origin == mapping.OriginTest {
+		c.ExpiresAt = o.Alert.EndsAt
+	}
+	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
+	if o.ExternalURL != m.ExternalURL {
+		again = o.Alert.StartsAt.After(m.Alert.StartsAt.Add(replicaSkew))
+	}
+	starts := m.Alert.StartsAt
+	c.Alert = o.Alert
+	if again {
+		c.ExternalURL = o.ExternalURL
+	} else {
+		c.Alert.StartsAt = starts
+	}
+	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
+	in.Members[fp] = &c
+	if raise {
+		in.describe(o)
+	}
+	switch {
+	case again:
+		in.describe(o)
+		in.begin(t, fp, now)
+		in.note(now, "received", receivedText(o)+", again")
+		return
+	case raise:
+		in.Revision++
+		in.note(now, "received", fp+" rises to "+string(o.Urgency))
+	case repeat:
+		in.RepeatAt = now
+		in.note(now, "repeat", "from "+o.ExternalURL)
+		t.count(CountedRepeat)
+		return
+	}
+	t.count(CountedJoined)
+	in.settle(now)
+}
+
+// describe takes what Render and the lanes need from the newest observation. An
+// urgency never goes down while members fire: PagerDuty's does not either.
+func (in *Incident) describe(o *mapping.Observation) {
+	if in.firing() > 0 && o.Urgency.Rank() > in.Urgency.Rank() {
+		return
+	}
+	in.Rule, in.Tier, in.Urgency, in.Severity = o.Rule, o.Tier, o.Urgency, o.Severity
+	in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels = o.Receiver, o.ExternalURL, o.GroupKey, o.GroupLabels
+	in.Shared = in.Shared || o.Shared
+}
+
+// begin starts an episode of a member.
+func (in *Incident) begin(t table, fp string, now time.Time) {
+	if in.firing() == 0 {
+		in.Epoch++
+		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
+		in.Echo, in.RepeatAt = nil, time.Time{}
+		in.Attempts, in.NotBefore = 0, time.Time{}
+		in.FirstSeenResolved = false
+		in.PendingSince = now
+	}
+	c := *in.Members[fp]
+	c.Firing, c.HeldUntil, c.MovedTo = true, time.Time{}, ""
+	in.Members[fp] = &c
+	in.Revision++
+	t.count(CountedEpisode)
+	in.settle(now)
+}
+
+// end closes a member where it is.
+func (in *Incident) end(t table, fp string, e Ended, now time.Time) {
+	c := *in.Members[fp]
+	c.Firing, c.HeldUntil, c.ExpiresAt, c.MovedTo = false, time.Time{}, time.Time{}, ""
+	c.LastSeen = now
+	if !e.At.Before(c.EndedAt) {
+		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
+	}
+	was := in.firing()
+	in.Members[fp] = &c
+	if in.firing() == 0 && was > 0 {
+		in.Echo = nil
+		in.Attempts, in.NotBefore = 0, time.Time{}
+		in.PendingSince = now
+		if in.Revision > in.AcceptedRevision && !in.Attempted && !in.owes() && in.Urgency != mapping.None {
+			t.count(CountedSuperseded)
+			in.note(now, "superseded", "over before anything was sent")
+		}
+	}
+	in.trim()
+	in.settle(now)
+}
+
+// trim forgets the oldest resolved members beyond what is kept.
+func (in *Incident) trim() {
+	var over []string
+	for fp, m := range in.Members {
+		if !m.Firing && m.HeldUntil.IsZero() {
+			over = append(over, fp)
+		}
+	}
+	if len(over) <= maxResolved {
+		return
+	}
+	slices.SortFunc(over, func(a, b string) int { return in.Members[a].LastSeen.Compare(in.Members[b].LastSeen) })
+	for _, fp := range over[:len(over)-maxResolved] {
+		delete(in.Members, fp)
+	}
+}
+
+// observeMoves marks the incidents that a changed route has taken the alert from.
+func observeMoves(t table, o *mapping.Observation, routed []string, now time.Time) {
+	fp, to := o.Alert.Fingerprint, IncidentID(o.Service, o.DedupKey)
+	for _, id := range t.holding(fp) {
+		in := t.incident(id)
+		if in == nil || slices.Contains(routed, id) || slices.Contains(routed, in.FallbackOf) {
+			continue
+		}
+		m := in.Members[fp]
+		if m == nil || !m.Firing || m.Origin != o.Origin || m.MovedTo == to {
+			continue
+		}
+		in = t.edit(id)
+		c := *m
+		c.MovedTo = to
+		in.Members[fp] = &c
+		in.note(now, "moved", fp+" is now routed to "+o.Service+" "+o.DedupKey)
+	}
+	if in := t.incident(to); in != nil {
+		leaveMoved(t, in, now)
+	}
+}
+
+// leaveMoved closes the members that moved to in, once in is accepted or needs no acceptance.
+func leaveMoved(t table, in *Incident, now time.Time) {
+	target := in.ID
+	if in.FallbackOf != "" {
+		target = in.FallbackOf
+	}
+	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision {
+		return
+	}
+	for fp := range in.Members {
+		for _, id := range t.holding(fp) {
+			old := t.incident(id)
+			if old == nil || id == target || old.Members[fp] == nil || old.Members[fp].MovedTo != target {
+				continue
+			}
+			old = t.edit(id)
+			old.end(t, fp, Ended{At: now, Seen: now, By: "moved"}, now)
+			t.count(CountedMoved)
+		}
+	}
+}
+
+func newIncident(id string, o *mapping.Observation, now time.Time) *Incident {
+	in := &Incident{
+		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
+		Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
+	}
+	in.describe(o)
+	return in
+}
+
+func newMember(o *mapping.Observation, now time.Time) *Member {
+	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
+	if o.Origin == mapping.OriginTest {
+		m.ExpiresAt = o.Alert.EndsAt
+	}
+	return m
+}

@@ -1,0 +1,242 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// OutcomeKind is what became of a request.
+type OutcomeKind string
+
+// The outcomes.
+const (
+	OutcomeAccepted  OutcomeKind = "accepted"  // PagerDuty has it.
+	OutcomeRefused   OutcomeKind = "refused"   // never as it is: the minimal event once, then fallback and blocked.
+	OutcomeBadKey    OutcomeKind = "bad_key"   // a fault of the lane.
+	OutcomeThrottled OutcomeKind = "throttled" // not ingested.
+	OutcomeUnsent    OutcomeKind = "unsent"    // nothing left.
+	OutcomeUnknown   OutcomeKind = "unknown"   // may have been applied: time-out, reset, 5xx, a stranger's answer, a crash.
+)
+
+// Outcome is what became of a request.
+type Outcome struct {
+	Kind    OutcomeKind
+	Message string    // PagerDuty's words, one line, no secret.
+	RetryAt time.Time // for unsent and unknown: not before.
+}
+
+// started records the intent of a request.
+func (in *Incident) started(d Decision, keyHash string, now time.Time) {
+	in.Intent = &Intent{
+		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
+		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal,
+	}
+	if d.Action == Trigger {
+		in.KeyHash = keyHash
+		in.Attempted = true
+	}
+	if in.KeyHash == "" {
+		in.KeyHash = keyHash
+	}
+	if d.Echo {
+		in.Echo = nil
+	}
+}
+
+// finished records what became of the request in flight.
+func (in *Incident) finished(o Outcome, now time.Time) {
+	it := in.Intent
+	if it == nil {
+		return
+	}
+	in.Intent = nil
+	text := string(it.Action) + " (" + it.Reason + "): " + string(o.Kind)
+	if o.Message != "" {
+		text += ": " + o.Message
+	}
+	in.note(now, "answer", text)
+	switch o.Kind {
+	case OutcomeAccepted:
+		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
+		in.accepted(it, now)
+	case OutcomeRefused:
+		in.Have = it.Prev
+		if it.Action == Trigger && !it.Minimal {
+			in.Minimal = true
+		} else {
+			in.Blocked = &Blocked{Reason: o.Message, At: now}
+		}
+	case OutcomeBadKey:
+		in.Have, in.KeyFault = it.Prev, o.Message
+	case OutcomeThrottled:
+		in.Have = it.Prev
+		if it.Action == Trigger && in.Urgency == mapping.High && it.Revision > in.AcceptedRevision {
+			in.Owed = max(in.Owed, it.Revision) // it waits for nothing but the rate limit.
+		}
+	case OutcomeUnsent:
+		in.Have = it.Prev
+		in.Attempts++
+		in.NotBefore = o.RetryAt
+	case OutcomeUnknown:
+		in.Attempts++
+		in.NotBefore = o.RetryAt
+		in.ambiguous(it, now)
+	}
+	// A request that was neither accepted nor may have been is no attempt.
+	if o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && it.Prev == StateClosed && in.AmbiguousTrigger.IsZero() {
+		in.Attempted = false
+	}
+	in.settle(now)
+}
+
+func (in *Incident) accepted(it *Intent, now time.Time) {
+	switch it.Action {
+	case Trigger:
+		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
+		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
+		if !in.RepeatAt.After(it.At) {
+			in.RepeatAt = time.Time{}
+		}
+		if in.AcceptedRevision >= in.Owed {
+			in.Owed = 0
+		}
+		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
+		if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {
+			in.Echo = &Echo{Action: Trigger, Due: now.Add(echoAfter), Reason: "an earlier resolve timed out and can still land"}
+		}
+	case Acknowledge:
+		in.Have = StateAcknowledged
+		if !it.Echo && in.firing() > 0 && in.Echo == nil {
+			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
+		}
+	case Resolve:
+		in.Have, in.HaveEpoch = StateClosed, it.Epoch
+		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
+		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
+		}
+		if it.Prev == StateClosed {
+			in.Attempted = true // the resolve of what another replica may have opened is sent once.
+		}
+	case Change:
+		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
+	}
+}
+
+// stillLands returns the time of an ambiguous request if it may be applied after
+// the accepted one: then that one is repeated. A new epoch drops the repeat but
+// not this memory of why it was planned.
+func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time {
+	if accepted.Echo || now.Sub(ambiguous) > 2*echoAfter {
+		return time.Time{}
+	}
+	return ambiguous
+}
+
+// ambiguous records a request that may have been applied.
+func (in *Incident) ambiguous(it *Intent, now time.Time) {
+	switch it.Action {
+	case Trigger:
+		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
+	case Resolve:
+		in.Have, in.AmbiguousResolve = StateUnknown, now
+	case Acknowledge, Change: // sent again: harmless.
+		in.Have = it.Prev
+	}
+}
+
+// perform applies a step of Next.
+func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
+	switch d.Step {
+	case StepAdmit:
+		for fp, m := range in.Members {
+			if !m.HeldUntil.IsZero() {
+				in.begin(t, fp, now)
+			}
+		}
+	case StepDismiss:
+		for fp, m := range in.Members {
+			if !m.HeldUntil.IsZero() {
+				c := *m
+				c.HeldUntil = time.Time{}
+				in.Members[fp] = &c
+				t.count(CountedDismissed)
+			}
+		}
+	case StepSupersede:
+		for fp, m := range in.Members {
+			if m.Firing {
+				in.end(t, fp, Ended{At: now, Seen: now, By: "absent"}, now)
+			}
+		}
+	case StepExpire:
+		for fp, m := range in.Members {
+			if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
+				in.end(t, fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
+			}
+		}
+	case StepBlock:
+		in.Blocked = &Blocked{Reason: d.Reason, At: now}
+	case StepDrop:
+		t.count(CountedUnsent)
+		in.Have = StateClosed
+	case StepForget, StepFallback: // the store's part.
+	}
+	in.note(now, string(d.Step), d.Reason)
+	in.settle(now)
+}
+
+// copyTo makes or renews the copy of an incident on its service's fallback.
+func copyTo(t table, in *Incident, service string, now time.Time) {
+	id := IncidentID(service, in.DedupKey)
+	c := t.edit(id)
+	if c == nil {
+		c = &Incident{
+			ID: id, Service: service, DedupKey: in.DedupKey, BareKey: in.BareKey, Shared: in.Shared, Origin: in.Origin,
+			Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
+			FallbackFrom: in.Service, FallbackOf: in.ID,
+		}
+		t.create(c)
+	}
+	c.Rule, c.Tier, c.Urgency, c.Severity = in.Rule, in.Tier, in.Urgency, in.Severity
+	c.Receiver, c.ExternalURL, c.GroupKey, c.GroupLabels = in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels
+	for fp, m := range in.Members {
+		if !m.Firing {
+			continue
+		}
+		if have := c.Members[fp]; have != nil && have.Firing && !m.Alert.StartsAt.After(have.Alert.StartsAt) {
+			continue
+		}
+		n := *m
+		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
+		c.Members[fp] = &n
+		c.begin(t, fp, now)
+	}
+	c.note(now, "received", "in place of service "+in.Service)
+	in.FallbackRevision = in.Revision
+	in.note(now, "fallback", "copied to service "+service)
+}
+
+// part splits an incident whose trigger is about to leave under another routing
+// key than before: the old one keeps what PagerDuty holds under the old key and
+// closes once the new one is accepted.
+func part(t table, in *Incident, now time.Time) {
+	old := in.clone()
+	old.ID = in.ID + "-" + in.KeyHash[:min(8, len(in.KeyHash))]
+	old.Parted, old.Version, old.Intent = true, 0, nil
+	old.AcceptedRevision = old.Revision
+	for fp, m := range old.Members {
+		c := *m
+		c.MovedTo = in.ID
+		c.HeldUntil = time.Time{}
+		old.Members[fp] = &c
+	}
+	old.note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")
+	old.settle(now)
+	if t.incident(old.ID) == nil {
+		t.create(old)
+	}
+	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision = "", StateClosed, 0, 0
+	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger = nil, time.Time{}, time.Time{}
+}

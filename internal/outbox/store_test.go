@@ -1,0 +1,614 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// rig is a running store.
+type rig struct {
+	*outbox.Store
+	t    *testing.T
+	dir  string
+	stop func()
+}
+
+func open(t *testing.T, dir string, p outbox.Policy) *rig {
+	t.Helper()
+	s, err := outbox.Open(dir, outbox.Config{})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	s.SetPolicy(p)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	stop := func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return &rig{Store: s, t: t, dir: dir, stop: stop}
+}
+
+// reopen ends the store and opens its file again, as a restart does.
+func (r *rig) reopen() *rig {
+	r.t.Helper()
+	p := r.Policy()
+	r.stop()
+	return open(r.t, r.dir, p)
+}
+
+type alert struct {
+	fp       string
+	key      string // default: the fingerprint.
+	service  string // default infra.
+	urgency  mapping.Urgency
+	resolved bool
+	starts   time.Duration
+	ends     time.Duration
+	from     string
+	reason   string
+	shared   bool
+	bare     bool
+	origin   mapping.Origin
+}
+
+func (a alert) observation() mapping.Observation {
+	o := mapping.Observation{
+		Service: or(a.service, "infra"), DedupKey: or(a.key, a.fp), Rule: "r", Tier: "critical",
+		Urgency: mapping.Urgency(or(string(a.urgency), "high")), Severity: "critical", Shared: a.shared, BareKey: a.bare,
+		Alert: template.Alert{
+			Status: mapping.Firing, Fingerprint: a.fp, Labels: template.KV{"alertname": a.fp}, StartsAt: t0.Add(a.starts),
+		},
+		Origin: mapping.Origin(or(string(a.origin), string(mapping.OriginAlertmanager))), ExternalURL: or(a.from, "http://am-1"), Reason: or(a.reason, "new alerts added"),
+	}
+	if a.resolved {
+		o.Alert.Status = mapping.Resolved
+	}
+	if a.resolved || a.origin == mapping.OriginTest {
+		o.Alert.EndsAt = t0.Add(a.ends)
+	}
+	return o
+}
+
+func or(s, def string) string {
+	if s == "" {
+		return def
+	}
+	return s
+}
+
+func (r *rig) observe(alerts ...alert) {
+	r.t.Helper()
+	var obs []mapping.Observation
+	for _, a := range alerts {
+		obs = append(obs, a.observation())
+	}
+	if err := r.Observe(r.t.Context(), obs); err != nil {
+		r.t.Fatalf("Observe: %v", err)
+	}
+}
+
+func (r *rig) get(key string) *outbox.Incident {
+	r.t.Helper()
+	in, ok := r.Get(outbox.IncidentID("infra", key))
+	if !ok {
+		r.t.Fatalf("incident %q is not in the outbox", key)
+	}
+	return in
+}
+
+func (r *rig) gone(key string) {
+	r.t.Helper()
+	if in, ok := r.Get(outbox.IncidentID("infra", key)); ok {
+		r.t.Errorf("incident %q is still in the outbox: %+v", key, in)
+	}
+}
+
+func evidence() outbox.Evidence { return outbox.Evidence{Known: true, KeyHash: "k1"} }
+
+func (r *rig) next(in *outbox.Incident) outbox.Decision {
+	return outbox.Next(in, evidence(), r.Policy(), time.Now())
+}
+
+// drive does what Next says about an incident until there is nothing more to do
+// now, with every request answered by kind; it returns what was sent.
+func (r *rig) drive(id string, kind outbox.OutcomeKind) []outbox.Action {
+	r.t.Helper()
+	var sent []outbox.Action
+	for range 20 {
+		in, ok := r.Get(id)
+		if !ok {
+			return sent
+		}
+		d := r.next(in)
+		switch d.Kind {
+		case outbox.Send:
+			sent = append(sent, d.Action)
+			begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k1")
+			if err != nil {
+				r.t.Fatalf("Begin: %v", err)
+			}
+			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
+				r.t.Fatalf("Finish: %v", err)
+			}
+		case outbox.Perform:
+			if err := r.Perform(r.t.Context(), id, in.Version, d, "catch-all"); err != nil {
+				r.t.Fatalf("Perform: %v", err)
+			}
+		case outbox.Idle, outbox.Wait, outbox.Ask:
+			return sent
+		}
+	}
+	r.t.Fatalf("incident %s never comes to rest", id)
+	return nil
+}
+
+func (r *rig) accept(key string) []outbox.Action {
+	r.t.Helper()
+	return r.drive(outbox.IncidentID("infra", key), outbox.OutcomeAccepted)
+}
+
+func wantActions(t *testing.T, got []outbox.Action, want ...outbox.Action) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+}
+
+func TestObserveEpisodes(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+
+	s.observe(alert{fp: "a"}, alert{fp: "a", from: "http://am-2", starts: 20 * time.Second})
+	wantActions(t, s.accept("a")) // a group update and another replica join.
+
+	s.observe(alert{fp: "a", starts: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Trigger) // the same Alertmanager, a later start: its resolve was lost.
+
+	s.observe(alert{fp: "a", resolved: true, starts: time.Minute, ends: 2 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.gone("a")
+
+	s.observe(alert{fp: "a", resolved: true, starts: time.Minute, ends: 2 * time.Minute})
+	s.gone("a") // Alertmanager's retry of a resolve that is known.
+
+	s.observe(alert{fp: "a", starts: 3 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+}
+
+func TestSharedIncidentResolvesWithItsLastMember(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	s.observe(alert{fp: "a", key: "k", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("k"))
+	s.observe(alert{fp: "a", key: "k", starts: 2 * time.Minute})
+	wantActions(t, s.accept("k"), outbox.Trigger) // a new episode of a member is a trigger of its own.
+	s.observe(alert{fp: "a", key: "k", resolved: true, ends: 3 * time.Minute}, alert{fp: "b", key: "k", resolved: true, ends: 3 * time.Minute})
+	wantActions(t, s.accept("k"), outbox.Resolve)
+}
+
+func TestNewEpochBeforeTheResolveWasSent(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger) // never folded in silently.
+}
+
+func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"))
+	s.gone("a")
+	var kinds []string
+	if err := s.Ledger(func(in *outbox.Incident) bool {
+		for _, e := range in.History {
+			kinds = append(kinds, e.What)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(kinds), "[received superseded resolved closed]"; got != want {
+		t.Errorf("ledger says %s, want %s", got, want)
+	}
+}
+
+func TestOwedIsPagedThoughOver(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	if err := s.Owe(t.Context(), []string{outbox.IncidentID("infra", "a")}); err != nil {
+		t.Fatal(err)
+	}
+	s = s.reopen() // the mark is durable.
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Trigger, outbox.Resolve)
+}
+
+func TestRefusedIsSentMinimalThenDivertedAndBlocked(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	id := outbox.IncidentID("infra", "a")
+	wantActions(t, s.drive(id, outbox.OutcomeRefused), outbox.Trigger, outbox.Trigger)
+	in := s.get("a")
+	if !in.Minimal || in.Blocked == nil || in.Have != outbox.StateClosed {
+		t.Fatalf("after two refusals: minimal %v, blocked %v, have %s; want true, a reason, closed", in.Minimal, in.Blocked, in.Have)
+	}
+	ev := evidence()
+	ev.Fallback = "catch-all"
+	d := outbox.Next(in, ev, s.Policy(), time.Now())
+	if d.Step != outbox.StepFallback {
+		t.Fatalf("Next says %+v, want a copy to the fallback", d)
+	}
+	if err := s.Perform(t.Context(), id, in.Version, d, "catch-all"); err != nil {
+		t.Fatal(err)
+	}
+	copyID := outbox.IncidentID("catch-all", "a")
+	c, ok := s.Get(copyID)
+	if !ok || c.FallbackFrom != "infra" {
+		t.Fatalf("copy on the fallback: %+v", c)
+	}
+	wantActions(t, s.drive(copyID, outbox.OutcomeAccepted), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive(copyID, outbox.OutcomeAccepted), outbox.Resolve) // the copy resolves too.
+	wantActions(t, s.accept("a"))
+	s.gone("a")
+}
+
+func TestRetryLiftsABlock(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"}, alert{fp: "b"})
+	for _, key := range []string{"a", "b"} {
+		s.drive(outbox.IncidentID("infra", key), outbox.OutcomeRefused)
+	}
+	if err := s.Retry(t.Context(), outbox.IncidentID("infra", "a")); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("a"), outbox.Trigger)
+	if n, err := s.RetryBlocked(t.Context(), "reload"); err != nil || n != 1 {
+		t.Errorf("RetryBlocked: %d, %v; want 1, nil", n, err)
+	}
+	wantActions(t, s.accept("b"), outbox.Trigger)
+	if err := s.Retry(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
+		t.Errorf("Retry of an unknown incident: %v, want ErrNotFound", err)
+	}
+}
+
+func TestCrashWithARequestInFlight(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		act  outbox.Action
+		want []outbox.Action
+	}{
+		{"trigger is sent again", outbox.Trigger, []outbox.Action{outbox.Trigger}},
+		{"resolve is sent again", outbox.Resolve, []outbox.Action{outbox.Resolve}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a"})
+			if tc.act == outbox.Resolve {
+				s.accept("a")
+				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			}
+			in := s.get("a")
+			if _, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1"); err != nil {
+				t.Fatal(err)
+			}
+			s = s.reopen()
+			if got := s.get("a").Have; got != outbox.StateUnknown {
+				t.Errorf("have after the crash is %s, want unknown", got)
+			}
+			wantActions(t, s.accept("a"), tc.want...)
+		})
+	}
+}
+
+func TestResolveIsRepeatedAfterAnAmbiguousTrigger(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	in := s.get("a") // not forgotten: the resolve is due once more.
+	if in.Echo == nil || in.Echo.Action != outbox.Resolve {
+		t.Fatalf("echo is %+v, want a resolve", in.Echo)
+	}
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	if in := s.get("a"); in.Echo != nil {
+		t.Errorf("the echo %+v outlived the new epoch", in.Echo)
+	}
+}
+
+func TestTriggerIsRepeatedAfterAnAmbiguousResolve(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown), outbox.Resolve)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	if in := s.get("a"); in.Echo == nil || in.Echo.Action != outbox.Trigger {
+		t.Errorf("echo is %+v, want a trigger", in.Echo)
+	}
+}
+
+func TestBeginRefusesWhatHasChanged(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	in := s.get("a")
+	d := s.next(in)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute}) // commits between the decision and the request.
+	if _, err := s.Begin(t.Context(), in.ID, in.Version, d, "k1"); !errors.Is(err, outbox.ErrChanged) {
+		t.Errorf("Begin of an outdated trigger: %v, want ErrChanged", err)
+	}
+}
+
+func TestMovedAlertLeavesItsIncidentOnceTheNewOneIsAccepted(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "old"})
+	s.accept("old")
+	s.observe(alert{fp: "a", key: "new"})
+	wantActions(t, s.accept("old")) // it stays open until then.
+	wantActions(t, s.accept("new"), outbox.Trigger)
+	wantActions(t, s.accept("old"), outbox.Resolve)
+	s.gone("old")
+	s.observe(alert{fp: "a", key: "old", resolved: true, ends: time.Minute}) // whatever the rules say now:
+	wantActions(t, s.accept("new"), outbox.Resolve)                          // closed where it is.
+	s.gone("old")
+}
+
+func TestMoveToUrgencyNone(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "old"})
+	s.accept("old")
+	s.observe(alert{fp: "a", key: "new", urgency: mapping.None})
+	wantActions(t, s.accept("old"), outbox.Resolve)
+}
+
+func TestContinueKeepsBothIncidents(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	both := []alert{{fp: "a", key: "one"}, {fp: "a", key: "two"}}
+	s.observe(both...)
+	wantActions(t, s.accept("one"), outbox.Trigger)
+	wantActions(t, s.accept("two"), outbox.Trigger)
+	s.observe(both...)
+	wantActions(t, s.accept("one"))
+	s.observe(alert{fp: "a", key: "one", resolved: true, ends: time.Minute}, alert{fp: "a", key: "two", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("one"), outbox.Resolve)
+	wantActions(t, s.accept("two"), outbox.Resolve)
+}
+
+func TestRotatedKeyOpensUnderTheNewOneThenLeavesTheOld(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	before := s.get("a")
+	ev := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: before.LastTrigger}
+	s.observe(alert{fp: "a"})
+	in := s.get("a")
+	d := outbox.Next(in, ev, s.Policy(), time.Now())
+	if d.Action != outbox.Trigger {
+		t.Fatalf("Next says %+v, want a trigger under the new key", d)
+	}
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if begun.KeyHash != "k2" {
+		t.Errorf("key hash is %q, want k2", begun.KeyHash)
+	}
+	oldID := in.ID + "-k1"
+	if o, ok := s.Get(oldID); !ok || o.KeyHash != "k1" || o.Have != outbox.StateOpen {
+		t.Fatalf("what the old key holds: %+v", o)
+	}
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	o, _ := s.Get(oldID)
+	if d := outbox.Next(o, ev, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+		t.Errorf("Next about the old one says %+v, want a resolve", d)
+	}
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	if d := outbox.Next(s.get("a"), ev, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+		t.Errorf("Next about the new one says %+v, want a resolve", d)
+	}
+}
+
+func TestLateFirings(t *testing.T) {
+	late := alert{fp: "a", from: "http://am-2", starts: 10 * time.Second}
+	for _, tc := range []struct {
+		name   string
+		p      outbox.Policy
+		firing alert
+		after  time.Duration
+		want   string // dropped, held or paged.
+	}{
+		{"another replica, at once, nobody to ask", outbox.Policy{}, late, 30 * time.Second, "dropped"},
+		{"another replica, after a minute", outbox.Policy{}, late, 61 * time.Second, "paged"},
+		{"the same replica: Alertmanager expired it", outbox.Policy{}, alert{fp: "a", starts: 10 * time.Second}, time.Second, "paged"},
+		{"Alertmanager can be asked", outbox.Policy{Alertmanagers: 1}, late, time.Second, "held"},
+		{"Alertmanager can be asked, the same replica", outbox.Policy{Alertmanagers: 1}, alert{fp: "a"}, time.Hour, "held"},
+		{"a later start is no late firing", outbox.Policy{Alertmanagers: 1}, alert{fp: "a", from: "http://am-2", starts: 61 * time.Second}, time.Second, "paged"},
+	} {
+		for _, closed := range []bool{false, true} {
+			name := tc.name + ", while it is open"
+			if closed {
+				name = tc.name + ", after it was closed"
+			}
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := open(t, t.TempDir(), tc.p)
+					defer s.stop()
+					s.observe(alert{fp: "a"})
+					s.accept("a")
+					s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+					if closed {
+						s.accept("a")
+						s.gone("a")
+					}
+					time.Sleep(tc.after) // virtual time.
+					s.observe(tc.firing)
+					got := "dropped"
+					if in, ok := s.Get(outbox.IncidentID("infra", "a")); ok {
+						if n, _ := in.Counts(); n > 0 {
+							got = "paged"
+						} else if m := in.Members["a"]; !m.HeldUntil.IsZero() {
+							got = "held"
+						}
+					}
+					if got != tc.want {
+						t.Errorf("the firing is %s, want %s", got, tc.want)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRepeats(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		reason string // "-": the field is absent, as before Alertmanager 0.32.
+		after  time.Duration
+		want   []outbox.Action
+	}{
+		{"Alertmanager says so", "repeat interval elapsed", 2 * time.Minute, []outbox.Action{outbox.Trigger}},
+		{"another reason is none", "new alerts added", time.Hour, nil},
+		{"no reason, unchanged after more than five minutes", "-", 5*time.Minute + time.Second, []outbox.Action{outbox.Trigger}},
+		{"no reason, unchanged, soon", "-", 4 * time.Minute, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, t.TempDir(), outbox.Policy{})
+				defer s.stop()
+				a := alert{fp: "a", reason: tc.reason}
+				obs := a.observation()
+				if tc.reason == "-" {
+					obs.Reason = ""
+				}
+				s.observe(alert{fp: "a"})
+				s.accept("a")
+				time.Sleep(tc.after) // virtual time.
+				if err := s.Observe(t.Context(), []mapping.Observation{obs}); err != nil {
+					t.Fatal(err)
+				}
+				wantActions(t, s.accept("a"), tc.want...)
+			})
+		})
+	}
+}
+
+func TestBareKeyRisesInPlaceAndNeverFalls(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "k", bare: true, shared: true, urgency: mapping.Low})
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	s.observe(alert{fp: "a", key: "k", bare: true, shared: true, urgency: mapping.High})
+	if got := s.get("k").Urgency; got != mapping.High {
+		t.Errorf("urgency is %s, want high", got)
+	}
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	s.observe(alert{fp: "b", key: "k", bare: true, shared: true, urgency: mapping.Low})
+	if got := s.get("k").Urgency; got != mapping.High {
+		t.Errorf("urgency fell to %s", got)
+	}
+}
+
+func TestTestDoorAlertEndsAtItsEndsAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		o := alert{fp: "a", origin: mapping.OriginTest}.observation()
+		o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
+		if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+			t.Fatal(err)
+		}
+		wantActions(t, s.accept("a"), outbox.Trigger)
+		time.Sleep(5 * time.Minute) // virtual time.
+		wantActions(t, s.accept("a"), outbox.Resolve)
+	})
+}
+
+func TestEverythingSurvivesAReopen(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	for i := range 50 {
+		s.observe(alert{fp: fmt.Sprint("a", i)})
+	}
+	s.accept("a1")
+	before := map[string]string{}
+	for _, in := range s.List() {
+		before[in.ID] = fmt.Sprintf("%+v", *in.Members[in.DedupKey]) + in.Status()
+	}
+	s = s.reopen()
+	if got := len(s.List()); got != 50 {
+		t.Fatalf("%d incidents after reopening, want 50", got)
+	}
+	for _, in := range s.List() {
+		if got := fmt.Sprintf("%+v", *in.Members[in.DedupKey]) + in.Status(); got != before[in.ID] {
+			t.Errorf("incident %s is %s after reopening, was %s", in.DedupKey, got, before[in.ID])
+		}
+	}
+	s.observe(alert{fp: "a7", resolved: true, ends: time.Minute}) // the index is there again.
+	wantActions(t, s.accept("a7"))
+	s.gone("a7")
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Run("a locked file", func(t *testing.T) {
+		dir := t.TempDir()
+		open(t, dir, outbox.Policy{})
+		_, err := outbox.Open(dir, outbox.Config{})
+		wantError(t, err, "another process has it locked")
+	})
+	t.Run("a missing folder", func(t *testing.T) {
+		_, err := outbox.Open(filepath.Join(t.TempDir(), "nowhere"), outbox.Config{})
+		wantError(t, err, "no such file or directory")
+	})
+	t.Run("a damaged record", func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, dir, outbox.Policy{})
+		s.observe(alert{fp: "needle"})
+		s.stop()
+		path := filepath.Join(dir, "outbox.db")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i+6 < len(b); i++ {
+			if string(b[i:i+6]) == "needle" {
+				b[i] = 'N'
+			}
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err = outbox.Open(dir, outbox.Config{})
+		wantError(t, err, "checksum does not match")
+	})
+}
+
+func wantError(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("got error %v, want one that says %q", err, text)
+	}
+}

@@ -1,0 +1,207 @@
+package outbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// transaction is a set of changes on top of the committed incidents. Nothing of
+// it is seen by others before publish.
+type transaction struct {
+	store *Store
+	now   time.Time
+
+	edited   map[string]*Incident // replaced or new.
+	archived map[string]*Incident // left the table, by id.
+	closed   []*Incident          // the same, for the ledger.
+	holders  map[string][]string  // additions to the index.
+	counts   map[Counted]int
+}
+
+func newTransaction(s *Store, now time.Time) *transaction {
+	return &transaction{
+		store: s, now: now.Round(0), // without the monotonic reading: what is stored is what was decided upon.
+		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{},
+	}
+}
+
+func (t *transaction) incident(id string) *Incident {
+	if in, ok := t.edited[id]; ok {
+		return in
+	}
+	if _, gone := t.archived[id]; gone {
+		return nil
+	}
+	return t.store.open[id] // only the committer writes this map, and it is us.
+}
+
+func (t *transaction) edit(id string) *Incident {
+	if in, ok := t.edited[id]; ok {
+		return in
+	}
+	in := t.incident(id)
+	if in == nil {
+		return nil
+	}
+	c := in.clone()
+	c.Version++
+	t.edited[id] = c
+	return c
+}
+
+func (t *transaction) create(in *Incident) {
+	in.Version++
+	if old := t.store.open[in.ID]; old != nil {
+		in.Version += old.Version
+	}
+	delete(t.archived, in.ID)
+	t.edited[in.ID] = in
+}
+
+func (t *transaction) archive(in *Incident, reason string) {
+	in.ClosedAt = t.now
+	in.PendingSince = time.Time{}
+	in.note(t.now, "closed", reason)
+	delete(t.edited, in.ID)
+	t.archived[in.ID] = in
+	t.closed = append(t.closed, in)
+}
+
+func (t *transaction) holding(fp string) []string {
+	ids := slices.Clone(t.store.index[fp])
+	for id, in := range t.edited {
+		if _, ok := in.Members[fp]; ok && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (t *transaction) tombstone(id string) *Tombstone {
+	var ts *Tombstone
+	if in := t.archived[id]; in != nil {
+		return newTombstone(in)
+	}
+	err := t.store.db.View(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(bucketTombstones).Get([]byte(id)); v != nil {
+			ts = &Tombstone{}
+			return decode(v, ts)
+		}
+		return nil
+	})
+	if err != nil { // a late firing is then taken for a new one: it pages.
+		t.store.log.Error("Reading a tombstone failed", "err", err)
+		return nil
+	}
+	return ts
+}
+
+func (t *transaction) count(what Counted) { t.counts[what]++ }
+
+func newTombstone(in *Incident) *Tombstone {
+	ts := &Tombstone{ClosedAt: in.ClosedAt, Ends: map[string]Ended{}}
+	for fp, m := range in.Members {
+		if !m.EndedAt.IsZero() {
+			ts.Ends[fp] = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
+		}
+	}
+	return ts
+}
+
+// write puts the changes into a transaction of the file.
+func (t *transaction) write(tx *bolt.Tx) error {
+	incidents, ledger, tombstones := tx.Bucket(bucketIncidents), tx.Bucket(bucketLedger), tx.Bucket(bucketTombstones)
+	for _, id := range slices.Sorted(maps.Keys(t.edited)) {
+		v, err := encode(t.edited[id])
+		if err != nil {
+			return err
+		}
+		if err := incidents.Put([]byte(id), v); err != nil {
+			return fmt.Errorf("put incident: %w", err)
+		}
+	}
+	for _, in := range t.closed {
+		id := in.ID
+		if t.edited[id] == nil { // else a new one took its place at once.
+			if err := incidents.Delete([]byte(id)); err != nil {
+				return fmt.Errorf("delete incident: %w", err)
+			}
+		}
+		v, err := encode(in)
+		if err != nil {
+			return err
+		}
+		if err := ledger.Put(ledgerKey(in), v); err != nil {
+			return fmt.Errorf("put ledger entry: %w", err)
+		}
+		if v, err = encode(newTombstone(in)); err != nil {
+			return err
+		}
+		if err := tombstones.Put([]byte(id), v); err != nil {
+			return fmt.Errorf("put tombstone: %w", err)
+		}
+	}
+	return nil
+}
+
+// publish makes committed changes visible.
+func (t *transaction) publish() {
+	s := t.store
+	s.mu.Lock()
+	for id, in := range t.edited {
+		old := s.open[id]
+		for fp := range in.Members {
+			if old != nil && old.Members[fp] != nil {
+				continue
+			}
+			if ids := s.index[fp]; !slices.Contains(ids, id) {
+				s.index[fp] = append(slices.Clip(ids), id)
+			}
+		}
+		s.open[id] = in
+	}
+	for id, in := range t.archived {
+		for fp := range in.Members {
+			s.unindex(fp, id)
+		}
+		delete(s.open, id)
+	}
+	s.mu.Unlock()
+	s.changedMu.Lock()
+	for id := range t.edited {
+		s.changed[id] = struct{}{}
+	}
+	for id := range t.archived {
+		s.changed[id] = struct{}{}
+	}
+	s.changedMu.Unlock()
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
+	for what, n := range t.counts {
+		s.met.observations.WithLabelValues(string(what)).Add(float64(n))
+	}
+}
+
+func (s *Store) unindex(fp, id string) {
+	ids := slices.DeleteFunc(slices.Clone(s.index[fp]), func(v string) bool { return v == id })
+	if len(ids) == 0 {
+		delete(s.index, fp)
+		return
+	}
+	s.index[fp] = ids
+}
+
+func encode(v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return seal(b), nil
+}

@@ -1,0 +1,284 @@
+package mapping_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/common/model"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+func TestTiers(t *testing.T) {
+	tiers := []mapping.Tier{
+		{Name: "P1", Urgency: mapping.High},
+		{Name: "p2", Urgency: mapping.High, Severity: "error"},
+		{Name: "p3", Urgency: mapping.Low},
+		{Name: "p4", Urgency: mapping.Acknowledged},
+		{Name: "deploy", Urgency: mapping.Change},
+		{Name: "off", Urgency: mapping.None},
+	}
+	type result struct {
+		tier     string
+		urgency  mapping.Urgency
+		severity string
+		faults   string
+	}
+	for _, tc := range []struct {
+		name    string
+		options mapping.Options
+		labels  template.KV
+		want    result
+	}{
+		{"label", mapping.Options{}, template.KV{"severity": "p3"}, result{"p3", "low", "warning", "[]"}},
+		{"case and blanks do not count", mapping.Options{}, template.KV{"severity": " p1 "}, result{"P1", "high", "critical", "[]"}},
+		{"upper case", mapping.Options{}, template.KV{"severity": "DEPLOY"}, result{"deploy", "change", "info", "[]"}},
+		{"severity of the tier", mapping.Options{}, template.KV{"severity": "p2"}, result{"p2", "high", "error", "[]"}},
+		{"acknowledged", mapping.Options{}, template.KV{"severity": "p4"}, result{"p4", "acknowledged", "info", "[]"}},
+		{"none", mapping.Options{}, template.KV{"severity": "off"}, result{"off", "none", "info", "[]"}},
+		{"unknown", mapping.Options{}, template.KV{"severity": "page"}, result{"P1", "high", "critical", "[unknown_tier]"}},
+		{"missing", mapping.Options{}, template.KV{"a": "b"}, result{"P1", "high", "critical", "[unknown_tier]"}},
+		{"unknown_tier", mapping.Options{UnknownTier: "P3"}, template.KV{"severity": "page"}, result{"p3", "low", "warning", "[unknown_tier]"}},
+		{"constant", mapping.Options{Tier: "P3"}, template.KV{"severity": "p1"}, result{"p3", "low", "warning", "[]"}},
+		{
+			"template",
+			mapping.Options{Tier: `{{ if eq .Labels.env "prod" }}p1{{ else }}p3{{ end }}`},
+			template.KV{"env": "dev"}, result{"p3", "low", "warning", "[]"},
+		},
+		{"route label", mapping.Options{Tier: `{{ .RouteLabels.tier }}`}, template.KV{"a": "b"}, result{"deploy", "change", "info", "[]"}},
+		{"route label, Alertmanager's function", mapping.Options{Tier: `{{ routeLabels "tier" }}`}, template.KV{"a": "b"}, result{"deploy", "change", "info", "[]"}},
+		{
+			"failing template, good label",
+			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`}, template.KV{"severity": "p3"}, result{"p3", "low", "warning", "[template]"},
+		},
+		{
+			"failing template, no label",
+			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`}, template.KV{"a": "b"}, result{"P1", "high", "critical", "[template unknown_tier]"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := mustNew(t, mapping.Config{Tiers: tiers, Defaults: mapping.Defaults{Options: tc.options}})
+			g := group(tc.labels)
+			g.RouteLabels = template.KV{"tier": "deploy"}
+			o := m.Route(g)[0]
+			got := result{o.Tier, o.Urgency, o.Severity, fmt.Sprint(o.Faults)}
+			if got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+			if o.Urgency != mapping.None && !strings.Contains(o.DedupKey, "/"+string(o.Urgency)+"/") {
+				t.Errorf("got key %q, want the urgency in it", o.DedupKey)
+			}
+		})
+	}
+}
+
+func TestDefaultTiers(t *testing.T) {
+	m := mustNew(t, mapping.Config{})
+	for severity, want := range map[string]mapping.Urgency{
+		"critical": mapping.High, "Warning": mapping.Low, "info": mapping.Acknowledged, "none": mapping.None, "page": mapping.High,
+	} {
+		if got := routeOne(t, m, template.KV{"severity": severity}).Urgency; got != want {
+			t.Errorf("%s: got %s, want %s", severity, got, want)
+		}
+	}
+}
+
+func TestRuleOptionsInherit(t *testing.T) {
+	m := mustNew(t, mapping.Config{
+		Rules: []mapping.Rule{
+			{Name: "own", Matchers: []string{`r="own"`}, Options: mapping.Options{Tier: "warning", Dedup: &mapping.Dedup{Ignore: []string{}}}},
+			{Name: "plain", Matchers: []string{`r="plain"`}},
+		},
+		Defaults: mapping.Defaults{Options: mapping.Options{
+			Tier: "info", Dedup: &mapping.Dedup{Namespace: "eu-1", Ignore: []string{"pod"}},
+		}},
+	})
+	own, plain := routeOne(t, m, template.KV{"r": "own", "pod": "x"}), routeOne(t, m, template.KV{"r": "plain", "pod": "x"})
+	if own.Tier != "warning" || plain.Tier != "info" {
+		t.Errorf("got tiers %q and %q, want warning and info", own.Tier, plain.Tier)
+	}
+	if own.Shared || !plain.Shared {
+		t.Errorf("got shared %v and %v, want false (ignores nothing) and true (ignores pod)", own.Shared, plain.Shared)
+	}
+	if !strings.HasPrefix(own.DedupKey, "eu-1/") || !strings.HasPrefix(plain.DedupKey, "eu-1/") {
+		t.Errorf("got keys %q and %q, want the namespace of the defaults in both", own.DedupKey, plain.DedupKey)
+	}
+}
+
+func TestServiceTemplate(t *testing.T) {
+	for _, tc := range []struct {
+		name, service, label string
+		want, faults         string
+	}{
+		{"known", `{{ .RouteLabels.pd_service }}`, "b", "b", "[]"},
+		{"blanks", ` {{ .RouteLabels.pd_service }} `, "b", "b", "[]"},
+		{"unknown", `{{ .RouteLabels.pd_service }}`, "x", "def", "[unknown_service]"},
+		{"empty", `{{ .RouteLabels.pd_service }}`, "", "def", "[unknown_service]"},
+		{"failing", `{{ slice .RouteLabels.pd_service 9 }}`, "b", "def", "[template]"},
+		{"not set", "", "b", "def", "[]"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := mustNew(t, mapping.Config{
+				Services: []string{"a", "b", "def"}, Rules: []mapping.Rule{{Name: "r", Service: tc.service}},
+				Defaults: mapping.Defaults{Service: "def"},
+			})
+			g := group(template.KV{"severity": "critical"})
+			g.RouteLabels = template.KV{"pd_service": tc.label}
+			o := m.Route(g)[0]
+			if o.Service != tc.want || fmt.Sprint(o.Faults) != tc.faults {
+				t.Errorf("got %q %v, want %q %s", o.Service, o.Faults, tc.want, tc.faults)
+			}
+			if errs := m.RouteErrors(g); (len(errs) > 0) != (tc.faults == "[template]") {
+				t.Errorf("got errors %v", errs)
+			} else if len(errs) > 0 && !strings.HasPrefix(errs[0].Error(), "rules[0].service: ") {
+				t.Errorf("got %q, want the path in front", errs[0])
+			}
+		})
+	}
+}
+
+func TestStatusIsTheAlertsOwn(t *testing.T) {
+	m := mustNew(t, mapping.Config{})
+	for _, tc := range []struct{ group, alert, want string }{
+		{"resolved", "firing", "firing"},
+		{"firing", "resolved", "resolved"},
+		{"resolved", "", "firing"},
+		{"resolved", "suppressed", "firing"},
+		{"firing", "Resolved", "resolved"},
+	} {
+		g := group(template.KV{"a": "b"})
+		g.Status, g.Alerts[0].Status, g.Alerts[0].EndsAt = tc.group, tc.alert, start()
+		if got := m.Route(g)[0].Alert.Status; got != tc.want {
+			t.Errorf("group %q, alert %q: got %q, want %q", tc.group, tc.alert, got, tc.want)
+		}
+		if g.Alerts[0].Status != tc.alert {
+			t.Errorf("got the group changed to %q", g.Alerts[0].Status)
+		}
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	labels := template.KV{"alertname": "DiskFull", "cluster": "eu-1", "instance": "db-1:9100", "job": "node", "severity": "critical"}
+	const want = "1f9cfbd33f2c2530" // Alertmanager's own, from capture 01.
+	m := mustNew(t, mapping.Config{})
+	for _, given := range []string{"", want, "1F9CFBD33F2C2530", "x", strings.Repeat("a", 1000)} {
+		g := group(labels)
+		g.Alerts[0].Fingerprint = given
+		if got := m.Route(g)[0].Alert.Fingerprint; got != want {
+			t.Errorf("given %.20q: got %q, want %q", given, got, want)
+		}
+	}
+	g := group(labels)
+	g.Alerts[0].Fingerprint = "00000000000000aa"
+	if got := m.Route(g)[0].Alert.Fingerprint; got != "00000000000000aa" {
+		t.Errorf("got %q, want the one that was given", got)
+	}
+	g = group(template.KV{"a": "1", "empty": ""})
+	if got, want := m.Route(g)[0].Alert.Fingerprint, (model.LabelSet{"a": "1"}).Fingerprint().String(); got != want {
+		t.Errorf("empty label: got %q, want %q", got, want)
+	}
+}
+
+func TestReceiverIsUnquoted(t *testing.T) {
+	m := mustNew(t, mapping.Config{})
+	for _, name := range []string{"default", "pd.prod/eu", `a\b`, `\\.\`, "a+b(c)[d]{e}|f^$g*h?", "ключ.1", ""} {
+		g := group(template.KV{"a": "b"})
+		g.Receiver = regexp.QuoteMeta(name)
+		if got := m.Route(g)[0].Receiver; got != name {
+			t.Errorf("got %q, want %q", got, name)
+		}
+	}
+	for _, raw := range []string{"not.quoted", `half\.quoted.`, `tail\`, `\d`} {
+		g := group(template.KV{"a": "b"})
+		g.Receiver = raw
+		if got := m.Route(g)[0].Receiver; got != raw {
+			t.Errorf("got %q, want %q as it was", got, raw)
+		}
+	}
+}
+
+func TestObservationCarriesTheGroup(t *testing.T) {
+	m := mustNew(t, mapping.Config{})
+	g := group(template.KV{"a": "b", "severity": "info"}, template.KV{"a": "c", "severity": "info"})
+	g.NotificationReason = "first notification"
+	obs := m.Route(g)
+	if len(obs) != 2 {
+		t.Fatalf("got %d observations, want 2", len(obs))
+	}
+	for i, o := range obs {
+		if o.Alert.Labels["a"] != g.Alerts[i].Labels["a"] {
+			t.Errorf("observation %d: got alert %v, want the group's order", i, o.Alert.Labels)
+		}
+		if o.Origin != mapping.OriginAlertmanager || o.Reason != "first notification" || o.GroupKey != g.GroupKey ||
+			o.ExternalURL != g.ExternalURL || o.GroupLabels["alertname"] != "DiskFull" {
+			t.Errorf("got %+v, want what the group says", o)
+		}
+	}
+	g.Origin = mapping.OriginTest
+	if got := m.Route(g)[0].Origin; got != mapping.OriginTest {
+		t.Errorf("got origin %q, want test", got)
+	}
+	if got := m.Route(nil); got != nil {
+		t.Errorf("nil group: got %v, want nothing", got)
+	}
+}
+
+// Templates of a tier see the alert and its group in Alertmanager's words.
+func TestDataOfATier(t *testing.T) {
+	for tpl, want := range map[string]string{
+		`{{ .Labels.alertname }}`:                              "A",
+		`{{ .Annotations.tier }}`:                              "note",
+		`{{ .Status }}`:                                        "firing",
+		`{{ .StartsAt.Year }}`:                                 "2026",
+		`{{ .EndsAt.IsZero }}`:                                 "true",
+		`{{ .GeneratorURL }}`:                                  "http://prom",
+		`{{ len .Fingerprint }}`:                               "16",
+		`{{ .GroupLabels.alertname }}`:                         "DiskFull",
+		`{{ .CommonLabels.c }}`:                                "common",
+		`{{ .CommonAnnotations.c }}`:                           "commonnote",
+		`{{ .Receiver }}`:                                      "pd.x",
+		`{{ .ExternalURL }}`:                                   "http://am.example.test:9093",
+		`{{ .GroupKey | len }}`:                                "25",
+		`{{ range .Labels.SortedPairs }}{{ .Name }}-{{ end }}`: "alertname-",
+		`{{ .Labels.missing }}x`:                               "x",
+		`{{ .Labels.alertname | toLower }}`:                    "a",
+		`{{ printf "%s-%d" .Labels.alertname 7 }}`:             "A-7",
+		`{{ reReplaceAll "A(.*)" "b$1" "Ax" }}`:                "bx",
+	} {
+		m := mustNew(t, mapping.Config{
+			Tiers:    []mapping.Tier{{Name: "other", Urgency: mapping.Low}, {Name: want, Urgency: mapping.High}},
+			Defaults: mapping.Defaults{Options: mapping.Options{Tier: tpl}},
+		})
+		g := group(template.KV{"alertname": "A"})
+		g.Receiver, g.CommonLabels, g.CommonAnnotations = `pd\.x`, template.KV{"c": "common"}, template.KV{"c": "commonnote"}
+		g.Alerts[0].Annotations, g.Alerts[0].GeneratorURL = template.KV{"tier": "note"}, "http://prom"
+		if o := m.Route(g)[0]; o.Tier != want || len(o.Faults) > 0 {
+			t.Errorf("%s: got tier %q, faults %v, want %q (%v)", tpl, o.Tier, o.Faults, want, m.RouteErrors(g))
+		}
+	}
+}
+
+// A label must not make a template build any amount of text.
+func TestHostileLabelInTemplate(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for name, tc := range map[string]struct{ tpl, label string }{
+		"width in a format":        {`{{ printf .Labels.x }}`, strings.Repeat("%999999d", 2000)},
+		"repeated verb":            {`{{ printf .Labels.x .Labels.y }}`, strings.Repeat("%[1]s", 2000)},
+		"long value":               {`{{ .Labels.x }}-`, long},
+		"bad pattern":              {`{{ reReplaceAll .Labels.x "" "a" }}`, "("},
+		"replacement for each":     {`{{ reReplaceAll "x" .Labels.y .Labels.x }}`, long},
+		"pattern that needs paths": {`{{ match .Labels.x "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }}`, "((a*)*)*b{1001}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := mustNew(t, mapping.Config{Defaults: mapping.Defaults{Options: mapping.Options{Tier: tc.tpl}}})
+			o := routeOne(t, m, template.KV{"x": tc.label, "y": long, "severity": "warning"})
+			if !slices.Contains(o.Faults, mapping.FaultTemplate) || o.Tier != "warning" {
+				t.Errorf("got tier %q, faults %v, want a template fault and the label's tier", o.Tier, o.Faults)
+			}
+		})
+	}
+}
