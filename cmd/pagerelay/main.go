@@ -27,7 +27,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	app := kingpin.New("pagerelay", "A sidecar between Prometheus Alertmanager and PagerDuty.")
 	app.Version(version.Print("pagerelay"))
 	app.HelpFlag.Short('h')
-	app.UsageWriter(stderr)
+	app.UsageWriter(stdout)
 	app.ErrorWriter(stderr)
 	configFile := app.Flag("config.file", "The configuration file.").Default("pagerelay.yml").String()
 	logConfig := &promslog.Config{Writer: stderr}

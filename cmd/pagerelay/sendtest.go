@@ -79,7 +79,7 @@ func (c *sendTestCommand) run(ctx context.Context, file string, out io.Writer) e
 
 // said is what came with an answer.
 func said(a pagerduty.Answer) string {
-	if a.Message == "" {
+	if a.Kind == pagerduty.Accepted || a.Message == "" {
 		return ""
 	}
 	return ": " + printable(a.Message)

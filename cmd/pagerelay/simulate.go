@@ -73,7 +73,7 @@ func (c *simulateCommand) run(file string, stdin io.Reader, out io.Writer) error
 }
 
 func (c *simulateCommand) read(stdin io.Reader) ([]byte, error) {
-	if c.file == "-" {
+	if c.file == "-" || c.file == "" { // kingpin makes "" of a lone dash.
 		body, err := io.ReadAll(stdin)
 		if err != nil {
 			return nil, fmt.Errorf("read webhook body from standard input: %w", err)

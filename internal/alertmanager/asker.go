@@ -18,17 +18,23 @@ type Router interface {
 	Route(g *mapping.Group) []mapping.Observation
 }
 
+// Source says what fires. Client is one.
+type Source interface {
+	Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string)
+	AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string)
+}
+
 // Asker answers the questions that outbox.Next has about an incident. It is safe
 // for concurrent use.
 type Asker struct {
-	client *Client
+	source Source
 	router Router
 }
 
-// NewAsker makes an Asker that asks through client, and routes by router what
+// NewAsker makes an Asker that asks source, and routes by router what
 // Alertmanager lists.
-func NewAsker(client *Client, router Router) *Asker {
-	return &Asker{client: client, router: router}
+func NewAsker(source Source, router Router) *Asker {
+	return &Asker{source: source, router: router}
 }
 
 // Ask puts q about in to Alertmanager; the text says why, for people, and holds
@@ -40,7 +46,7 @@ func (a *Asker) Ask(ctx context.Context, q outbox.Question, in *outbox.Incident)
 	case outbox.QuestionStale:
 		return a.members(ctx, in, func(m *outbox.Member) bool { return m.Firing })
 	case outbox.QuestionSiblings:
-		v, why := a.client.AnyFiring(ctx, func(alert Alert) bool { return a.sibling(in, alert) })
+		v, why := a.source.AnyFiring(ctx, func(alert Alert) bool { return a.sibling(in, alert) })
 		return verdict(v), why
 	}
 	return outbox.VerdictUncertain, fmt.Sprintf("there is no question %q", q)
@@ -62,7 +68,7 @@ func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*ou
 	if len(labels) == 0 {
 		return outbox.VerdictUncertain, "there is no alert to ask about"
 	}
-	verdicts, why := a.client.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
+	verdicts, why := a.source.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
 	gone := true
 	for fp := range labels {
 		switch verdicts[fp] {
