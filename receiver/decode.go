@@ -19,6 +19,11 @@ import (
 // same since Alertmanager 0.3; new fields do not raise it.
 const webhookVersion = "4"
 
+// maxAlerts bounds the alerts of one body, because decoding turns the few bytes
+// of an empty element into 200. A real alert takes 160 bytes at least, so that
+// the default limit of the body comes first.
+const maxAlerts = 100_000
+
 // decode reads the body of a webhook. Unknown fields are ignored, because
 // Alertmanager adds some with most releases. Broken UTF-8 becomes U+FFFD, as
 // encoding/json does it: a bad label must not cost a page.
@@ -29,15 +34,15 @@ const webhookVersion = "4"
 // store. A body without the list is refused.
 //
 // An error is one short line for the sender's log: where the fault is, and how
-// to mend it. It quotes nothing of the body but one character where the JSON breaks.
+// to mend it. It is ASCII and quotes nothing of the body.
 func decode(body []byte, maxDepth int) (*mapping.Group, error) {
-	if err := precheck(body, maxDepth); err != nil {
+	if err := precheck(body, maxDepth, 2); err != nil {
 		return nil, err
 	}
 	g := new(mapping.Group)
 	err := json.Unmarshal(body, g)
-	var mismatch *json.UnmarshalTypeError
-	if err != nil && !errors.As(err, &mismatch) {
+	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if err != nil && !ok {
 		return nil, explain(err, body)
 	}
 	if mismatch != nil && mismatch.Field == "" {
@@ -136,11 +141,12 @@ func fingerprint(labels template.KV) string {
 }
 
 // precheck walks over the bytes once, before anything is decoded. It refuses an
-// empty body, nesting beyond maxDepth, and a second "alerts" in the outermost
-// object: encoding/json would keep the last one only, and alerts would be lost
-// silently. Whether it is JSON at all is for the decoder to say.
-func precheck(body []byte, maxDepth int) error {
-	depth, lists := 0, 0
+// empty body, nesting beyond maxDepth, more than maxAlerts elements in what is
+// listDepth deep, and a second "alerts" in the outermost object: encoding/json
+// would keep the last one only, and alerts would be lost silently. Whether it is
+// JSON at all is for the decoder to say.
+func precheck(body []byte, maxDepth, listDepth int) error {
+	depth, lists, commas := 0, 0, 0
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
@@ -150,6 +156,12 @@ func precheck(body []byte, maxDepth int) error {
 		case '}', ']':
 			if depth--; depth == 0 {
 				lists = 0 // what follows is another object, and not for here to judge.
+			}
+		case ',':
+			if depth == listDepth {
+				if commas++; commas >= maxAlerts {
+					return fmt.Errorf("more than %d alerts; set max_alerts in Alertmanager's webhook_configs", maxAlerts)
+				}
 			}
 		case '"':
 			start := i + 1
@@ -180,9 +192,9 @@ func isKey(rest []byte) bool {
 // explain turns an error of encoding/json into a line that says where. It may
 // decode parts again; only a refused body pays for that.
 func explain(err error, body []byte) error {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
-		return fmt.Errorf("not JSON at byte %d: %w", syntax.Offset, err)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		// Its own words hold a character of the body.
+		return fmt.Errorf("not JSON at byte %d of %d; send Alertmanager's webhook body unchanged", syntax.Offset, len(body))
 	}
 	var shape struct {
 		Alerts []json.RawMessage `json:"alerts"`
@@ -203,8 +215,7 @@ func explainAlerts(list string, alerts []json.RawMessage) error {
 		if err == nil {
 			continue
 		}
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) {
+		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			if mismatch.Field == "" {
 				return fmt.Errorf("%s[%d] is not an object", list, i)
 			}
@@ -224,8 +235,8 @@ func explainAlerts(list string, alerts []json.RawMessage) error {
 
 // mismatchError rewords a type error without the value, which may be long.
 func mismatchError(err error) error {
-	var mismatch *json.UnmarshalTypeError
-	if !errors.As(err, &mismatch) {
+	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok {
 		return errors.New("a field cannot be read; send Alertmanager's webhook body unchanged")
 	}
 	found, _, _ := strings.Cut(mismatch.Value, " ")

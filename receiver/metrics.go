@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // Why a request was answered 503.
@@ -109,6 +111,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		errs = append(errs, reg.Register(c))
 	}
 	return m, errors.Join(errs...)
+}
+
+// initRules makes the alert counters of rules visible before the first alert.
+func (m *metrics) initRules(rules []string) {
+	for _, rule := range append([]string{""}, rules...) {
+		for _, status := range []string{mapping.Firing, mapping.Resolved} {
+			m.alerts.WithLabelValues(rule, status)
+		}
+	}
 }
 
 // webhook counts one answered webhook.

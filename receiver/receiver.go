@@ -39,6 +39,7 @@ type Sink interface {
 
 // Router is the part of mapping.Mapper that the receiver needs: at least one
 // observation for each alert. Fewer is a fault, and the webhook is answered 503.
+// If it has a method Rules() []string, the counters of these rules start at zero.
 type Router interface {
 	Route(g *mapping.Group) []mapping.Observation
 }
@@ -169,6 +170,9 @@ func (r *Receiver) SetPolicy(router Router, access Access) error {
 		return fmt.Errorf("set access policy: %w", err)
 	}
 	r.audit.configure(access.AuditLog)
+	if named, ok := router.(interface{ Rules() []string }); ok {
+		r.metrics.initRules(named.Rules())
+	}
 	r.policy.Store(&policy{router: router, doorman: d})
 	return nil
 }

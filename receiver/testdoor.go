@@ -43,13 +43,12 @@ func (r *Receiver) testAlerts(w http.ResponseWriter, req *http.Request) {
 // only the labels are required. As there, no start means now or the end if there
 // is one, and no end means resolveTimeout from now.
 func decodePosted(body []byte, maxDepth int, now time.Time, resolveTimeout time.Duration) ([]*mapping.Group, error) {
-	if err := precheck(body, maxDepth); err != nil {
+	if err := precheck(body, maxDepth, 1); err != nil {
 		return nil, err
 	}
 	var raws []json.RawMessage
 	err := json.Unmarshal(body, &raws)
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, explain(err, body)
 	}
 	if err != nil || raws == nil {

@@ -86,6 +86,7 @@ func TestTestDoorRefuses(t *testing.T) {
 		{"not a time", `[{"labels":{"a":"b"},"endsAt":"soon"}]`, "[0].endsAt is not a time"},
 		{"ends before it starts", `[{"labels":{"a":"b"},"startsAt":"2026-11-22T09:00:00Z","endsAt":"2026-11-22T08:00:00Z"}]`, "[0].endsAt is before startsAt"},
 		{"too deep", strings.Repeat("[", 65), "nested more than 64 deep"},
+		{"too many", "[" + strings.Repeat("0,", 100_000) + "0]", "more than 100000 alerts"},
 		{"a number", `[5]`, "[0] is not an object"},
 	}
 	for _, tc := range cases {
@@ -157,7 +158,7 @@ func TestAmtool(t *testing.T) {
 		}
 	}
 	d := open(t, receiver.Config{TestDoor: true, Now: clock("2026-11-22T10:00:00Z")}, receiver.Access{})
-	url := serve(t, d.mux)
+	url := serve(t, d.mux).URL
 	run := func(wantOK bool, args ...string) string {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), amtool, append(args, "--alertmanager.url="+url)...)

@@ -80,8 +80,7 @@ func readBody[T any](r *Receiver, w http.ResponseWriter, req *http.Request, deco
 		}
 	}()
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, req.Body, r.cfg.MaxBody)); err != nil {
-		var limit *http.MaxBytesError
-		if errors.As(err, &limit) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return none, tooLarge
 		}
 		// The line broke or was too slow; what would have come may be fine.

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -328,3 +330,34 @@ type nullWriter struct {
 func (w *nullWriter) Header() http.Header         { return w.h }
 func (w *nullWriter) WriteHeader(code int)        { w.code = code }
 func (w *nullWriter) Write(b []byte) (int, error) { return len(b), nil }
+
+// TestReloadUnderLoad is for the race detector: each request meets one whole
+// policy or the other.
+func TestReloadUnderLoad(t *testing.T) {
+	d := open(t, receiver.Config{}, receiver.Access{})
+	locked := audited(filepath.Join(t.TempDir(), "audit.jsonl"))
+	locked.RateLimit = &receiver.RateLimit{PerSecond: 1e6, Burst: 1e6}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				if w := d.post(oneAlert, bearer("am")); w.Code != 200 {
+					t.Errorf("got %d %s, want 200", w.Code, w.Body)
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		access := locked
+		if i%2 == 0 {
+			access = receiver.Access{}
+		}
+		if err := d.recv.SetPolicy(oneToOne{}, access); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+	if got := len(d.sink.stored()); got != 200 {
+		t.Errorf("got %d observations, want 200", got)
+	}
+}

@@ -1,4 +1,89 @@
 // Command pagerelay is a sidecar between Prometheus Alertmanager and PagerDuty.
+// It wires the packages together, and holds its command line; what it does to
+// alerts and pages is those packages' business.
 package main
 
-func main() {}
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // templates know time zones, also in an image that has none.
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	promslogflag "github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+)
+
+func main() { os.Exit(command(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// command is the whole program; it returns the exit code.
+func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	// Flags that several subcommands share.
+	app := kingpin.New("pagerelay", "A sidecar between Prometheus Alertmanager and PagerDuty.")
+	app.Version(version.Print("pagerelay"))
+	app.HelpFlag.Short('h')
+	app.UsageWriter(stdout)
+	app.ErrorWriter(stderr)
+	configFile := app.Flag("config.file", "The configuration file.").Default("pagerelay.yml").String()
+	logConfig := &promslog.Config{Writer: stderr}
+	promslogflag.AddFlags(app, logConfig)
+
+	// One subcommand a file. A subcommand that is a service gets a logger; the
+	// others talk to the person who called them.
+	serve := newServe(app)
+	checkConfig := newCheckConfig(app)
+	rules := newRules(app)
+	simulate := newSimulate(app)
+	sendTest := newSendTest(app)
+	outbox := newOutbox(app)
+	token := newToken(app)
+
+	name, err := app.Parse(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "pagerelay: error: %v, try --help\n", printable(err.Error()))
+		return 1
+	}
+	if name == serve.name {
+		logger := promslog.New(logConfig)
+		if err := serve.run(context.Background(), *configFile, logger); err != nil {
+			logLines(logger, "Pagerelay has ended", err)
+			return 1
+		}
+		return 0
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch name {
+	case checkConfig.name:
+		err = checkConfig.run(stdout)
+	case rules.test:
+		err = rules.run(*configFile, stdout)
+	case simulate.name:
+		err = simulate.run(*configFile, stdin, stdout)
+	case sendTest.name:
+		err = sendTest.run(ctx, *configFile, stdout)
+	case outbox.list.name, outbox.show.name, outbox.retry.name, outbox.drop.name:
+		err = outbox.run(ctx, name, stdout)
+	case token.create:
+		err = token.run(stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "pagerelay: error:", printableLines(err.Error()))
+		return 1
+	}
+	return 0
+}
+
+// logLines logs an error, each of its lines as one record: a configuration has
+// many faults at once.
+func logLines(logger *slog.Logger, msg string, err error) {
+	for _, line := range lines(err.Error()) {
+		logger.Error(msg, "err", line) //nolint:sloglint // the callers' messages are constants.
+	}
+}

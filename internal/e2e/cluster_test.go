@@ -10,7 +10,7 @@ import (
 // configuration and nothing else.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{members: 2, route: "  group_by: [job]\n"})
+	s := install(t, options{members: 2, groupBy: "[job]"})
 	s.clustered()
 
 	a, b := alert("A", "job=web", "severity=critical"), alert("B", "job=web", "severity=warning")
@@ -29,7 +29,7 @@ func TestCluster(t *testing.T) {
 // and is back when it resolves: what one opened, the other may close.
 func TestClusterLosesASidecar(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{members: 2, route: "  group_by: [alertname]\n"})
+	s := install(t, options{members: 2, groupBy: "[alertname]"})
 	s.clustered()
 	for i, m := range s.members {
 		m.relay.Kill()

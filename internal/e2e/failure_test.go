@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -90,7 +89,7 @@ func TestOutage(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			s := install(t, options{route: "  group_by: [job]\n"})
+			s := install(t, options{groupBy: "[job]"})
 			before := alert("Before", "job=old", "severity=critical")
 			s.post(before)
 			s.holds(map[string]opened{"Before": critical()})
@@ -127,7 +126,7 @@ func TestOutage(t *testing.T) {
 // PagerDuty answers 429 to the first events of a flood.
 func TestThrottled(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{route: "  group_by: [job]\n"})
+	s := install(t, options{groupBy: "[job]"})
 	s.faults(emulator.Fault{Name: "throttle", Do: emulator.DoAnswer, Status: 429, First: 4})
 	var alerts []stack.Alert
 	want := map[string]opened{}
@@ -140,14 +139,21 @@ func TestThrottled(t *testing.T) {
 	s.post(alerts...)
 	s.holdsWithin(time.Minute, want)
 
-	// Not one low page was accepted before the last high one.
+	// What was throttled goes by urgency: no low page before the last high one.
 	list, counts := s.requests()
 	if counts.Faulted != 4 {
 		t.Errorf("got %d throttled requests, want 4", counts.Faulted)
 	}
-	low := slices.IndexFunc(list, func(r emulator.Request) bool { return r.Outcome == emulator.Created && r.Severity == "warning" })
-	if high := slices.ContainsFunc(list[low:], func(r emulator.Request) bool { return r.Severity == "critical" }); high {
-		t.Errorf("a low page went out before a high one: %+v", list)
+	throttled, low := map[string]bool{}, false
+	for _, r := range list {
+		switch {
+		case r.Outcome == emulator.Faulted:
+			throttled[r.DedupKey] = true
+		case throttled[r.DedupKey] && r.Severity == "warning":
+			low = true
+		case low && r.Severity == "critical":
+			t.Errorf("got the high page %s after a low one that was throttled too: %+v", r.DedupKey, list)
+		}
 	}
 	for name := range want {
 		s.one(name)
@@ -164,7 +170,7 @@ func TestThrottled(t *testing.T) {
 // the refused one stays in sight.
 func TestPoison(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{route: "  group_by: [job]\n"})
+	s := install(t, options{groupBy: "[job]"})
 	s.tolerated = []string{`msg="PagerDuty refused an event"`}
 	s.faults(emulator.Fault{
 		Name: "poison", Match: emulator.Match{DedupKeyRegexp: "/Poison/"}, Do: emulator.DoAnswer, Status: 400,
@@ -173,42 +179,57 @@ func TestPoison(t *testing.T) {
 	a, b, poison := alert("A", "job=web", "severity=critical"), alert("B", "job=web", "severity=warning"), alert("Poison", "job=web", "severity=critical")
 	s.post(a, poison, b)
 	s.holds(map[string]opened{"A": critical(), "B": warning()})
-	s.eventually("the incident to be blocked", soon, func() error {
-		n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="blocked"}`)
-		if err == nil && n != 1 {
-			err = fmt.Errorf("%v are", n)
-		}
-		return err
-	})
+	s.blocked(1)
 	// The full event once, the minimal one once.
 	got := s.requestsFor("Poison")
 	if len(got) != 2 {
 		t.Errorf("got %d requests for the refused incident, want 2: %+v", len(got), got)
 	}
-	// It is still there after a restart, and does not keep the others from resolving.
+	// It is tried again at every start, and does not keep the others from resolving.
 	if err := s.members[0].relay.Stop(stopTimeout); err != nil {
 		t.Fatal(err)
 	}
 	s.restart(s.members[0].relay)
-	if n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="blocked"}`); err != nil || n != 1 {
-		t.Errorf("got %v blocked incidents after a restart (err %v), want 1", n, err)
-	}
+	s.blocked(1)
 	s.post(over(a), over(b))
 	s.holds(map[string]opened{})
+
+	// PagerDuty changes its mind, and a person asks for another try.
+	s.faults()
+	s.pagerelay("outbox", "retry", got[0].DedupKey)
+	s.holds(map[string]opened{"Poison": critical()})
+	s.blocked(0)
+	s.post(over(poison))
+	s.holds(map[string]opened{})
+	s.one("Poison")
 	s.noneRefused()
+}
+
+// blocked waits until so many incidents are blocked.
+func (s *installation) blocked(want float64) {
+	s.t.Helper()
+	s.eventually(fmt.Sprintf("%v blocked incidents", want), soon, func() error {
+		n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="blocked"}`)
+		if err == nil && n != want {
+			err = fmt.Errorf("%v are", n)
+		}
+		return err
+	})
 }
 
 // The routing key is wrong: that is no fault of the event, and the page goes to
 // the fallback, from which it is resolved again.
 func TestFallback(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{relay: `  wrong:
-    routing_key: "0123456789abcdef0123456789abcdef"
-    fallback: demo
+	s := install(t, options{
+		services: "  demo: {routing_key: " + emulator.DefaultRoutingKey + "}\n" +
+			"  wrong: {routing_key: 0123456789abcdef0123456789abcdef, fallback: demo}\n",
+		relay: `
 rules:
   - {name: lost, matchers: ['team="lost"'], service: wrong}
   - {name: rest, service: demo}
-`})
+`,
+	})
 	s.tolerated = []string{`msg="PagerDuty refuses the routing key`}
 	a := alert("Stray", "team=lost", "severity=critical")
 	s.post(a)

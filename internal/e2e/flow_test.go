@@ -42,7 +42,7 @@ func TestFireAndResolve(t *testing.T) {
 func TestTiers(t *testing.T) {
 	t.Parallel()
 	s := install(t, options{
-		route: "  group_by: [job]\n",
+		groupBy: "[job]",
 		relay: `
 tiers:
   - {name: critical, urgency: high}
@@ -99,7 +99,7 @@ defaults:
 
 func TestGroupPagesEveryAlert(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{route: "  group_by: [job]\n"})
+	s := install(t, options{groupBy: "[job]"})
 	a := alert("A", "job=web", "severity=critical")
 	b := alert("B", "job=web", "severity=warning")
 	c := alert("C", "job=web", "severity=critical")
@@ -120,8 +120,8 @@ func TestGroupPagesEveryAlert(t *testing.T) {
 func TestSharedIncident(t *testing.T) {
 	t.Parallel()
 	s := install(t, options{
-		route: "  group_by: [alertname]\n",
-		relay: "defaults:\n  dedup: {by: [alertname, cluster]}\n",
+		groupBy: "[alertname]",
+		relay:   "defaults:\n  dedup: {by: [alertname, cluster]}\n",
 	})
 	a := alert("Disk", "cluster=eu", "instance=a", "severity=critical")
 	b := alert("Disk", "cluster=eu", "instance=b", "severity=critical")
@@ -159,7 +159,7 @@ func TestSharedIncident(t *testing.T) {
 // silenced and the other resolved: the silenced one still fires.
 func TestSilencedIsNotResolved(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{route: "  group_by: [job]\n"})
+	s := install(t, options{groupBy: "[job]"})
 	a := alert("A", "job=web", "severity=critical")
 	b := alert("B", "job=web", "severity=critical")
 	s.post(a, b)
@@ -201,7 +201,7 @@ func TestExpiryAndReturn(t *testing.T) {
 // until it comes more than five minutes later.
 func TestUnchangedGroupComesAgain(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{route: "  group_by: [alertname]\n  repeat_interval: 1s\n"})
+	s := install(t, options{repeat: "1s"})
 	s.post(alert("Steady", "severity=critical"))
 	s.holds(map[string]opened{"Steady": critical()})
 	s.eventually("two repeats", soon, func() error {

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -13,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/pagerelay/pagerelay/internal/e2e/stack"
 	"github.com/pagerelay/pagerelay/internal/emulator"
@@ -28,12 +29,16 @@ const (
 
 // options say how an installation differs from the usual one.
 type options struct {
-	// route is added to Alertmanager's route. Default: group_by [alertname].
-	route string
+	// groupBy and repeat are Alertmanager's. Default: [alertname] and 1h.
+	groupBy, repeat string
 	// relay is added to pagerelay's configuration file.
 	relay string
+	// services are pagerelay's services. Default: demo, with the emulator's built-in key.
+	services string
 	// emulator is the emulator's configuration file. Default: its built-in account.
 	emulator string
+	// journal is where the emulator writes down what it accepted.
+	journal string
 	// noAlertmanager: the test posts webhooks itself.
 	noAlertmanager bool
 	// members is the number of Alertmanagers, each with a pagerelay of its own. Default 1.
@@ -75,6 +80,9 @@ func install(t *testing.T, o options) *installation {
 	if o.emulator != "" {
 		args = append(args, "--config.file="+s.write("emulator.yml", o.emulator))
 	}
+	if o.journal != "" {
+		args = append(args, "--journal.file="+o.journal)
+	}
 	s.pd = stack.Emulator{URL: s.start("emulator", s.programs.emulator, args...).URL()}
 
 	for i := range max(1, o.members) {
@@ -87,7 +95,8 @@ func install(t *testing.T, o options) *installation {
 	for i, m := range s.members {
 		m.config = s.write(fmt.Sprintf("pagerelay-%d.yml", i), s.relayConfig(o))
 		m.relay = s.start(fmt.Sprintf("pagerelay-%d", i), s.programs.pagerelay, "serve",
-			"--config.file="+m.config, "--storage.path="+filepath.Join(s.dir, fmt.Sprintf("storage-%d", i)))
+			"--config.file="+m.config, "--web.enable-admin-api",
+			"--storage.path="+filepath.Join(s.dir, fmt.Sprintf("storage-%d", i)))
 		// Only now does Alertmanager learn where to post: each needs the other's address.
 		s.write(webhookFile(i), m.relay.URL()+"/webhook/alertmanager")
 	}
@@ -98,17 +107,13 @@ func webhookFile(i int) string { return fmt.Sprintf("webhook-url-%d", i) }
 
 func (s *installation) startAlertmanager(i int, o options) {
 	s.t.Helper()
-	route := o.route
-	if route == "" {
-		route = "  group_by: [alertname]\n"
-	}
 	config := s.write(fmt.Sprintf("alertmanager-%d.yml", i), `
 route:
   receiver: pagerelay
   group_wait: 100ms
   group_interval: 1s
-  repeat_interval: 1h
-`+route+`
+  group_by: `+cmp.Or(o.groupBy, "[alertname]")+`
+  repeat_interval: `+cmp.Or(o.repeat, "1h")+`
 receivers:
   - name: pagerelay
     webhook_configs:
@@ -142,8 +147,8 @@ func (s *installation) relayConfig(o options) string {
 			fmt.Fprintf(&b, "    - %s\n", m.am.URL)
 		}
 	}
-	fmt.Fprintf(&b, "services:\n  demo:\n    routing_key: %s\n    events_per_minute: 1000000\n", emulator.DefaultRoutingKey)
-	b.WriteString(o.relay)
+	services := fmt.Sprintf("  demo: {routing_key: %s}\n", emulator.DefaultRoutingKey)
+	b.WriteString("services:\n" + cmp.Or(o.services, services) + o.relay)
 	return b.String()
 }
 
@@ -255,13 +260,24 @@ func (s *installation) post(alerts ...stack.Alert) {
 // amtool runs amtool against the first Alertmanager.
 func (s *installation) amtool(args ...string) string {
 	s.t.Helper()
+	return s.command(s.programs.amtool, append(args, "--alertmanager.url="+s.members[0].am.URL)...)
+}
+
+// pagerelay runs a subcommand against the first sidecar.
+func (s *installation) pagerelay(args ...string) string {
+	s.t.Helper()
+	return s.command(s.programs.pagerelay, append(args, "--url="+s.members[0].relay.URL())...)
+}
+
+func (s *installation) command(path string, args ...string) string {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.programs.amtool, append(args, "--alertmanager.url="+s.members[0].am.URL)...)
-	cmd.Env = append(os.Environ(), "HOME="+s.dir) // not the user's own configuration of amtool.
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "HOME="+s.dir) // not the user's own configuration.
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		s.t.Fatalf("amtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		s.t.Fatalf("%s %s: %v\n%s", filepath.Base(path), strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }
@@ -304,7 +320,7 @@ func (s *installation) holdsWithin(within time.Duration, want map[string]opened)
 			}
 			got[name] = opened{in.Urgency, in.Severity, in.Status}
 		}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := gocmp.Diff(want, got); diff != "" {
 			return fmt.Errorf("(-want +got):\n%s", diff)
 		}
 		return nil

@@ -17,7 +17,7 @@ import (
 
 // programs are the paths of what the tests run.
 type programs struct {
-	pagerelay, emulator string
+	pagerelay, emulator, demo string
 	// alertmanager and amtool are empty where they cannot be had.
 	alertmanager, amtool string
 }
@@ -52,18 +52,19 @@ func build(dir string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	for _, p := range []struct{ env, pkg string }{
-		{"PAGERELAY_BIN", "pagerelay"},
-		{"PAGERDUTY_EMULATOR_BIN", "pagerduty-emulator"},
+		{"PAGERELAY_BIN", "cmd/pagerelay"},
+		{"PAGERDUTY_EMULATOR_BIN", "cmd/pagerduty-emulator"},
+		{"PAGERELAY_DEMO_BIN", "internal/demo"},
 	} {
 		if os.Getenv(p.env) != "" {
 			continue
 		}
-		path := filepath.Join(dir, p.pkg)
+		path := filepath.Join(dir, filepath.Base(p.pkg))
 		args := []string{"build", "-o", path}
 		if raceEnabled {
 			args = append(args, "-race")
 		}
-		cmd := exec.CommandContext(ctx, "go", append(args, "../../cmd/"+p.pkg)...)
+		cmd := exec.CommandContext(ctx, "go", append(args, "../../"+p.pkg)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", p.pkg, err, out)
 		}
@@ -77,7 +78,9 @@ func build(dir string) error {
 // ours are our own programs.
 func ours(t *testing.T) programs {
 	t.Helper()
-	return programs{pagerelay: os.Getenv("PAGERELAY_BIN"), emulator: os.Getenv("PAGERDUTY_EMULATOR_BIN")}
+	return programs{
+		pagerelay: os.Getenv("PAGERELAY_BIN"), emulator: os.Getenv("PAGERDUTY_EMULATOR_BIN"), demo: os.Getenv("PAGERELAY_DEMO_BIN"),
+	}
 }
 
 // all are our own programs, Alertmanager and amtool; without those the test is skipped.

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -50,10 +51,12 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	go func() {
 		rec := &recorder{header: http.Header{}}
 		defer func() {
-			switch v := recover(); v {
-			case nil:
+			v := recover()
+			err, _ := v.(error)
+			switch {
+			case v == nil:
 				done <- rec
-			case http.ErrAbortHandler:
+			case errors.Is(err, http.ErrAbortHandler):
 				done <- nil
 			default:
 				panic(v)

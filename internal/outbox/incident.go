@@ -100,7 +100,7 @@ type Incident struct {
 	// RepeatAt is when Alertmanager's repeat was seen that is not yet passed on.
 	RepeatAt    time.Time `json:"repeat_at,omitzero"`
 	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.
-	// Times of the newest request whose outcome is not known, until an echo is planned for it.
+	// Times of the newest request whose outcome is not known, while it can still land.
 	AmbiguousTrigger time.Time `json:"ambiguous_trigger,omitzero"`
 	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
 	Echo             *Echo     `json:"echo,omitempty"`

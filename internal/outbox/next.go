@@ -10,7 +10,7 @@ import (
 // Times of the core.
 const (
 	LateHold       = 5 * time.Second  // a late firing is held at most this long.
-	echoAfter      = 60 * time.Second // a request that timed out can still land within this.
+	echoAfter      = 60 * time.Second // a request that timed out can still land: the next one is repeated after this.
 	ackEchoAfter   = 30 * time.Second // a 202 for an acknowledge is no proof.
 	refreshEvery   = time.Minute      // refreshes of an open incident come at most this often.
 	answerHolds    = time.Minute      // how long Alertmanager's answer may be acted upon.

@@ -101,27 +101,37 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		if in.AcceptedRevision >= in.Owed {
 			in.Owed = 0
 		}
+		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
 		if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {
 			in.Echo = &Echo{Action: Trigger, Due: now.Add(echoAfter), Reason: "an earlier resolve timed out and can still land"}
 		}
-		in.AmbiguousResolve = time.Time{}
 	case Acknowledge:
 		in.Have = StateAcknowledged
-		if !it.Echo && in.firing() > 0 {
+		if !it.Echo && in.firing() > 0 && in.Echo == nil {
 			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
 		}
 	case Resolve:
 		in.Have, in.HaveEpoch = StateClosed, it.Epoch
-		if !it.Echo && !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
+		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
+		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
 		}
-		in.AmbiguousTrigger = time.Time{}
 		if it.Prev == StateClosed {
 			in.Attempted = true // the resolve of what another replica may have opened is sent once.
 		}
 	case Change:
 		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
 	}
+}
+
+// stillLands returns the time of an ambiguous request if it may be applied after
+// the accepted one: then that one is repeated. A new epoch drops the repeat but
+// not this memory of why it was planned.
+func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time {
+	if accepted.Echo || now.Sub(ambiguous) > 2*echoAfter {
+		return time.Time{}
+	}
+	return ambiguous
 }
 
 // ambiguous records a request that may have been applied.

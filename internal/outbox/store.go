@@ -59,6 +59,8 @@ type Store struct {
 	ops    chan *op
 	closed chan struct{} // closed when Run has ended.
 	policy atomic.Pointer[Policy]
+	// failing: the last commit was not stored.
+	failing atomic.Bool
 
 	mu    sync.RWMutex
 	open  map[string]*Incident
@@ -332,6 +334,7 @@ func (s *Store) commit(batch []*op) {
 	}
 	err := s.db.Update(tx.write)
 	s.met.commits.Observe(time.Since(began).Seconds())
+	s.failing.Store(err != nil)
 	if err != nil {
 		s.met.commitErrors.Inc()
 		s.log.Error("Committing to the outbox failed", "err", err)

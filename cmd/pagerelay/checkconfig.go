@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/pagerelay/pagerelay/internal/config"
+)
+
+// checkConfigCommand is `pagerelay check-config FILE...`.
+type checkConfigCommand struct {
+	name  string
+	files []string
+}
+
+func newCheckConfig(app *kingpin.Application) *checkConfigCommand {
+	c := &checkConfigCommand{}
+	cmd := app.Command("check-config", "Check configuration files: all faults at once, each with its path and line. Exits 1 on any.")
+	cmd.Arg("file", "The files.").Required().StringsVar(&c.files)
+	c.name = cmd.FullCommand()
+	return c
+}
+
+func (c *checkConfigCommand) run(out io.Writer) error {
+	failed := 0
+	for _, file := range c.files {
+		if !checkFile(out, file) {
+			failed++
+		}
+		fmt.Fprintln(out)
+	}
+	if failed > 0 {
+		return fmt.Errorf("check configuration: %d of %d files have faults", failed, len(c.files))
+	}
+	return nil
+}
+
+// checkFile says whether a file is one that serve would start with.
+func checkFile(out io.Writer, file string) bool {
+	fmt.Fprintf(out, "Checking '%s'", printable(file))
+	cfg, err := config.Load(file)
+	var p *parts
+	if err == nil {
+		p, err = assemble(cfg)
+	}
+	if err != nil {
+		fmt.Fprintln(out, "  FAILED:")
+		for _, line := range lines(err.Error()) {
+			fmt.Fprintln(out, " -", printable(line))
+		}
+		return false
+	}
+	fmt.Fprintln(out, "  SUCCESS")
+	fmt.Fprintln(out, "Found:")
+	found := func(n int, one, many string) {
+		if n == 1 {
+			many = one
+		}
+		fmt.Fprintf(out, " - %d %s\n", n, many)
+	}
+	found(len(cfg.Services), "service", "services")
+	found(len(p.mapper.Rules()), "rule", "rules")
+	fmt.Fprintf(out, " - what no rule takes goes to service %s\n", printable(p.mapper.DefaultService()))
+	found(len(cfg.Alertmanager.URLs), "Alertmanager", "Alertmanagers")
+	found(len(cfg.Access.Tokens), "access token", "access tokens")
+	// A key that cannot be read is no fault of the file: it may be there later, or on another machine.
+	for _, name := range cfg.ServiceNames() {
+		s := cfg.Services[name]
+		if _, err := s.Key(); err != nil {
+			fmt.Fprintf(out, "Warning: services.%s: %s\n", printable(name), printable(err.Error()))
+		}
+		if _, err := s.PreviousKeys(); err != nil {
+			for _, line := range lines(err.Error()) {
+				fmt.Fprintf(out, "Warning: services.%s: %s\n", printable(name), printable(line))
+			}
+		}
+	}
+	return true
+}

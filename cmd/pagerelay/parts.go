@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/config"
+	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// parts is what is made of a configuration: all that a reload replaces.
+type parts struct {
+	config   *config.Config
+	mapper   *mapping.Mapper
+	sender   *pagerduty.Client
+	settings delivery.Settings
+	policy   outbox.Policy
+}
+
+// assemble makes the parts. Nothing is opened, and nothing that runs is touched.
+func assemble(cfg *config.Config) (*parts, error) {
+	mapper, err := mapping.New(cfg.Mapping)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := pagerduty.New(cfg.PagerDuty)
+	if err != nil {
+		return nil, fmt.Errorf("pagerduty: %w", err)
+	}
+	client, err := alertmanager.New(cfg.Alertmanager)
+	if err != nil {
+		return nil, fmt.Errorf("alertmanager: %w", err)
+	}
+	if err := cfg.Access.Validate(); err != nil {
+		return nil, fmt.Errorf("access: %w", err)
+	}
+	p := &parts{
+		config: cfg, mapper: mapper, sender: sender,
+		settings: delivery.Settings{
+			Services: map[string]delivery.Service{}, Renderer: mapper, Sender: sender,
+		},
+		policy: outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members()},
+	}
+	if client.Configured() {
+		p.settings.Asker = alertmanager.NewAsker(client, mapper)
+	}
+	for name, s := range cfg.Services {
+		p.settings.Services[name] = delivery.Service{
+			Name: name, Region: s.Region, Fallback: s.Fallback, EventsPerMinute: s.EventsPerMinute,
+			Key: s.Key,
+			PreviousKeys: func() []string {
+				keys, _ := s.PreviousKeys() // one that cannot be read is as good as none.
+				return keys
+			},
+		}
+	}
+	return p, nil
+}
+
+// loadParts reads the configuration file for a subcommand.
+func loadParts(file string) (*parts, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		var faults config.Faults
+		if errors.As(err, &faults) {
+			return nil, fmt.Errorf("%s has faults:\n%w", file, err)
+		}
+		return nil, err
+	}
+	return assemble(cfg)
+}

@@ -1,0 +1,279 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/common/version"
+
+	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/web"
+	"github.com/pagerelay/pagerelay/mapping"
+	"github.com/pagerelay/pagerelay/receiver"
+)
+
+// serveCommand is `pagerelay serve`, the sidecar.
+type serveCommand struct {
+	name string
+
+	storagePath     string
+	retention       model.Duration
+	listenAddresses []string
+	webConfigFile   string
+	externalURL     *url.URL
+	enableAmtool    bool
+	enableAdmin     bool
+	autoReload      model.Duration
+	shutdownTimeout model.Duration
+}
+
+func newServe(app *kingpin.Application) *serveCommand {
+	c := &serveCommand{}
+	cmd := app.Command("serve", "Take Alertmanager's webhooks in and page through PagerDuty (the default).").Default()
+	cmd.Flag("storage.path", "The folder of the outbox; one folder serves one pagerelay.").Default("data/").StringVar(&c.storagePath)
+	cmd.Flag("data.retention", "How long closed incidents are kept to be looked at.").Default("15d").SetValue(&c.retention)
+	cmd.Flag("web.listen-address", "The address to listen on; repeatable. Port 0 takes a free one.").Default("127.0.0.1:9095").StringsVar(&c.listenAddresses)
+	cmd.Flag("web.config.file", "A file that turns on TLS or basic authentication: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md").StringVar(&c.webConfigFile)
+	cmd.Flag("web.external-url", "The URL under which others reach pagerelay; its path prefixes every path.").URLVar(&c.externalURL)
+	cmd.Flag("web.enable-amtool", "Take test alerts from `amtool alert add`.").BoolVar(&c.enableAmtool)
+	cmd.Flag("web.enable-admin-api", "Allow `outbox retry` and `outbox drop`.").BoolVar(&c.enableAdmin)
+	cmd.Flag("config.auto-reload-interval", "How often to look whether the configuration file has changed, and to reload it then; 0 never does.").Default("0s").SetValue(&c.autoReload)
+	cmd.Flag("shutdown.timeout", "How long, at shutdown, callers may take to finish, and then requests to PagerDuty.").Default("10s").SetValue(&c.shutdownTimeout)
+	c.name = cmd.FullCommand()
+	return c
+}
+
+// run serves until a signal or ctx ends it, which is no error, or until an actor
+// fails, which is one.
+func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.Logger) error {
+	logger.Info("Starting pagerelay", "version", version.Info(), "build_context", version.BuildContext())
+
+	// A SIGHUP that comes before all is up must not end the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+
+	// What can be wrong with the flags.
+	prefix, err := c.check()
+	if err != nil {
+		return err
+	}
+	hasUsers, err := checkWebConfig(c.webConfigFile)
+	if err != nil {
+		return err
+	}
+
+	// Metrics: a registry of our own. Faults of Route and Render share a counter.
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		versioncollector.NewCollector("pagerelay"),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	onFault := newFaultCounter(registry)
+
+	// The configuration, the first time. Nothing is open yet: a bad file ends it here.
+	configuration := newReloader(configFile, hasUsers, registry, logger)
+	first, err := configuration.load()
+	if err != nil {
+		return fmt.Errorf("load configuration %s: %w", configFile, err)
+	}
+
+	// The listeners: bound before the outbox is opened, so that callers wait while
+	// a large one is read, instead of being refused.
+	listeners, err := listen(c.listenAddresses)
+	if err != nil {
+		return err
+	}
+	defer closeListeners(listeners)
+
+	// The outbox: what is to be said to PagerDuty, and what has been.
+	if err := os.MkdirAll(c.storagePath, 0o700); err != nil {
+		return fmt.Errorf("make folder of --storage.path: %w", err)
+	}
+	store, err := outbox.Open(c.storagePath, outbox.Config{
+		Retention: time.Duration(c.retention), Logger: logger.With("component", "outbox"), Registerer: registry,
+	})
+	if err != nil {
+		return err
+	}
+
+	// The deliverer: works off what the outbox says.
+	deliverer := delivery.New(store, delivery.Config{
+		ShutdownTimeout: time.Duration(c.shutdownTimeout),
+		Logger:          logger.With("component", "delivery"), Registerer: registry, OnFault: onFault,
+	})
+
+	// The receiver: Alertmanager's door into the outbox.
+	door, err := receiver.New(store, receiver.Config{
+		TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
+		OnTruncated: func(reason string) {
+			logger.Warn("Alertmanager may know of alerts that did not arrive", "reason", reason)
+		},
+	})
+	if err != nil {
+		return errors.Join(err, closeStore(store))
+	}
+
+	// The first configuration takes effect, and later ones will in the same way.
+	configuration.swap = swapper(deliverer, store, door)
+	if err := configuration.swap(first); err != nil {
+		return errors.Join(err, closeStore(store))
+	}
+	configuration.retry = store.RetryBlocked
+
+	// The HTTP server: the receiver's paths, and those for people and their tools.
+	var draining atomic.Bool
+	mux := http.NewServeMux()
+	door.Register(mux)
+	web.New(store, web.Config{
+		EnableAdmin: c.enableAdmin, Authorize: door.Authorize, Gatherer: registry, Logger: logger.With("component", "web"),
+		Reload: func(ctx context.Context) error { return configuration.Reload(ctx, "POST /-/reload") },
+		Ready: func(ctx context.Context) error {
+			if draining.Load() {
+				return errors.New("shutting down")
+			}
+			return store.Healthy(ctx)
+		},
+	}).Register(mux)
+	server := &webServer{
+		listeners: listeners, handler: underPrefix(prefix, mux), configFile: c.webConfigFile,
+		drain:   func() { draining.Store(true); door.Drain() },
+		timeout: time.Duration(c.shutdownTimeout), log: logger,
+	}
+
+	// The actors. run.Group interrupts them in this order, and each interrupt
+	// waits: so that nothing is taken in that is not stored, and nothing answered
+	// by PagerDuty that is not recorded.
+	var g run.Group
+	{
+		// The first to hear of a signal: its end is everybody's.
+		wait, interrupt := run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM)
+		g.Add(func() error {
+			err := wait()
+			logger.Info("Shutting down", "reason", err.Error())
+			return err
+		}, interrupt)
+	}
+	{
+		// Reloads the configuration on SIGHUP, or when the file has changed.
+		g.Add(actor("the reloader", func(ctx context.Context) error {
+			return configuration.Run(ctx, hup, time.Duration(c.autoReload))
+		}))
+	}
+	{
+		// Serves HTTP. Interrupted, it refuses what is new and finishes what it has begun.
+		g.Add(actor("the web server", server.Run))
+	}
+	{
+		// Sends to PagerDuty. Interrupted, it waits for the answers to what is on its way.
+		g.Add(actor("the deliverer", deliverer.Run))
+	}
+	{
+		// Commits to disk for all of the above, and is therefore the last to go.
+		g.Add(actor("the outbox", store.Run))
+	}
+	err = g.Run()
+	if errors.Is(err, run.ErrSignal) || (ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+		logger.Info("Pagerelay has stopped")
+		return nil
+	}
+	return err
+}
+
+// check finds what is wrong with the flags, and the prefix of all paths.
+func (c *serveCommand) check() (prefix string, err error) {
+	var errs []error
+	if c.retention <= 0 {
+		errs = append(errs, errors.New("--data.retention: must be more than 0"))
+	}
+	if c.shutdownTimeout <= 0 {
+		errs = append(errs, errors.New("--shutdown.timeout: must be more than 0"))
+	}
+	if u := c.externalURL; u != nil {
+		if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			errs = append(errs, errors.New("--web.external-url: must be http(s)://HOST[:PORT][/PATH]"))
+		}
+		prefix = strings.TrimRight(u.EscapedPath(), "/")
+	}
+	return prefix, errors.Join(errs...)
+}
+
+// actor makes of a blocking f what run.Group wants. Its interrupt returns when f
+// has, so that the next actor is not told to stop before this one has stopped.
+func actor(name string, f func(context.Context) error) (execute func() error, interrupt func(error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	execute = func() error {
+		defer close(done)
+		err := f(ctx)
+		switch {
+		case err != nil:
+			return fmt.Errorf("run %s: %w", strings.TrimPrefix(name, "the "), err)
+		case ctx.Err() == nil:
+			return fmt.Errorf("%s ended although nobody asked it to", name)
+		}
+		return nil
+	}
+	return execute, func(error) {
+		cancel()
+		<-done
+	}
+}
+
+// closeStore closes a store that will not run.
+func closeStore(store *outbox.Store) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return store.Run(ctx)
+}
+
+func listen(addresses []string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, address := range addresses {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			closeListeners(listeners)
+			return nil, fmt.Errorf("listen on --web.listen-address=%s: %w", address, err)
+		}
+		listeners = append(listeners, l)
+	}
+	return listeners, nil
+}
+
+func closeListeners(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // the server has mostly done it already.
+	}
+}
+
+// newFaultCounter counts what could not be done as asked and was done in a safe form.
+func newFaultCounter(reg prometheus.Registerer) func(mapping.Fault) {
+	faults := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pagerelay_mapping_fallbacks_total",
+		Help: "What the rules and templates could not do as asked and did in a safe form instead.",
+	}, []string{"reason"})
+	for _, f := range mapping.Faults() {
+		faults.WithLabelValues(string(f))
+	}
+	reg.MustRegister(faults)
+	return func(f mapping.Fault) { faults.WithLabelValues(string(f)).Inc() }
+}

@@ -1,0 +1,157 @@
+package alertmanager
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// Router says which incidents an alert belongs to. mapping.Mapper is one.
+type Router interface {
+	Route(g *mapping.Group) []mapping.Observation
+}
+
+// Source says what fires. Client is one.
+type Source interface {
+	Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string)
+	AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string)
+}
+
+// Asker answers the questions that outbox.Next has about an incident. It is safe
+// for concurrent use.
+type Asker struct {
+	source Source
+	router Router
+}
+
+// NewAsker makes an Asker that asks source, and routes by router what
+// Alertmanager lists.
+func NewAsker(source Source, router Router) *Asker {
+	return &Asker{source: source, router: router}
+}
+
+// Ask puts q about in to Alertmanager; the text says why, for people, and holds
+// no alert text. Whatever is in doubt is outbox.VerdictUncertain.
+func (a *Asker) Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+	switch q {
+	case outbox.QuestionLate:
+		return a.members(ctx, in, func(m *outbox.Member) bool { return !m.HeldUntil.IsZero() })
+	case outbox.QuestionStale:
+		return a.members(ctx, in, func(m *outbox.Member) bool { return m.Firing })
+	case outbox.QuestionSiblings:
+		v, why := a.source.AnyFiring(ctx, func(alert Alert) bool { return a.sibling(in, alert) })
+		return verdict(v), why
+	}
+	return outbox.VerdictUncertain, fmt.Sprintf("there is no question %q", q)
+}
+
+// members asks about the members that are asked for: firing if one of them
+// fires, gone only if all of them are.
+func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*outbox.Member) bool) (outbox.Verdict, string) {
+	labels := map[string]map[string]string{}
+	for fp, m := range in.Members {
+		if !asked(m) {
+			continue
+		}
+		if m.Origin != mapping.OriginAlertmanager {
+			return outbox.VerdictUncertain, "an alert that did not come from Alertmanager is none that it can answer for"
+		}
+		labels[fp] = m.Alert.Labels
+	}
+	if len(labels) == 0 {
+		return outbox.VerdictUncertain, "there is no alert to ask about"
+	}
+	verdicts, why := a.source.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
+	gone := true
+	for fp := range labels {
+		switch verdicts[fp] {
+		case Firing:
+			return outbox.VerdictFiring, "Alertmanager knows the alert"
+		case Gone:
+		default: // uncertain, or not answered at all.
+			gone = false
+		}
+	}
+	if gone {
+		return outbox.VerdictGone, why
+	}
+	return outbox.VerdictUncertain, why
+}
+
+// sibling says whether an alert that Alertmanager lists maps to the incident.
+func (a *Asker) sibling(in *outbox.Incident, alert Alert) bool {
+	// What belongs to the incident's own group is routed as that group was: the
+	// API names no group keys, so a key made of one can be had in no other way.
+	if slices.Contains(alert.Receivers, in.Receiver) && includes(alert.Labels, in.GroupLabels) {
+		if in.BareKey {
+			return true // the key is the group's, whatever the rules say.
+		}
+		g := group(alert, in.Receiver)
+		g.GroupKey, g.GroupLabels, g.ExternalURL = in.GroupKey, in.GroupLabels, in.ExternalURL
+		if a.maps(g, in.ID) {
+			return true
+		}
+	}
+	receivers := alert.Receivers
+	if len(receivers) == 0 { // not yet dispatched.
+		receivers = []string{""}
+	}
+	for _, receiver := range receivers {
+		if a.maps(group(alert, receiver), in.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// maps says whether any alert of g belongs to the incident.
+func (a *Asker) maps(g *mapping.Group, id string) bool {
+	return slices.ContainsFunc(a.router.Route(g), func(o mapping.Observation) bool {
+		return outbox.IncidentID(o.Service, o.DedupKey) == id
+	})
+}
+
+// group is the webhook that would bring alert alone to a receiver.
+func group(alert Alert, receiver string) *mapping.Group {
+	labels, annotations := template.KV(alert.Labels), template.KV(alert.Annotations)
+	return &mapping.Group{
+		Data: template.Data{
+			Receiver: regexp.QuoteMeta(receiver), // as Alertmanager writes it in a webhook.
+			Status:   mapping.Firing,
+			Alerts: template.Alerts{{
+				Status: mapping.Firing, Labels: labels, Annotations: annotations,
+				Fingerprint: alert.Fingerprint, GeneratorURL: alert.GeneratorURL,
+			}},
+			CommonLabels: labels, CommonAnnotations: annotations,
+		},
+		Origin: mapping.OriginAlertmanager,
+	}
+}
+
+// includes says whether labels hold all of want.
+func includes(labels map[string]string, want template.KV) bool {
+	for name, v := range want {
+		if labels[name] != v {
+			return false
+		}
+	}
+	return true
+}
+
+func verdict(v Verdict) outbox.Verdict {
+	switch v {
+	case Firing:
+		return outbox.VerdictFiring
+	case Gone:
+		return outbox.VerdictGone
+	case Uncertain:
+	}
+	return outbox.VerdictUncertain
+}

@@ -1,0 +1,172 @@
+package alertmanager_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// source says what it was made to say, and lists alerts.
+type source struct {
+	verdicts map[string]alertmanager.Verdict
+	alerts   []alertmanager.Alert
+	asked    []string
+	labels   map[string]map[string]string
+}
+
+func (s *source) Check(_ context.Context, fps []string, labels map[string]map[string]string) (map[string]alertmanager.Verdict, string) {
+	s.asked, s.labels = fps, labels
+	return s.verdicts, "because"
+}
+
+func (s *source) AnyFiring(_ context.Context, match func(alertmanager.Alert) bool) (alertmanager.Verdict, string) {
+	if slices.ContainsFunc(s.alerts, match) {
+		return alertmanager.Firing, "because"
+	}
+	return alertmanager.Gone, "because"
+}
+
+func member(fp string, firing bool, held bool) *outbox.Member {
+	m := &outbox.Member{
+		Alert:  template.Alert{Fingerprint: fp, Labels: template.KV{"alertname": "A", "id": fp}},
+		Origin: mapping.OriginAlertmanager, Firing: firing,
+	}
+	if held {
+		m.HeldUntil = time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)
+	}
+	return m
+}
+
+func TestAskAboutMembers(t *testing.T) {
+	const firing, gone, uncertain = alertmanager.Firing, alertmanager.Gone, alertmanager.Uncertain
+	in := func() *outbox.Incident {
+		return &outbox.Incident{Members: map[string]*outbox.Member{
+			"a": member("a", true, false), "b": member("b", true, false),
+			"held": member("held", false, true), "over": member("over", false, false),
+		}}
+	}
+	foreign := in()
+	foreign.Members["a"].Origin = mapping.OriginTest
+	for _, tc := range []struct {
+		name     string
+		in       *outbox.Incident
+		question outbox.Question
+		verdicts map[string]alertmanager.Verdict
+		asked    []string
+		want     outbox.Verdict
+	}{
+		{"late firing", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": firing}, []string{"held"}, outbox.VerdictFiring},
+		{"late gone", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictGone},
+		{"late uncertain", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": uncertain}, []string{"held"}, outbox.VerdictUncertain},
+		{"late without a held member", &outbox.Incident{}, outbox.QuestionLate, nil, nil, outbox.VerdictUncertain},
+		{"stale, one fires", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": firing}, []string{"a", "b"}, outbox.VerdictFiring},
+		{"stale, all gone", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, outbox.VerdictGone},
+		{"stale, one uncertain", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": uncertain}, []string{"a", "b"}, outbox.VerdictUncertain},
+		{"stale, one not answered", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone}, []string{"a", "b"}, outbox.VerdictUncertain},
+		{"stale, one of another origin", foreign, outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, nil, outbox.VerdictUncertain},
+		{"no such question", in(), "weather", nil, nil, outbox.VerdictUncertain},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := &source{verdicts: tc.verdicts}
+			got, why := alertmanager.NewAsker(s, nil).Ask(t.Context(), tc.question, tc.in)
+			if got != tc.want {
+				t.Errorf("verdict: got %s (%s), want %s", got, why, tc.want)
+			}
+			if diff := cmp.Diff(tc.asked, s.asked); diff != "" {
+				t.Errorf("asked about (-want +got):\n%s", diff)
+			}
+			for _, fp := range s.asked {
+				if got := s.labels[fp]["id"]; got != fp {
+					t.Errorf("labels of %s: got those of %q", fp, got)
+				}
+			}
+			if why == "" {
+				t.Error("no reason given")
+			}
+		})
+	}
+}
+
+func TestAskAboutSiblings(t *testing.T) {
+	m, err := mapping.New(mapping.Config{
+		Services: []string{"ops"},
+		Rules: []mapping.Rule{
+			{Name: "labels", Matchers: []string{`by="labels"`}, Service: "ops", Options: mapping.Options{Dedup: &mapping.Dedup{By: mapping.DedupBy{Labels: []string{"cluster"}}}}},
+			{Name: "group", Matchers: []string{`by="group"`}, Service: "ops", Options: mapping.Options{Dedup: &mapping.Dedup{By: mapping.DedupBy{Mode: "group"}}}},
+			{Name: "receiver", Matchers: []string{`by="receiver"`}, Service: "ops", Options: mapping.Options{Dedup: &mapping.Dedup{By: mapping.DedupBy{Key: "{{ .Receiver }}"}}}},
+			{Name: "rest", Service: "ops"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const groupKey = `{}:{cluster="c1"}`
+	incident := func(receiver string, labels template.KV) *outbox.Incident {
+		obs := m.Route(&mapping.Group{
+			Data: template.Data{
+				Receiver: receiver, GroupLabels: template.KV{"cluster": "c1"},
+				Alerts: template.Alerts{{Status: "resolved", Labels: labels, Fingerprint: "00000000000000ff"}},
+			},
+			GroupKey: groupKey,
+		})
+		o := obs[0]
+		return &outbox.Incident{
+			ID: outbox.IncidentID(o.Service, o.DedupKey), Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared,
+			Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels,
+		}
+	}
+	sum := sha256.Sum256([]byte(groupKey))
+	bare := &outbox.Incident{
+		BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: template.KV{"cluster": "c1"},
+	}
+	alert := func(receivers []string, kv ...string) alertmanager.Alert {
+		a := alertmanager.Alert{Fingerprint: "0000000000000001", Labels: map[string]string{"severity": "critical"}, Receivers: receivers}
+		for i := 0; i < len(kv); i += 2 {
+			a.Labels[kv[i]] = kv[i+1]
+		}
+		return a
+	}
+	byLabels := template.KV{"by": "labels", "cluster": "c1", "severity": "critical"}
+	byGroup := template.KV{"by": "group", "cluster": "c1", "severity": "critical"}
+	r := []string{"r"}
+	for _, tc := range []struct {
+		name  string
+		in    *outbox.Incident
+		alert alertmanager.Alert
+		want  outbox.Verdict
+	}{
+		{"labels, same key", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
+		{"labels, same key of another receiver", incident("r", byLabels), alert([]string{"other"}, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
+		{"labels, not yet dispatched", incident("r", byLabels), alert(nil, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
+		{"labels, another value", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c2"), outbox.VerdictGone},
+		{"labels, another rule", incident("r", byLabels), alert(r, "cluster", "c1"), outbox.VerdictGone},
+		{"labels, another urgency", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c1", "severity", "warning"), outbox.VerdictGone},
+		{"group, same", incident("r", byGroup), alert(r, "by", "group", "cluster", "c1", "alertname", "B"), outbox.VerdictFiring},
+		{"group, other group labels", incident("r", byGroup), alert(r, "by", "group", "cluster", "c2"), outbox.VerdictGone},
+		{"group, other receiver", incident("r", byGroup), alert([]string{"x"}, "by", "group", "cluster", "c1"), outbox.VerdictGone},
+		{"bare key, same group", bare, alert(r, "cluster", "c1"), outbox.VerdictFiring},
+		{"bare key, other group", bare, alert(r, "cluster", "c2"), outbox.VerdictGone},
+		{"bare key, other receiver", bare, alert([]string{"x"}, "cluster", "c1"), outbox.VerdictGone},
+		{
+			"receiver's name with what Alertmanager quotes", incident(`pd\.prod/eu`, template.KV{"by": "receiver", "severity": "critical"}),
+			alert([]string{"pd.prod/eu"}, "by", "receiver"), outbox.VerdictFiring,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := &source{alerts: []alertmanager.Alert{tc.alert}}
+			if got, _ := alertmanager.NewAsker(s, m).Ask(t.Context(), outbox.QuestionSiblings, tc.in); got != tc.want {
+				t.Errorf("verdict: got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

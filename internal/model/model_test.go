@@ -1,0 +1,236 @@
+package model_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/alertmanager/template"
+	"github.com/prometheus/common/model"
+	"pgregory.net/rapid"
+
+	"github.com/pagerelay/pagerelay/internal/emulator"
+)
+
+func decodeAlert(raw []byte) template.Alert {
+	var a template.Alert
+	if err := json.Unmarshal(raw, &a); err != nil {
+		panic(err)
+	}
+	return a
+}
+
+// step is one thing that happens.
+type step struct {
+	What  string
+	Alert int
+	Peer  bool          // the other Alertmanager says it as well, Delay later.
+	Delay time.Duration // of the peer, or of the fault.
+	Pause time.Duration // after the step.
+	N     int
+}
+
+func (s step) String() string {
+	out := fmt.Sprintf("%s alert=%d n=%d", s.What, s.Alert, s.N)
+	if s.Peer {
+		out += fmt.Sprintf(" peer+%v", s.Delay)
+	}
+	return out + fmt.Sprintf(" then %v", s.Pause)
+}
+
+func drawSteps(rt *rapid.T) []step {
+	what := rapid.SampledFrom([]string{
+		"toggle", "toggle", "toggle", "toggle", "toggle", "toggle", "flap", "repeat", "expire",
+		"person acknowledges", "person resolves", "crash", "reload",
+		"429", "500", "400", "reset", "answer lost", "hang", "answer hang", "late", "outage", "clear", "clear",
+		"alertmanager unclear", "alertmanager clear",
+	})
+	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
+		return step{
+			What: what.Draw(rt, "what"), Alert: rapid.IntRange(0, len(alerts())-1).Draw(rt, "alert"),
+			Peer: rapid.Bool().Draw(rt, "peer"), Delay: time.Duration(rapid.IntRange(0, 40).Draw(rt, "delay")) * time.Second,
+			Pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}).Draw(rt, "pause"),
+			N:     rapid.IntRange(1, 8).Draw(rt, "n"),
+		}
+	}), 1, 40).Draw(rt, "steps")
+}
+
+// run plays the steps in a bubble of virtual time and returns what was wrong.
+func run(t *testing.T, steps []step, peers, perMinute int) []string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "model")
+	if err != nil {
+		dir = t.TempDir()
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // in memory.
+	for _, name := range []string{"previous"} {
+		if err := os.WriteFile(dir+"/"+name, []byte(keyInfra), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var problems []string
+	synctest.Test(t, func(*testing.T) {
+		w := newWorld(dir, peers, account(perMinute))
+		for _, s := range steps {
+			w.step(s)
+			if s.Pause > 0 {
+				time.Sleep(s.Pause)
+			}
+			synctest.Wait()
+		}
+		problems = w.finish()
+	})
+	return problems
+}
+
+func account(perMinute int) emulator.Config {
+	return emulator.Config{
+		Limits: emulator.Limits{EventsPerMinute: perMinute},
+		Services: []emulator.Service{
+			{ID: "PINFRA", RoutingKeys: []string{keyInfra, keyNext}, EscalationPolicy: "EP"},
+			{ID: "POTHER", RoutingKeys: []string{keyOther}, EscalationPolicy: "EP"},
+		},
+		EscalationPolicies: []emulator.EscalationPolicy{{ID: "EP", Levels: []emulator.Level{{Targets: []emulator.Target{{User: "U"}}}}}},
+		Users:              []emulator.User{{ID: "U", Name: "U", Email: "u@example.test"}},
+	}
+}
+
+func (w *world) step(s step) {
+	switch s.What {
+	case "toggle":
+		w.toggle(s)
+	case "flap":
+		for range s.N {
+			w.toggle(step{Alert: s.Alert})
+		}
+	case "repeat":
+		if w.firing[s.Alert] {
+			w.say("repeat interval elapsed", s.Alert)
+		}
+	case "expire": // Alertmanager lets it expire, and it comes back with the same start.
+		if w.firing[s.Alert] {
+			w.setFiring(s.Alert, false)
+			w.ends[s.Alert] = time.Now()
+			w.say("all alerts resolved", s.Alert)
+			time.Sleep(time.Duration(s.N) * time.Second)
+			w.setFiring(s.Alert, true)
+			w.ends[s.Alert] = time.Time{}
+			w.say("first notification", s.Alert)
+		}
+	case "person acknowledges", "person resolves":
+		w.person(s)
+	case "crash":
+		w.crash()
+	case "reload":
+		w.reload(s.N % 3)
+	case "clear":
+		w.pd.ClearFaults()
+	case "alertmanager unclear", "alertmanager clear":
+		w.mu.Lock()
+		w.unclear = s.What == "alertmanager unclear"
+		w.mu.Unlock()
+	default:
+		w.fault(s)
+	}
+}
+
+func (w *world) setFiring(i int, on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.firing[i] = on
+}
+
+func (w *world) toggle(s step) {
+	i := s.Alert
+	w.setFiring(i, !w.firing[i])
+	reason := "all alerts resolved"
+	if w.firing[i] {
+		w.starts[i], w.ends[i] = time.Now(), time.Time{}
+		reason = "first notification"
+	} else {
+		time.Sleep(time.Nanosecond)
+		w.ends[i] = time.Now()
+	}
+	if s.Peer || w.peerFires[i] { // a peer that said it fires says when it is over, too.
+		on, starts, ends := w.firing[i], w.starts[i], w.ends[i]
+		due := time.Now().Add(s.Delay)
+		if !due.After(w.peerDue[i]) {
+			due = w.peerDue[i].Add(time.Second)
+		}
+		w.peerFires[i], w.peerDue[i] = on, due
+		w.later.Go(func() {
+			time.Sleep(time.Until(due))
+			w.sayAs(1, reason, i, on, starts.Add(3*time.Second), ends)
+		})
+	}
+	w.say(reason, i)
+}
+
+func (w *world) person(s step) {
+	for _, in := range w.pd.Incidents() {
+		if !in.Open() {
+			continue
+		}
+		if s.N--; s.N > 0 {
+			continue
+		}
+		act := w.pd.Acknowledge
+		if s.What == "person resolves" {
+			act = w.pd.Resolve
+			w.mu.Lock()
+			w.settled[in.DedupKey] = time.Now()
+			w.mu.Unlock()
+		}
+		if err := act(in.ID, "a person"); err != nil {
+			w.problem("%s: %v", s.What, err)
+		}
+		return
+	}
+}
+
+func (w *world) fault(s step) {
+	w.rough = true
+	f := emulator.Fault{First: s.N, Latency: model.Duration(s.Delay / 10)}
+	switch s.What {
+	case "429", "500", "400":
+		f.Do, f.Status = emulator.DoAnswer, map[string]int{"429": 429, "500": 500, "400": 400}[s.What]
+		if f.Status == 400 {
+			f.Body = `{"status":"invalid event","message":"Event object is invalid","errors":["no"]}`
+		}
+	case "reset":
+		f.Do = emulator.DoReset
+	case "answer lost":
+		f.Do = emulator.DoAnswerLost
+	case "hang":
+		f.Do = emulator.DoHang
+	case "answer hang":
+		f.Do = emulator.DoAnswerHang
+	case "late":
+		f.Do, f.Latency = emulator.DoLate, model.Duration(time.Duration(s.N)*6*time.Second)
+	case "outage":
+		f.Do, f.First, f.Status = emulator.DoAnswer, 0, 503
+	}
+	if err := w.pd.SetFaults([]emulator.Fault{f}); err != nil {
+		panic(err)
+	}
+}
+
+func TestPagerDutyConvergesToAlertmanager(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		steps := drawSteps(rt)
+		peers := rapid.IntRange(0, 2).Draw(rt, "peers")
+		perMinute := rapid.SampledFrom([]int{120, 15}).Draw(rt, "events_per_minute")
+		if problems := run(t, steps, peers, perMinute); len(problems) > 0 {
+			var text []string
+			for _, s := range steps {
+				text = append(text, s.String())
+			}
+			rt.Fatalf("%s\nafter, with %d Alertmanagers to ask and %d events a minute:\n%s",
+				strings.Join(problems, "\n"), peers, perMinute, strings.Join(text, "\n"))
+		}
+	})
+}

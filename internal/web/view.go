@@ -1,0 +1,157 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// StatusClosed is the status of an incident that is on the ledger; the others
+// are those of outbox.Statuses.
+const StatusClosed = "closed"
+
+// Summary is an incident in a list. It holds no labels but those in the dedup key.
+type Summary struct {
+	ID       string `json:"id"`
+	Service  string `json:"service"`
+	DedupKey string `json:"dedup_key"`
+	Status   string `json:"status"` // pending, open, acknowledged, blocked, settled or closed.
+	Urgency  string `json:"urgency"`
+	Tier     string `json:"tier,omitempty"`
+	Rule     string `json:"rule,omitempty"`
+	Origin   string `json:"origin"`
+
+	Want     string `json:"want"` // what PagerDuty should hold: closed, open or acknowledged.
+	Have     string `json:"have"` // what it holds: the same, or unknown.
+	Firing   int    `json:"firing"`
+	Resolved int    `json:"resolved"`
+
+	CreatedAt time.Time `json:"created_at"`
+	// Since is when the incident came to be in its status.
+	Since time.Time `json:"since"`
+	// Reason is what keeps the incident from being settled; "" if nothing does.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Incident is all of an incident that a person may want to know.
+type Incident struct {
+	Summary
+
+	Severity     string            `json:"severity,omitempty"`
+	Receiver     string            `json:"receiver,omitempty"`
+	ExternalURL  string            `json:"external_url,omitempty"`
+	GroupLabels  map[string]string `json:"group_labels,omitempty"`
+	FallbackFrom string            `json:"fallback_from,omitempty"`
+
+	Attempts    int       `json:"failed_attempts,omitempty"` // in a row.
+	NotBefore   time.Time `json:"not_before,omitzero"`
+	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.
+	ClosedAt    time.Time `json:"closed_at,omitzero"`
+
+	Members []Member `json:"members"`
+	// History is what happened to it, oldest first; Omitted entries between the
+	// first and the second went for want of room.
+	History []Entry `json:"history"`
+	Omitted int     `json:"omitted,omitempty"`
+}
+
+// Member is an alert of an incident.
+type Member struct {
+	Fingerprint string            `json:"fingerprint"`
+	Firing      bool              `json:"firing"`
+	Held        bool              `json:"held,omitempty"` // a late firing that is being checked.
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	StartsAt    time.Time         `json:"starts_at"`
+	EndedAt     time.Time         `json:"ended_at,omitzero"`
+	LastSeen    time.Time         `json:"last_seen"`
+}
+
+// Entry is a line of the ledger.
+type Entry struct {
+	At    time.Time `json:"at"`
+	What  string    `json:"what"`
+	Text  string    `json:"text,omitempty"`
+	Count int       `json:"count,omitempty"` // of equal entries in a row, if more than one.
+	Last  time.Time `json:"last,omitzero"`   // the newest of them.
+}
+
+func summary(in *outbox.Incident) Summary {
+	s := Summary{
+		ID: in.ID, Service: in.Service, DedupKey: in.DedupKey, Status: in.Status(),
+		Urgency: string(in.Urgency), Tier: in.Tier, Rule: in.Rule, Origin: string(in.Origin),
+		Want: string(in.Want()), Have: string(in.Have), CreatedAt: in.CreatedAt, Since: in.CreatedAt,
+	}
+	s.Firing, s.Resolved = in.Counts()
+	if !in.ClosedAt.IsZero() {
+		s.Status, s.Since = StatusClosed, in.ClosedAt
+		return s
+	}
+	if !in.PendingSince.IsZero() {
+		s.Since = in.PendingSince
+	}
+	switch {
+	case in.Blocked != nil:
+		s.Since, s.Reason = in.Blocked.At, in.Blocked.Reason
+	case in.KeyFault != "":
+		s.Reason = in.KeyFault
+	case s.Status == "pending" && in.Attempts > 0:
+		s.Reason = lastAnswer(in)
+	}
+	return s
+}
+
+// lastAnswer is what PagerDuty, or the way to it, said last.
+func lastAnswer(in *outbox.Incident) string {
+	for _, e := range slices.Backward(in.History) {
+		if e.What == "answer" {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+func detail(in *outbox.Incident) Incident {
+	d := Incident{
+		Summary:  summary(in),
+		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,
+		FallbackFrom: in.FallbackFrom, Attempts: in.Attempts, NotBefore: in.NotBefore,
+		LastTrigger: in.LastTrigger, ClosedAt: in.ClosedAt, Omitted: in.Omitted,
+		Members: []Member{}, History: []Entry{},
+	}
+	for _, fp := range slices.Sorted(maps.Keys(in.Members)) {
+		m := in.Members[fp]
+		d.Members = append(d.Members, Member{
+			Fingerprint: fp, Firing: m.Firing, Held: !m.HeldUntil.IsZero(),
+			Labels: m.Alert.Labels, Annotations: m.Alert.Annotations,
+			StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt, LastSeen: m.LastSeen,
+		})
+	}
+	for _, e := range in.History {
+		d.History = append(d.History, Entry(e))
+	}
+	return d
+}
+
+// sortSummaries puts what needs a person first, then the most urgent, then the oldest.
+func sortSummaries(list []Summary) {
+	rank := map[string]int{"blocked": 0, "pending": 1, "open": 2, "acknowledged": 3, "settled": 4, StatusClosed: 5}
+	slices.SortStableFunc(list, func(a, b Summary) int {
+		if c := cmp.Compare(rank[a.Status], rank[b.Status]); c != 0 {
+			return c
+		}
+		if a.Status == StatusClosed { // the newest first.
+			return b.Since.Compare(a.Since)
+		}
+		return cmp.Or(
+			cmp.Compare(mapping.Urgency(a.Urgency).Rank(), mapping.Urgency(b.Urgency).Rank()),
+			a.Since.Compare(b.Since),
+			strings.Compare(a.ID, b.ID),
+		)
+	})
+}
