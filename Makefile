@@ -36,7 +36,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/pagerelay and bin/pagerduty-emulator, static and stripped
-	CGO_ENABLED=0 $(GO) build -trimpath $(if $(TAGS),-tags $(TAGS)) -ldflags '$(LDFLAGS)' -o $(OUT) $(PROGRAMS)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(OUT) $(PROGRAMS)
 
 .PHONY: run
 run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leaves it running)

@@ -125,9 +125,9 @@ func TestNewReportsEveryFaultWithItsPath(t *testing.T) {
 
 func TestNewTakesWhatDependsOnTheData(t *testing.T) {
 	mustNew(t, mapping.Config{Defaults: mapping.Defaults{Options: mapping.Options{Event: mapping.EventTemplates{
-		Summary: `{{ slice .Labels.pod 0 5 }}`,         // no such label in the trial.
-		Source:  `{{ (index .Alerts 7).Labels.x }}`,    // nor so many alerts.
-		Class:   `{{ .Labels.url | urlUnescape }}`,     //
+		Summary: `{{ slice .Labels.pod 0 5 }}`,      // no such label in the trial.
+		Source:  `{{ (index .Alerts 7).Labels.x }}`, // nor so many alerts.
+		Class:   `{{ .Labels.url | urlUnescape }}`,
 		Group:   `{{ reReplaceAll "(" "" .Labels.a }}`, // a bad pattern is found at run time only.
 	}}}})
 }

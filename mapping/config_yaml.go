@@ -23,6 +23,7 @@ func (by *DedupBy) UnmarshalYAML(n *yaml.Node) error {
 			}
 			return n.Content[1].Decode(&by.Key)
 		}
+	case yaml.DocumentNode, yaml.AliasNode: // the decoder looks through both.
 	}
 	// A TypeError lets the decoder go on and report the other faults too.
 	return &yaml.TypeError{Errors: []string{

@@ -109,14 +109,15 @@ func FuzzRouteRender(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name, value, note, text, receiver, url, key string, repeat uint16, began int64, mode uint8) {
 		m := mappers[int(mode)%len(mappers)]
+		long := func(s string) string { return strings.Repeat(s, min(int(repeat), 1<<18/(len(s)+1))) }
 		g := &mapping.Group{GroupKey: key, Data: template.Data{
 			Receiver: receiver, Status: value, ExternalURL: url, RouteLabels: template.KV{name: value}, GroupLabels: template.KV{name: value},
 		}}
 		for i := range int(repeat%5) + 1 {
 			g.Alerts = append(g.Alerts, template.Alert{
 				Status:      []string{"firing", "resolved", value}[i%3],
-				Labels:      template.KV{name: value, "n": strings.Repeat(value, int(repeat)), fmt.Sprint(i): text},
-				Annotations: template.KV{note: strings.Repeat(text, int(repeat)), "m": value},
+				Labels:      template.KV{name: value, "n": long(value), fmt.Sprint(i): text},
+				Annotations: template.KV{note: long(text), "m": value},
 				StartsAt:    time.Unix(began, 0), EndsAt: time.Unix(began, int64(i)), GeneratorURL: url, Fingerprint: value,
 			})
 		}

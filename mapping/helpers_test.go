@@ -2,7 +2,6 @@ package mapping_test
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +14,8 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-var update = flag.Bool("update", false, "write the golden files of Render anew")
+// update says that the golden files of Render are to be written anew.
+func update() bool { return os.Getenv("UPDATE_GOLDEN") != "" }
 
 // now is when every test renders.
 func now() time.Time { return time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC) }

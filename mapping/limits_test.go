@@ -296,7 +296,7 @@ func TestSilenceLink(t *testing.T) {
 		in     []template.Alert
 		want   string // the filter, decoded by hand below.
 	}{
-		{"one", "http://am.test/", nil, []template.Alert{a(template.KV{"alertname": "A", "x": "1", "replica": "r"})}, `%7Balertname%3D%22A%22%2Cx%3D%221%22%7D`},
+		{"one", "http://am.test/", nil, []template.Alert{a(template.KV{"alertname": "A", "x": "1", "replica": "r", "empty": ""})}, `%7Balertname%3D%22A%22%2Cx%3D%221%22%7D`},
 		{"nothing ignored", "http://am.test", []string{}, []template.Alert{a(template.KV{"alertname": "A", "replica": "r"})}, `%7Balertname%3D%22A%22%2Creplica%3D%22r%22%7D`},
 		{"common labels", "http://am.test", nil, []template.Alert{a(template.KV{"alertname": "A", "x": "1"}), a(template.KV{"alertname": "A", "x": "2"})}, `%7Balertname%3D%22A%22%7D`},
 		{"different alerts", "http://am.test", nil, []template.Alert{a(template.KV{"alertname": "A", "c": "1"}), a(template.KV{"alertname": "B", "c": "1"})}, `%7Balertname%3D%22A%22%2Cc%3D%221%22%7D`},

@@ -14,7 +14,7 @@ import (
 
 func TestMatchers(t *testing.T) {
 	ls := template.KV{
-		"team": "infra", "env": "prod-eu", "k8s.pod name": "x y", "ключ": "значение", "quote": `a "b" \c`, "line": "a\nb", "empty": "",
+		"team": "infra", "env": "prod-eu", "k8s.pod name": "x y", "ключ": "значение", "quote": `a "b" \c`, "line": "a\nb", "empty": "", "hex": `in\x66ra`,
 	}
 	for _, tc := range []struct {
 		matchers []string
@@ -47,9 +47,11 @@ func TestMatchers(t *testing.T) {
 		{[]string{`ключ="значение"`}, true},
 		{[]string{`quote="a \"b\" \\c"`}, true},
 		{[]string{`line="a\nb"`}, true},
-		{[]string{`env=~prod-[a-z]+`}, true},  // the classic parser alone takes it.
-		{[]string{`env=~"prod\-eu"`}, true},   // and it keeps the backslash that the other refuses.
-		{[]string{`team=~"(infra|x)"`}, true}, //
+		{[]string{`env=~prod-[a-z]+`}, true}, // the classic parser alone takes it.
+		{[]string{`env=~"prod\-eu"`}, true},  // and it keeps the backslash that the other refuses.
+		{[]string{`team=~"(infra|x)"`}, true},
+		{[]string{`team="in\x66ra"`}, false}, // the parsers disagree: Alertmanager takes the classic one,
+		{[]string{`hex="in\x66ra"`}, true},   // for which this is no escape.
 	} {
 		t.Run(fmt.Sprint(tc.matchers), func(t *testing.T) {
 			m := mustNew(t, mapping.Config{Rules: []mapping.Rule{{Name: "r", Matchers: tc.matchers}}})

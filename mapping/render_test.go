@@ -27,7 +27,7 @@ func golden(t *testing.T, name string, ev mapping.Event) {
 		t.Fatal(err)
 	}
 	path := filepath.Join("testdata", name+".json")
-	if *update {
+	if update() {
 		if err := os.WriteFile(path, buf.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -146,15 +146,19 @@ func TestDefaultSummary(t *testing.T) {
 		})
 	}
 	t.Run("labels of a summary are bounded", func(t *testing.T) {
-		ls := template.KV{"alertname": "A"}
+		ls, short := template.KV{"alertname": "A"}, template.KV{"alertname": "A"}
 		for i := range 20 {
 			ls[fmt.Sprintf("l%02d", i)] = strings.Repeat("x", 400)
+			short[fmt.Sprintf("l%02d", i)] = "x"
 		}
 		in := incident(template.Alert{Labels: ls})
 		in.ExternalURL = "" // no silence: its address would be too long.
 		ev, faults := m.Render(in, mapping.RenderOptions{Now: now()})
 		if !strings.HasSuffix(ev.Summary, "…") || len([]rune(ev.Summary)) != mapping.MaxSummary || !slices.Equal(faults, []mapping.Fault{mapping.FaultSummary}) {
 			t.Errorf("got %d characters, faults %v", len([]rune(ev.Summary)), faults)
+		}
+		if ev, _ := m.Render(incident(template.Alert{Labels: short}), mapping.RenderOptions{Now: now()}); strings.Count(ev.Summary, "=") != 8 {
+			t.Errorf("got %q, want 8 labels", ev.Summary)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func TestServiceTemplate(t *testing.T) {
 	}{
 		{"known", `{{ .RouteLabels.pd_service }}`, "b", "b", "[]"},
 		{"blanks", ` {{ .RouteLabels.pd_service }} `, "b", "b", "[]"},
+		{"blanks in a label", `{{ .Labels.s }}`, "", "b", "[]"},
 		{"unknown", `{{ .RouteLabels.pd_service }}`, "x", "def", "[unknown_service]"},
 		{"empty", `{{ .RouteLabels.pd_service }}`, "", "def", "[unknown_service]"},
 		{"failing", `{{ slice .RouteLabels.pd_service 9 }}`, "b", "def", "[template]"},
@@ -126,7 +127,7 @@ func TestServiceTemplate(t *testing.T) {
 				Services: []string{"a", "b", "def"}, Rules: []mapping.Rule{{Name: "r", Service: tc.service}},
 				Defaults: mapping.Defaults{Service: "def"},
 			})
-			g := group(template.KV{"severity": "critical"})
+			g := group(template.KV{"severity": "critical", "s": " b "})
 			g.RouteLabels = template.KV{"pd_service": tc.label}
 			o := m.Route(g)[0]
 			if o.Service != tc.want || fmt.Sprint(o.Faults) != tc.faults {
@@ -244,6 +245,10 @@ func TestDataOfATier(t *testing.T) {
 		`{{ .ExternalURL }}`:                                   "http://am.example.test:9093",
 		`{{ .GroupKey | len }}`:                                "25",
 		`{{ range .Labels.SortedPairs }}{{ .Name }}-{{ end }}`: "alertname-",
+		`{{ .Labels.Names }}`:                                  "[alertname]", // methods, and no labels of these names.
+		`{{ .Labels.Values }}`:                                 "[a]",
+		`{{ .Labels.String }}`:                                 "alertname=a",
+		`{{ .Labels.SortedPairs }}`:                            "alertname=A",
 		`{{ .Labels.missing }}x`:                               "x",
 		`{{ .Labels.alertname | toLower }}`:                    "a",
 		`{{ printf "%s-%d" .Labels.alertname 7 }}`:             "A-7",
@@ -259,6 +264,15 @@ func TestDataOfATier(t *testing.T) {
 		if o := m.Route(g)[0]; o.Tier != want || len(o.Faults) > 0 {
 			t.Errorf("%s: got tier %q, faults %v, want %q (%v)", tpl, o.Tier, o.Faults, want, m.RouteErrors(g))
 		}
+	}
+}
+
+func TestTemplatesSeeTheirOwnAlert(t *testing.T) {
+	m := mustNew(t, mapping.Config{Defaults: mapping.Defaults{Options: mapping.Options{Tier: `{{ .Annotations.tier | toLower }}`}}})
+	g := group(template.KV{"a": "1"}, template.KV{"a": "2"})
+	g.Alerts[0].Annotations, g.Alerts[1].Annotations = template.KV{"tier": "warning"}, template.KV{"tier": "info"}
+	if obs := m.Route(g); obs[0].Tier != "warning" || obs[1].Tier != "info" {
+		t.Errorf("got %q and %q, want warning and info", obs[0].Tier, obs[1].Tier)
 	}
 }
 

@@ -50,7 +50,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if name == serve.name {
 		logger := promslog.New(logConfig)
-		if err := serve.run(context.Background(), *configFile, logger); err != nil {
+		if err = serve.run(context.Background(), *configFile, logger); err != nil {
 			logLines(logger, "Pagerelay has ended", err)
 			return 1
 		}

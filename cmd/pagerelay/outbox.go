@@ -124,7 +124,7 @@ func (c *outboxCommand) runShow(ctx context.Context, api *outboxAPI, out io.Writ
 		return err
 	}
 	var list []web.Incident
-	if err := api.call(ctx, http.MethodGet, "/"+url.PathEscape(id), url.Values{"limit": {strconv.Itoa(c.show.limit)}}, &list); err != nil {
+	if err = api.call(ctx, http.MethodGet, "/"+url.PathEscape(id), url.Values{"limit": {strconv.Itoa(c.show.limit)}}, &list); err != nil {
 		return err
 	}
 	if c.show.format == formatJSON {
@@ -147,7 +147,7 @@ func runChange(ctx context.Context, api *outboxAPI, out io.Writer, ref, verb str
 		return err
 	}
 	var in web.Summary
-	if err := api.call(ctx, http.MethodPost, "/"+url.PathEscape(id)+"/"+verb, q, &in); err != nil {
+	if err = api.call(ctx, http.MethodPost, "/"+url.PathEscape(id)+"/"+verb, q, &in); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(out, "%s (service %s, %s) %s\n", printable(in.ID), printable(in.Service), printable(in.DedupKey), done)
@@ -178,7 +178,7 @@ func (c *outboxCommand) client() (*outboxAPI, error) {
 		}
 		cfg.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: c.tokenFile}
 	}
-	if err := cfg.Validate(); err != nil {
+	if err = cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("check HTTP client configuration: %w", err)
 	}
 	client, err := promconfig.NewClientFromConfig(cfg, "pagerelay")
@@ -234,7 +234,7 @@ func (api *outboxAPI) call(ctx context.Context, method, path string, q url.Value
 	if err != nil {
 		return fmt.Errorf("ask pagerelay: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read as far as it is needed.
+	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("read answer of pagerelay: %w", err)

@@ -65,8 +65,7 @@ func assemble(cfg *config.Config) (*parts, error) {
 func loadParts(file string) (*parts, error) {
 	cfg, err := config.Load(file)
 	if err != nil {
-		var faults config.Faults
-		if errors.As(err, &faults) {
+		if _, ok := errors.AsType[config.Faults](err); ok {
 			return nil, fmt.Errorf("%s has faults:\n%w", file, err)
 		}
 		return nil, err

@@ -106,7 +106,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	defer closeListeners(listeners)
 
 	// The outbox: what is to be said to PagerDuty, and what has been.
-	if err := os.MkdirAll(c.storagePath, 0o700); err != nil {
+	if err = os.MkdirAll(c.storagePath, 0o700); err != nil {
 		return fmt.Errorf("make folder of --storage.path: %w", err)
 	}
 	store, err := outbox.Open(c.storagePath, outbox.Config{
@@ -135,7 +135,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 
 	// The first configuration takes effect, and later ones will in the same way.
 	configuration.swap = swapper(deliverer, store, door)
-	if err := configuration.swap(first); err != nil {
+	if err = configuration.swap(first); err != nil {
 		return errors.Join(err, closeStore(store))
 	}
 	configuration.retry = store.RetryBlocked
@@ -168,9 +168,9 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 		// The first to hear of a signal: its end is everybody's.
 		wait, interrupt := run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM)
 		g.Add(func() error {
-			err := wait()
-			logger.Info("Shutting down", "reason", err.Error())
-			return err
+			reason := wait()
+			logger.Info("Shutting down", "reason", reason.Error())
+			return reason
 		}, interrupt)
 	}
 	{

@@ -46,10 +46,9 @@ func (s *webServer) Run(ctx context.Context) error {
 	s.drain()
 	s.shutdown(servers)
 	for range running {
-		<-ended
-	}
-	if errors.Is(failure, http.ErrServerClosed) {
-		return nil
+		if err := <-ended; failure == nil && !errors.Is(err, http.ErrServerClosed) {
+			failure = err
+		}
 	}
 	return failure
 }
@@ -83,7 +82,7 @@ func checkWebConfig(file string) (hasUsers bool, err error) {
 	if file == "" {
 		return false, nil
 	}
-	if err := toolkit.Validate(file); err != nil {
+	if err = toolkit.Validate(file); err != nil {
 		return false, fmt.Errorf("check --web.config.file=%s: %w", file, err)
 	}
 	text, err := os.ReadFile(file)
@@ -94,7 +93,7 @@ func checkWebConfig(file string) (hasUsers bool, err error) {
 		RateLimit yaml.Node         `yaml:"rate_limit"`
 		Users     map[string]string `yaml:"basic_auth_users"`
 	}
-	if err := yaml.Unmarshal(text, &c); err != nil {
+	if err = yaml.Unmarshal(text, &c); err != nil {
 		return false, fmt.Errorf("check --web.config.file=%s: %w", file, err)
 	}
 	if !c.RateLimit.IsZero() {

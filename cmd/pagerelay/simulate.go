@@ -127,7 +127,7 @@ func receive(router receiver.Router, body []byte) ([]mapping.Observation, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := door.SetPolicy(router, receiver.Access{}); err != nil {
+	if err = door.SetPolicy(router, receiver.Access{}); err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
