@@ -212,6 +212,9 @@ func (a Answer) fresh(in *Incident, now time.Time) bool {
 }
 
 func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	if in.Digest != nil {
+		return nextDigest(in, ev, now)
+	}
 	if in.Urgency == mapping.None {
 		if in.firing() == 0 {
 			return forget("resolved; urgency none sends nothing")
@@ -307,8 +310,10 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	if !in.resolvable(ev) {
-		return Decision{Kind: Perform, Step: StepBlock,
-			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here"}
+		return Decision{
+			Kind: Perform, Step: StepBlock,
+			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here",
+		}
 	}
 	class := ClassLowResolve
 	if in.Urgency == mapping.High {

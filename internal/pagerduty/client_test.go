@@ -18,8 +18,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -15,8 +15,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
 const testKey = "0123456789abcdef0123456789abcdef"

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
 // Whatever PagerDuty or a proxy echoes, no error shows a secret.
@@ -72,6 +73,10 @@ func TestLeaksNoSecret(t *testing.T) {
 	for _, pad := range []int{4096 - 40, 4096 - 20, 4096 - 80, 4096} {
 		srv := servePlain(t, echo(500, "text/plain", strings.Repeat("x", pad)+testKey+strings.Repeat(basic, 10)))
 		rows = append(rows, row{fmt.Sprint("at the cut ", pad), srv.Listener.Addr().String(), "http://events.invalid"})
+	}
+	for _, pad := range []int{0, 11, 22} {
+		srv := servePlain(t, echo(500, "text/plain", strings.Repeat("x", pad)+strings.Repeat(testKey+" ", 1000)))
+		rows = append(rows, row{fmt.Sprint("at the cut of many ", pad), srv.Listener.Addr().String(), "http://events.invalid"})
 	}
 	// A proxy may write its answer into the status line.
 	rows = append(rows, row{"tunnel status line", listen(t, func(conn net.Conn) {
