@@ -36,7 +36,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/pagerelay and bin/pagerduty-emulator, static and stripped
-	CGO_ENABLED=0 $(GO) build -trimpath $(if $(TAGS),-tags $(TAGS)) -ldflags '$(LDFLAGS)' -o $(OUT) $(PROGRAMS)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(OUT) $(PROGRAMS)
 
 .PHONY: run
 run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leaves it running)
@@ -75,7 +75,7 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 	internal/tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## measure; docs/benchmarks.md says how to read it
+bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
 

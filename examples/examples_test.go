@@ -94,7 +94,6 @@ func collect(path string, n *yaml.Node, have map[string]bool) {
 			}
 			collect(strings.TrimPrefix(path+"."+name, "."), value, have)
 		}
-	default: // a scalar.
 	}
 }
 

@@ -3,6 +3,7 @@ package examples_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -300,4 +301,19 @@ func keys(m map[string]string) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// The arguments are flags that the program has.
+func TestKubernetesArguments(t *testing.T) {
+	_, _, containers := statefulSet(t)
+	help, err := exec.Command(built(t, "pagerelay"), "serve", "--help").CombinedOutput()
+	if err != nil {
+		t.Fatalf("pagerelay serve --help: %v\n%s", err, help)
+	}
+	for _, arg := range containers["pagerelay"].Args {
+		name, _, isFlag := strings.Cut(arg, "=")
+		if isFlag && !strings.Contains(string(help), name+"=") {
+			t.Errorf("pagerelay has no flag %s:\n%s", name, help)
+		}
+	}
 }

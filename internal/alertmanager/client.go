@@ -1,34 +1,35 @@
 // Package alertmanager asks the configured Alertmanagers what is firing. It
 // answers "gone" only on strict evidence; whatever is in doubt is "uncertain",
 // which its callers treat as firing.
+//
+// The two calls it needs are made by hand: Alertmanager's generated client
+// brings 38 modules and holds every list of alerts whole in memory.
 package alertmanager
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
 
 	promconfig "github.com/prometheus/common/config"
-
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// Config is the `alertmanager` section of the configuration file.
-type Config struct {
-	// URLs are the addresses of the cluster's members, as users open them
-	// (path prefixes allowed; /api/v2 is added).
-	URLs       []string                     `yaml:"urls,omitempty"`
-	HTTPConfig *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
-}
-
-// Validate reports every fault of c at once, each starting with its path below `alertmanager`.
-func (c Config) Validate() error { return nil }
+const (
+	defaultTimeout = 5 * time.Second
+	// minUptime is how long an Alertmanager must have been up before what it
+	// does not list counts: it starts with an empty list, which Prometheus fills
+	// by sending every alert again within about a minute.
+	minUptime = 5 * time.Minute
+)
 
 // Verdict is what Alertmanager says of a set of alerts.
 type Verdict string
 
 // The verdicts.
 const (
-	Firing    Verdict = "firing"    // at least one member knows it as active or suppressed.
+	Firing    Verdict = "firing"    // at least one member lists it, whether active, suppressed or unprocessed.
 	Gone      Verdict = "gone"      // every member answered, each is up for more than 5 minutes, the cluster is covered, and none knows it.
 	Uncertain Verdict = "uncertain" // anything else, with the reason.
 )
@@ -46,28 +47,81 @@ type Alert struct {
 }
 
 // Client asks. It is safe for concurrent use.
-type Client struct{}
+type Client struct {
+	members []member
+	now     func() time.Time
+	timeout time.Duration
+}
+
+// member is one configured Alertmanager.
+type member struct {
+	url     *url.URL
+	name    string // the URL without credentials, for messages.
+	http    *http.Client
+	metrics *metrics
+	now     func() time.Time
+}
 
 // New makes a client. With no URLs, Configured is false and every verdict is Uncertain.
-func New(cfg Config) (*Client, error) { return nil, errors.New("not built yet") }
+func New(cfg Config) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	c := &Client{now: cfg.Now, timeout: cfg.Timeout}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.timeout <= 0 {
+		c.timeout = defaultTimeout
+	}
+	hc := promconfig.DefaultHTTPClientConfig
+	if cfg.HTTPConfig != nil {
+		hc = *cfg.HTTPConfig
+	}
+	client, err := promconfig.NewClientFromConfig(hc, "alertmanager")
+	if err != nil {
+		return nil, fmt.Errorf("http_config: %w", err)
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	for i, s := range cfg.URLs {
+		u, err := parseURL(s)
+		if err != nil {
+			return nil, fmt.Errorf("urls[%d]: %w", i, err)
+		}
+		c.members = append(c.members, member{url: u, name: withoutUser(u), http: client, metrics: m, now: c.now})
+	}
+	return c, nil
+}
 
 // Configured says whether there is anybody to ask.
-func (c *Client) Configured() bool { return false }
+func (c *Client) Configured() bool { return len(c.members) > 0 }
 
 // Members is the number of configured Alertmanagers.
-func (c *Client) Members() int { return 0 }
+func (c *Client) Members() int { return len(c.members) }
 
-// Check gives the verdict for each fingerprint, and the reason for any
-// uncertainty. All members are asked at once; ctx bounds the whole. labels, if
-// given for a fingerprint, narrow the question with filters.
-func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string) {
-	return nil, ""
+// Address is the URL of a member, without credentials.
+func (c *Client) Address(member int) string { return c.members[member].name }
+
+// Alerts calls fn for every alert that the member lists (active, suppressed
+// and unprocessed), one at a time as they arrive, and returns the first error of
+// fn as it is. A nil return means that the list was read to its end. The whole
+// list is never held in memory; it may have 256 MiB, an alert 1 MiB.
+func (c *Client) Alerts(ctx context.Context, member int, fn func(Alert) error) error {
+	if member < 0 || member >= len(c.members) {
+		return fmt.Errorf("list alerts: no alertmanager of number %d is configured", member)
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+	return list(ctx, &c.members[member], nil, func(a wireAlert, _ time.Time) error { return fn(a.alert()) })
 }
 
-// AnyFiring says whether any alert that match accepts is firing (Firing), none
-// is (Gone), or nobody knows (Uncertain, with the reason).
-func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string) {
-	return Uncertain, ""
+// bound gives a context without a deadline the default one.
+func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.timeout)
 }
-
-var _ = mapping.OriginAlertmanager

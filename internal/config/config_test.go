@@ -56,7 +56,7 @@ alertmanager:
     authorization: {credentials_file: /run/am-token}
 services:
   infra: {routing_key_file: keys/infra, previous_routing_key_files: [keys/infra.old], fallback: all}
-  all: {routing_key: `+otherKey+`, region: us, events_per_minute: 13}
+  all: {routing_key: `+otherKey+`, region: us, events_per_minute: 10}
 tiers:
   - {name: critical, urgency: high, severity: error}
   - {name: rest, urgency: low}
@@ -95,7 +95,7 @@ stale_after: 90s
 			RoutingKeyFile: "/etc/pagerelay/keys/infra", PreviousRoutingKeyFiles: []string{"/etc/pagerelay/keys/infra.old"},
 			Fallback: "all", Region: "eu", EventsPerMinute: 120,
 		},
-		config.Service{RoutingKey: otherKey, Region: "us", EventsPerMinute: 13},
+		config.Service{RoutingKey: otherKey, Region: "us", EventsPerMinute: 10},
 		[]string{"all", "infra"},
 		"error",
 		[]string{`team="infra"`},
@@ -173,7 +173,7 @@ services:
   b: {routing_key_file: f, fallback: c}
   c: {routing_key_file: f, fallback: b}
   asia: {routing_key_file: f, region: asia}
-  slow: {routing_key_file: f, events_per_minute: 12}
+  slow: {routing_key_file: f, events_per_minute: 9}
   negative: {routing_key_file: f, events_per_minute: -1}
   fast: {routing_key_file: f, events_per_minute: 10001}
   old: {routing_key_file: f, previous_routing_key_files: [f, g, g, ""]}
@@ -193,9 +193,9 @@ defaults: {service: a}
 			"services.b.fallback: goes in a circle (b -> c -> b); the last service must have no fallback (line 10)",
 			"services.c.fallback: goes in a circle (c -> b -> c); the last service must have no fallback (line 11)",
 			`services.asia.region: is "asia", must be us or eu (line 12)`,
-			"services.slow.events_per_minute: is 12, must be from 13 (12 are kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 13)",
-			"services.negative.events_per_minute: is -1, must be from 13 (12 are kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 14)",
-			"services.fast.events_per_minute: is 10001, must be from 13 (12 are kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 15)",
+			"services.slow.events_per_minute: is 9, must be from 10 (a tenth is kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 13)",
+			"services.negative.events_per_minute: is -1, must be from 10 (a tenth is kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 14)",
+			"services.fast.events_per_minute: is 10001, must be from 10 (a tenth is kept for high urgency) to 10000 (the most that PagerDuty grants a routing key) (line 15)",
 			"services.old.previous_routing_key_files[0]: is also routing_key_file; keep the old key in a file of its own (line 16)",
 			"services.old.previous_routing_key_files[2]: is listed twice (line 16)",
 			"services.old.previous_routing_key_files[3]: is empty; name a file or remove it (line 16)",
@@ -221,7 +221,7 @@ defaults: {service: a}
 func TestParseReportsOtherPackagesFaults(t *testing.T) {
 	_, err := config.Parse([]byte(`
 pagerduty: {region: mars}
-
+alertmanager: {urls: ["127.0.0.1:9093"]}
 services: {ops: {routing_key_file: f}}
 tiers: [{name: critical, urgency: loud}]
 rules:
@@ -235,6 +235,7 @@ access:
 	}
 	want := []string{
 		"2 pagerduty.region",
+		"3 alertmanager.urls[0]",
 		"5 tiers[0].urgency",
 		"7 rules[0].matchers[0]",
 		"7 rules[0].service",

@@ -94,7 +94,6 @@ func (n *node) children(path string, visit func(path string, key, value *yaml.No
 		for i, value := range n.Content {
 			visit(fmt.Sprintf("%s[%d]", path, i), nil, value)
 		}
-	default: // a scalar, or an alias.
 	}
 }
 

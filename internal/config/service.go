@@ -19,9 +19,8 @@ const (
 	// maxServiceName bounds a service's name, in characters: it is part of every
 	// dedup key, which PagerDuty bounds to 255.
 	maxServiceName = 100
-	// minEventsPerMinute: 12 a minute are kept for high urgency, so that with fewer
-	// than 13 the other tiers would never be sent.
-	minEventsPerMinute = 13
+	// minEventsPerMinute: a tenth is kept for high urgency, which of fewer would be none.
+	minEventsPerMinute = 10
 	// maxEventsPerMinute is the highest limit that PagerDuty gives a routing key
 	// on request; more is a mistake.
 	maxEventsPerMinute = 10_000
@@ -37,7 +36,7 @@ type Service struct {
 	// Fallback is the service that gets what this one refuses for good.
 	Fallback string `yaml:"fallback,omitempty"`
 	Region   string `yaml:"region,omitempty"` // us or eu; default pagerduty.region.
-	// EventsPerMinute is the limit of the routing key, 13 to 10,000. Default 120,
+	// EventsPerMinute is the limit of the routing key, 10 to 10,000. Default 120,
 	// PagerDuty's documented default (Events API v2, "Rate limits").
 	EventsPerMinute int `yaml:"events_per_minute,omitempty"`
 }
@@ -143,7 +142,7 @@ func (s Service) validate(path string, faults *Faults) {
 		faults.add(path+".region", "is %q, must be us or eu", s.Region)
 	}
 	if n := s.EventsPerMinute; n != 0 && (n < minEventsPerMinute || n > maxEventsPerMinute) {
-		faults.add(path+".events_per_minute", "is %d, must be from %d (12 are kept for high urgency) to %d (the most that PagerDuty grants a routing key)",
+		faults.add(path+".events_per_minute", "is %d, must be from %d (a tenth is kept for high urgency) to %d (the most that PagerDuty grants a routing key)",
 			n, minEventsPerMinute, maxEventsPerMinute)
 	}
 }

@@ -126,6 +126,7 @@ func (w *watch) until(ctx context.Context, what string, check func([]emulator.In
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var missing error
 	for {
 		list, err := w.d.pd.Incidents(ctx)
 		if err == nil {
@@ -134,11 +135,14 @@ func (w *watch) until(ctx context.Context, what string, check func([]emulator.In
 				return nil
 			}
 		}
+		if ctx.Err() == nil {
+			missing = err
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("waited %s for %s: %w", stepTimeout, what, err)
+				return fmt.Errorf("waited %s for %s: %w", stepTimeout, what, missing)
 			}
 			return ctx.Err()
 		}

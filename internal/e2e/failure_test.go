@@ -40,9 +40,27 @@ func TestRestart(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.restart(relay)
-			s.post(over(b), over(c))
+
+			// What was answered 200 and could not be delivered is told by nobody again.
+			s.faults(emulator.Fault{Name: "outage", Do: emulator.DoAnswer, Status: 503})
+			d := alert("D", "severity=critical")
+			s.post(d, over(b))
+			s.eventually("a page and a resolve that fail", soon, func() error {
+				if _, counts := s.requests(); counts.Faulted < 2 {
+					return fmt.Errorf("%d requests failed", counts.Faulted)
+				}
+				return nil
+			})
+			if err := tt.stop(relay); err != nil {
+				t.Fatal(err)
+			}
+			s.faults()
+			s.restart(relay)
+			s.holds(map[string]opened{"C": critical(), "D": critical()})
+
+			s.post(over(c), over(d))
 			s.holds(map[string]opened{})
-			for _, name := range []string{"A", "B", "C"} {
+			for _, name := range []string{"A", "B", "C", "D"} {
 				s.one(name)
 			}
 			s.noneRefused()

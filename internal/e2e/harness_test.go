@@ -107,11 +107,15 @@ func webhookFile(i int) string { return fmt.Sprintf("webhook-url-%d", i) }
 
 func (s *installation) startAlertmanager(i int, o options) {
 	s.t.Helper()
+	interval := "1s"
+	if o.members > 1 {
+		interval = "2s"
+	}
 	config := s.write(fmt.Sprintf("alertmanager-%d.yml", i), `
 route:
   receiver: pagerelay
   group_wait: 100ms
-  group_interval: 1s
+  group_interval: `+interval+`
   group_by: `+cmp.Or(o.groupBy, "[alertname]")+`
   repeat_interval: `+cmp.Or(o.repeat, "1h")+`
 receivers:
@@ -120,8 +124,11 @@ receivers:
       - url_file: `+s.write(webhookFile(i), "http://"+s.loopback+":9/not-yet")+"\n")
 	args := []string{"--config.file=" + config, "--storage.path=" + filepath.Join(s.dir, fmt.Sprintf("alertmanager-%d", i))}
 	if o.members > 1 {
+		// As by default, a member waits for the others for less than a group_interval.
+		// Where it waits longer it sends what was true when it began to wait, even
+		// if the first has meanwhile sent the resolve.
 		args = append(args, "--cluster.listen-address="+s.loopback+":0", "--cluster.gossip-interval=50ms",
-			"--cluster.settle-timeout=1s", "--cluster.peer-timeout=2s")
+			"--cluster.settle-timeout=1s", "--cluster.peer-timeout=500ms")
 		if i > 0 {
 			cluster, err := s.members[0].am.Cluster(s.t.Context())
 			if err != nil || len(cluster.Peers) == 0 {

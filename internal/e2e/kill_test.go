@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
 const defaultKills = 10
@@ -35,6 +37,11 @@ func TestKillUnderLoad(t *testing.T) {
 		services:       loadServices(),
 		relay:          loadRules(),
 	})
+	// PagerDuty is not at its best either.
+	s.faults(
+		emulator.Fault{Name: "applied, answer lost", Do: emulator.DoAnswerLost, Every: 37},
+		emulator.Fault{Name: "unavailable", Do: emulator.DoAnswer, Status: 503, Every: 41},
+	)
 	relay := s.members[0].relay
 	l := newLoad(seed)
 	l.up(relay.URL())
@@ -77,6 +84,7 @@ func TestKillUnderLoad(t *testing.T) {
 	workers.Wait()
 	t.Logf("%d kills, and %d more during a start, in %s", kills, young, time.Since(started).Round(time.Millisecond))
 
+	s.faults()
 	s.eventually("pagerelay to go quiet", 2*time.Minute, func() error {
 		n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="pending"}`)
 		if err == nil && n != 0 {

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -78,6 +81,7 @@ func build(dir string) error {
 // ours are our own programs.
 func ours(t *testing.T) programs {
 	t.Helper()
+	depend(t)
 	return programs{
 		pagerelay: os.Getenv("PAGERELAY_BIN"), emulator: os.Getenv("PAGERDUTY_EMULATOR_BIN"), demo: os.Getenv("PAGERELAY_DEMO_BIN"),
 	}
@@ -114,4 +118,27 @@ func need(t *testing.T, env, name string) string {
 		t.Fatal(err)
 	}
 	return abs
+}
+
+// depend looks at all sources, so that `go test` knows that this test's result
+// depends on them: it cannot see what the programs were built from, and would
+// show an old result after a change.
+func depend(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // another package's test has cleared up.
+			return nil
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains([]string{".git", ".tools", "bin"}, d.Name()):
+			return fs.SkipDir
+		case d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go"):
+			_, _ = os.Stat(path) // to have looked is enough.
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -28,9 +29,7 @@ func (a answer) write(w http.ResponseWriter) {
 	if a.contentType != "" {
 		h.Set("Content-Type", a.contentType)
 	}
-	for name, values := range a.header {
-		h[name] = values
-	}
+	maps.Copy(h, a.header)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a client that left does not need it.
 }

@@ -39,8 +39,12 @@ func TestTriggerOpensAndLogs(t *testing.T) {
 
 func TestUrgencyFollowsTheRule(t *testing.T) {
 	for _, tc := range []struct{ routingKey, severity, want string }{
-		{key, "critical", "high"}, {key, "error", "high"}, {key, "warning", "low"}, {key, "info", "low"},
-		{lowK, "critical", "low"}, {lowK, "info", "low"},
+		{key, "critical", "high"},
+		{key, "error", "high"},
+		{key, "warning", "low"},
+		{key, "info", "low"},
+		{lowK, "critical", "low"},
+		{lowK, "info", "low"},
 	} {
 		e := newEmulator(t, account, emulator.Options{})
 		send(t, e, triggerBody(tc.routingKey, "k", tc.severity))

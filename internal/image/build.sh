@@ -22,8 +22,7 @@ if [ ! -s "$roots" ]; then
 fi
 cd "$(dirname "$0")/../.."
 
-# The image has no time zones of its own, and templates may ask for one: timetzdata.
-make --no-print-directory build OUT="$root/bin/" PROGRAMS=./cmd/pagerelay TAGS=timetzdata \
+make --no-print-directory build OUT="$root/bin/" PROGRAMS=./cmd/pagerelay \
 	${VERSION:+VERSION="$VERSION"} ${REVISION:+REVISION="$REVISION"}
 
 install -D -m 0644 "$roots" "$root$roots"

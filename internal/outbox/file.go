@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -34,9 +35,11 @@ const (
 	compactAbove = 64 << 20
 )
 
-// Open opens or creates the outbox in the folder dir, which must exist. It
-// refuses a file that another process has locked, that a newer version wrote, or
-// that is damaged, and says what to do.
+// Open opens or creates the outbox in the folder dir. It refuses a file that
+// another process has locked or that a newer version wrote, and says what to do.
+// A damaged file is moved aside (Damaged names it) and an empty one takes its
+// place. Where the file cannot be opened otherwise, as on a full or read-only
+// disk, the store starts in direct mode and opens it later.
 func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.Retention == 0 {
 		cfg.Retention = defaultRetention
@@ -44,23 +47,153 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = defaultQueue
 	}
-	path := filepath.Join(dir, fileName)
-	db, err := openFile(path)
-	if err != nil {
-		return nil, err
-	}
 	s := &Store{
-		cfg: cfg, log: nopLogger(cfg.Logger), db: db,
+		cfg: cfg, log: nopLogger(cfg.Logger), path: filepath.Join(dir, fileName),
 		ops: make(chan *op, cfg.MaxQueue), closed: make(chan struct{}),
-		open: map[string]*Incident{}, index: map[string][]string{},
+		open: map[string]*Incident{}, index: map[string][]string{}, published: make(chan struct{}),
 		changed: map[string]struct{}{}, notify: make(chan struct{}, 1),
 	}
 	s.SetPolicy(Policy{})
-	if err := s.load(time.Now()); err != nil {
-		return nil, errors.Join(fmt.Errorf("load outbox %s: %w", path, err), db.Close())
-	}
 	s.met = newMetrics(cfg.Registerer, s)
+	err := s.openAndLoad(time.Now())
+	if isDamage(err) {
+		err = s.replaceDamaged(err)
+	}
+	if refuse := (*refusal)(nil); errors.As(err, &refuse) {
+		return nil, err
+	}
+	if err != nil {
+		s.enterDirect(newTransaction(s, time.Now()), err)
+	}
 	return s, nil
+}
+
+// refusal is why a file must not be used as it is.
+type refusal struct{ error }
+
+func (r *refusal) Unwrap() error { return r.error }
+
+// damageError is a file that is not what was written.
+type damageError struct{ error }
+
+func (d *damageError) Unwrap() error { return d.error }
+
+func isDamage(err error) bool {
+	var d *damageError
+	return errors.As(err, &d)
+}
+
+// openAndLoad opens the file and reads the open incidents into memory.
+func (s *Store) openAndLoad(now time.Time) error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+		return fmt.Errorf("make the outbox's folder: %w", err)
+	}
+	db, err := openFile(s.path)
+	if err != nil {
+		return err
+	}
+	incidents, err := load(db, now)
+	if isDamage(err) { // what has a valid checksum is as good as ever.
+		s.take(incidents)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("load outbox %s: %w", s.path, err), guard(db.Close))
+	}
+	s.take(incidents)
+	s.db.Store(db)
+	return nil
+}
+
+// take adds what was read from the file to what is in memory, which is newer.
+func (s *Store) take(incidents []*Incident) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changedMu.Lock()
+	defer s.changedMu.Unlock()
+	for _, in := range incidents {
+		if mem := s.open[in.ID]; mem != nil {
+			in = mem.merge(in)
+		}
+		s.open[in.ID] = in
+		s.changed[in.ID] = struct{}{}
+		for fp := range in.Members {
+			if !slices.Contains(s.index[fp], in.ID) {
+				s.index[fp] = append(s.index[fp], in.ID)
+			}
+		}
+	}
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
+}
+
+// merge adds what an older record of the incident knows: members that were not
+// heard of since, and that PagerDuty may hold more than is remembered.
+func (in *Incident) merge(old *Incident) *Incident {
+	c := in.clone()
+	for fp, m := range old.Members {
+		if c.Members[fp] == nil {
+			c.Members[fp] = m
+		}
+	}
+	c.Version = max(c.Version, old.Version) + 1
+	if c.Have == StateClosed && old.Have != StateClosed {
+		c.Have = StateUnknown
+	}
+	if c.KeyHash == "" {
+		c.KeyHash = old.KeyHash
+	}
+	return c
+}
+
+// openLate opens the file that could not be opened at the start.
+func (s *Store) openLate() (*bolt.DB, error) {
+	err := s.openAndLoad(time.Now())
+	if isDamage(err) {
+		err = s.replaceDamaged(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range s.List() { // what was merged is to be written, too.
+		if s.unsaved.ids == nil {
+			s.unsaved.ids = map[string]struct{}{}
+		}
+		s.unsaved.ids[in.ID] = struct{}{}
+	}
+	return s.db.Load(), nil
+}
+
+// Damaged is the name under which a damaged file was moved aside; "" if none was.
+func (s *Store) Damaged() string {
+	if name := s.damaged.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+// replaceDamaged moves the file aside and starts an empty one, into which
+// everything in memory goes with the next commit.
+func (s *Store) replaceDamaged(cause error) error {
+	if err := s.closeFile(); err != nil {
+		s.log.Error("Closing the damaged outbox failed", "err", err)
+	}
+	aside := fmt.Sprintf("%s.damaged-%s", s.path, time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Rename(s.path, aside); err != nil {
+		return fmt.Errorf("move the damaged outbox aside: %w", err)
+	}
+	s.damaged.Store(&aside)
+	s.met.damaged.Inc()
+	s.log.Error("THE OUTBOX WAS DAMAGED and has been moved aside; it starts anew with what is known in memory, and what Alertmanager says",
+		"err", cause, "moved_to", aside)
+	if s.unsaved.ids == nil {
+		s.unsaved.ids = map[string]struct{}{}
+	}
+	for _, in := range s.List() {
+		s.unsaved.ids[in.ID] = struct{}{}
+	}
+	return s.openAndLoad(time.Now())
 }
 
 func openFile(path string) (*bolt.DB, error) {
@@ -68,21 +201,29 @@ func openFile(path string) (*bolt.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	free, size := db.Stats().FreePageN*os.Getpagesize(), fileSize(path)
+	free, size := db.Stats().FreePageN*db.Info().PageSize, fileSize(path)
 	if size < compactAbove || int64(free) < size/2 {
 		return db, nil
 	}
-	if err := compact(db, path); err != nil {
+	if err := guard(func() error { return compact(db, path) }); err != nil {
 		return nil, fmt.Errorf("compact outbox: %w", err)
 	}
 	return openBolt(path)
 }
 
-func openBolt(path string) (*bolt.DB, error) {
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+func openBolt(path string) (db *bolt.DB, err error) {
+	err = guard(func() error {
+		if err := checkLength(path); err != nil {
+			return err
+		}
+		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
+		return err
+	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open outbox %s: another process has it locked; one folder serves one pagerelay (--storage.path)", path)
+		return nil, &refusal{fmt.Errorf("open outbox %s: another process has it locked; one folder serves one pagerelay (--storage.path)", path)}
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return nil, &damageError{fmt.Errorf("open outbox %s: %w", path, err)}
 	case err != nil:
 		return nil, fmt.Errorf("open outbox %s: %w", path, err)
 	}
@@ -124,55 +265,74 @@ func fileSize(path string) int64 {
 	return fi.Size()
 }
 
-// load creates what is missing and reads the open incidents into memory.
-func (s *Store) load(now time.Time) error {
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+// load creates what is missing and reads the open incidents.
+func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
+	if err := guard(func() error { return db.View(refuseNewer) }); err != nil {
+		return nil, err
+	}
+	damage := guard(func() error { return db.View(verify) })
+	err = guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			b := tx.Bucket(bucketIncidents)
+			if b == nil {
+				return nil
 			}
-		}
-		meta := tx.Bucket(bucketMeta)
-		var version uint64
-		if v := meta.Get(keySchema); v != nil {
-			if err := decode(v, &version); err != nil {
-				return err
-			}
-		}
-		if version > schemaVersion {
-			return fmt.Errorf("written by a newer pagerelay (schema %d, this one knows %d): run that version, or give this one another --storage.path", version, schemaVersion)
-		}
-		v, err := encode(schemaVersion)
-		if err != nil {
+			return b.ForEach(func(k, v []byte) error {
+				in := &Incident{}
+				if err := decode(v, in); err != nil {
+					damage = errors.Join(damage, fmt.Errorf("incident %s: %w", k, err))
+					return nil
+				}
+				if in.Intent != nil { // in flight when the process ended: nobody knows.
+					in.finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
+				}
+				incidents = append(incidents, in)
+				return nil
+			})
+		})
+	})
+	if err := errors.Join(damage, err); err != nil {
+		return incidents, err
+	}
+	return incidents, guard(func() error { return db.Update(prepare) })
+}
+
+// refuseNewer refuses what a newer version wrote.
+func refuseNewer(tx *bolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return nil // a new file.
+	}
+	var version uint64
+	if err := decode(meta.Get(keySchema), &version); err != nil {
+		return err
+	}
+	if version > schemaVersion {
+		return &refusal{fmt.Errorf("written by a newer pagerelay (schema %d, this one knows %d): run that version, or give this one another --storage.path", version, schemaVersion)}
+	}
+	return nil
+}
+
+func prepare(tx *bolt.Tx) error {
+	for _, name := range [][]byte{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones} {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return err
 		}
-		return meta.Put(keySchema, v)
-	})
+	}
+	meta := tx.Bucket(bucketMeta)
+	if meta.Get(keySchema) != nil {
+		return nil
+	}
+	v, err := encode(schemaVersion)
 	if err != nil {
 		return err
 	}
-	return s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketIncidents).ForEach(func(k, v []byte) error {
-			in := &Incident{}
-			if err := decode(v, in); err != nil {
-				return fmt.Errorf("incident %s: %w", k, err)
-			}
-			if in.Intent != nil { // in flight when the process ended: nobody knows.
-				in.finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
-			}
-			s.open[in.ID] = in
-			s.changed[in.ID] = struct{}{}
-			for fp := range in.Members {
-				s.index[fp] = append(s.index[fp], in.ID)
-			}
-			return nil
-		})
-	})
+	return meta.Put(keySchema, v)
 }
 
 // Ledger calls each with the closed incidents, newest first, until it returns false.
 func (s *Store) Ledger(each func(*Incident) bool) error {
-	return s.db.View(func(tx *bolt.Tx) error {
+	return s.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(bucketLedger).Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
 			in := &Incident{}
@@ -189,33 +349,38 @@ func (s *Store) Ledger(each func(*Incident) bool) error {
 
 // prune removes what is older than the retention from the ledger, and old tombstones.
 func (s *Store) prune(now time.Time) error {
-	return s.db.Update(func(tx *bolt.Tx) error {
-		limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.cfg.Retention).UnixNano())))
-		ledger := tx.Bucket(bucketLedger)
-		var old [][]byte
-		c := ledger.Cursor()
-		for k, _ := c.First(); k != nil && string(k[:8]) < string(limit); k, _ = c.Next() {
-			old = append(old, bytes.Clone(k))
+	db := s.db.Load()
+	if db == nil {
+		return nil
+	}
+	return guard(func() error { return db.Update(func(tx *bolt.Tx) error { return s.pruneBefore(tx, now) }) })
+}
+
+func (s *Store) pruneBefore(tx *bolt.Tx, now time.Time) error {
+	limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.cfg.Retention).UnixNano())))
+	ledger, tombstones := tx.Bucket(bucketLedger), tx.Bucket(bucketTombstones)
+	var old [][]byte
+	c := ledger.Cursor()
+	for k, _ := c.First(); k != nil && string(k[:8]) < string(limit); k, _ = c.Next() {
+		old = append(old, bytes.Clone(k))
+	}
+	for _, k := range old {
+		if err := ledger.Delete(k); err != nil {
+			return err
 		}
-		for _, k := range old {
-			if err := ledger.Delete(k); err != nil {
-				return err
-			}
+	}
+	old = nil
+	err := tombstones.ForEach(func(k, v []byte) error {
+		var ts Tombstone
+		if err := decode(v, &ts); err != nil || now.Sub(ts.ClosedAt) > tombstoneFor {
+			old = append(old, bytes.Clone(k)) // an unreadable one is worth nothing.
 		}
-		tombstones := tx.Bucket(bucketTombstones)
-		old = nil
-		err := tombstones.ForEach(func(k, v []byte) error {
-			var ts Tombstone
-			if err := decode(v, &ts); err != nil || now.Sub(ts.ClosedAt) > tombstoneFor {
-				old = append(old, bytes.Clone(k)) // an unreadable one is worth nothing.
-			}
-			return nil
-		})
-		for _, k := range old {
-			err = errors.Join(err, tombstones.Delete(k))
-		}
-		return err
+		return nil
 	})
+	for _, k := range old {
+		err = errors.Join(err, tombstones.Delete(k))
+	}
+	return err
 }
 
 func ledgerKey(in *Incident) []byte {
@@ -230,7 +395,7 @@ func seal(b []byte) []byte {
 
 func decode(v []byte, into any) error {
 	if len(v) < 4 || binary.BigEndian.Uint32(v) != checksum(v[4:]) {
-		return errors.New("checksum does not match: the file is damaged; move it aside and start with an empty folder")
+		return &damageError{errors.New("checksum does not match")}
 	}
 	if err := json.Unmarshal(v[4:], into); err != nil {
 		return fmt.Errorf("decode record: %w", err)

@@ -12,6 +12,9 @@ type metrics struct {
 	commits      prometheus.Histogram
 	commitErrors prometheus.Counter
 	observations *prometheus.CounterVec
+	superseded   prometheus.Counter
+	direct       prometheus.Gauge
+	damaged      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
@@ -26,18 +29,30 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}),
 		commitErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_outbox_commit_failures_total",
-			Help: "Commits that failed; nothing of them was stored.",
+			Help: "Commits that the disk did not take.",
+		}),
+		superseded: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pagerelay_events_superseded_total",
+			Help: "Incidents that were over before anything of them was sent: not paged.",
+		}),
+		direct: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "pagerelay_outbox_direct_mode",
+			Help: "1 while the disk takes no commits and a webhook is answered only once PagerDuty has accepted it.",
 		}),
 		observations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pagerelay_outbox_observations_total",
 			Help: "What the alerts taken in turned out to be.",
 		}, []string{"kind"}),
 	}
+	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pagerelay_outbox_damaged_total",
+		Help: "Files that were found damaged and moved aside.",
+	})
 	for _, what := range CountedAll() {
 		m.observations.WithLabelValues(string(what))
 	}
 	if reg != nil {
-		reg.MustRegister(m.commits, m.commitErrors, m.observations, &collector{
+		reg.MustRegister(m.commits, m.commitErrors, m.observations, m.superseded, m.direct, m.damaged, &collector{
 			store: s,
 			incidents: prometheus.NewDesc("pagerelay_outbox_incidents",
 				"Incidents that are not closed, by state.", []string{"state"}, nil),
@@ -86,5 +101,5 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for k, age := range oldest {
 		ch <- prometheus.MustNewConstMetric(c.oldest, prometheus.GaugeValue, age.Seconds(), k.service, string(k.urgency))
 	}
-	ch <- prometheus.MustNewConstMetric(c.size, prometheus.GaugeValue, float64(fileSize(c.store.db.Path())))
+	ch <- prometheus.MustNewConstMetric(c.size, prometheus.GaugeValue, float64(fileSize(c.store.path)))
 }

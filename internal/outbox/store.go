@@ -51,20 +51,28 @@ const (
 // Store is the outbox. Its methods are safe for concurrent use. Run must be
 // running for anything that changes it.
 type Store struct {
-	cfg Config
-	log *slog.Logger
-	db  *bolt.DB
-	met *metrics
+	cfg  Config
+	log  *slog.Logger
+	met  *metrics
+	path string
+	db   atomic.Pointer[bolt.DB] // nil while the file cannot be opened; written by the committer.
+	// damaged is the name of a file that was moved aside; "" if none was.
+	damaged atomic.Pointer[string]
 
 	ops    chan *op
 	closed chan struct{} // closed when Run has ended.
 	policy atomic.Pointer[Policy]
-	// failing: the last commit was not stored.
-	failing atomic.Bool
 
-	mu    sync.RWMutex
-	open  map[string]*Incident
-	index map[string][]string // fingerprint -> ids; a superset of the truth.
+	// Direct mode, owned by the committer but for the flag: what is in memory only.
+	direct  atomic.Bool
+	unsaved unsaved
+	// failCommit stands in for a disk that fails, in tests.
+	failCommit func() error
+
+	mu        sync.RWMutex
+	open      map[string]*Incident
+	index     map[string][]string // fingerprint -> ids; a superset of the truth.
+	published chan struct{}       // closed, and replaced, whenever the two above change.
 
 	changedMu sync.Mutex
 	changed   map[string]struct{}
@@ -76,6 +84,9 @@ type op struct {
 	done  chan error
 }
 
+// errDirect: the change is made, but only in memory.
+var errDirect = errors.New("the disk does not take the commit")
+
 // SetPolicy replaces the policy that observations are taken in by.
 func (s *Store) SetPolicy(p Policy) { s.policy.Store(&p) }
 
@@ -83,20 +94,34 @@ func (s *Store) SetPolicy(p Policy) { s.policy.Store(&p) }
 func (s *Store) Policy() Policy { return *s.policy.Load() }
 
 // Observe takes in the observations of one webhook. It returns nil only when all
-// of them are committed to disk (fsync); after any error nothing of them is kept.
+// of them are committed to disk (fsync) or, in direct mode, when PagerDuty holds
+// what they ask for. After any error they must be sent again.
 func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
-	return s.do(ctx, false, func(tx *transaction) error {
+	err := s.do(ctx, false, func(tx *transaction) error {
 		observe(tx, obs, s.Policy(), tx.now)
 		return nil
 	})
+	if errors.Is(err, errDirect) {
+		return s.awaitPagerDuty(ctx, obs)
+	}
+	return err
+}
+
+// change runs an operation that is good enough in memory: what PagerDuty has
+// been told is better known there than not at all.
+func (s *Store) change(ctx context.Context, apply func(*transaction) error) error {
+	if err := s.do(ctx, true, apply); !errors.Is(err, errDirect) {
+		return err
+	}
+	return nil
 }
 
 // Begin commits the intent of a request that Next decided upon for the given
 // version of an incident, and returns the incident as it is then. ErrChanged
-// means that the request must not leave. Any other error means that the intent
-// could not be stored.
+// means that the request must not leave. A disk that takes no commit is no error:
+// the request leaves all the same.
 func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision, keyHash string) (*Incident, error) {
-	err := s.do(ctx, true, func(tx *transaction) error {
+	err := s.change(ctx, func(tx *transaction) error {
 		in := tx.incident(id)
 		if in == nil || in.Version != version || in.Intent != nil {
 			return ErrChanged
@@ -121,7 +146,7 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 // Finish commits what became of the request in flight. sent is that request; it
 // stands in where its intent could not be stored before it left.
 func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash string, o Outcome) error {
-	return s.do(ctx, true, func(tx *transaction) error {
+	return s.change(ctx, func(tx *transaction) error {
 		in := tx.edit(id)
 		if in == nil {
 			return ErrNotFound
@@ -138,14 +163,16 @@ func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash stri
 // Perform applies a step that Next decided upon for the given version. For
 // StepFallback, fallback is the service that gets the copy.
 func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decision, fallback string) error {
-	return s.do(ctx, true, func(tx *transaction) error {
+	return s.change(ctx, func(tx *transaction) error {
 		in := tx.incident(id)
 		if in == nil || in.Version != version {
 			return ErrChanged
 		}
 		switch d.Step {
 		case StepForget:
-			tx.archive(tx.edit(id), d.Reason)
+			in = tx.edit(id)
+			supersede(tx, in, tx.now)
+			tx.archive(in, d.Reason)
 		case StepFallback:
 			copyTo(tx, tx.edit(id), fallback, tx.now)
 		case StepDrop:
@@ -164,7 +191,7 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 // Owe marks high-urgency incidents whose present episode waits for nothing but
 // the rate limit: they are paged even if they end meanwhile.
 func (s *Store) Owe(ctx context.Context, ids []string) error {
-	return s.do(ctx, true, func(tx *transaction) error {
+	return s.change(ctx, func(tx *transaction) error {
 		for _, id := range ids {
 			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
 				in = tx.edit(id)
@@ -178,7 +205,7 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 
 // Retry lifts what blocks an incident, and its backoff.
 func (s *Store) Retry(ctx context.Context, id string) error {
-	return s.do(ctx, true, func(tx *transaction) error {
+	return s.change(ctx, func(tx *transaction) error {
 		in := tx.edit(id)
 		if in == nil {
 			return ErrNotFound
@@ -191,7 +218,7 @@ func (s *Store) Retry(ctx context.Context, id string) error {
 // RetryBlocked does what Retry does for every blocked incident, as after a reload.
 func (s *Store) RetryBlocked(ctx context.Context, reason string) (int, error) {
 	n := 0
-	err := s.do(ctx, true, func(tx *transaction) error {
+	err := s.change(ctx, func(tx *transaction) error {
 		for _, in := range s.List() {
 			if in.Blocked != nil || in.KeyFault != "" {
 				if in = tx.edit(in.ID); in != nil {
@@ -214,7 +241,7 @@ func (in *Incident) retry(reason string, now time.Time) {
 
 // Drop moves an incident into the ledger without telling PagerDuty anything more.
 func (s *Store) Drop(ctx context.Context, id, reason string) error {
-	return s.do(ctx, true, func(tx *transaction) error {
+	return s.change(ctx, func(tx *transaction) error {
 		in := tx.edit(id)
 		switch {
 		case in == nil:
@@ -286,67 +313,6 @@ func (s *Store) do(ctx context.Context, wait bool, apply func(*transaction) erro
 		default:
 			return ErrClosed
 		}
-	}
-}
-
-// Run commits what comes in until ctx ends, then closes the file. Operations
-// that arrive together share one transaction: a lone one waits for nobody.
-func (s *Store) Run(ctx context.Context) error {
-	defer func() {
-		close(s.closed)
-		if err := s.db.Close(); err != nil {
-			s.log.Error("Closing the outbox failed", "err", err)
-		}
-	}()
-	prune := time.NewTicker(pruneEvery)
-	defer prune.Stop()
-	batch := make([]*op, 0, maxBatch)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-prune.C:
-			if err := s.prune(time.Now()); err != nil {
-				s.log.Error("Pruning the ledger failed", "err", err)
-			}
-		case o := <-s.ops:
-			batch = append(batch[:0], o)
-			for more := true; more && len(batch) < maxBatch; {
-				select {
-				case o := <-s.ops:
-					batch = append(batch, o)
-				default:
-					more = false
-				}
-			}
-			s.commit(batch)
-		}
-	}
-}
-
-// commit applies a batch in one transaction and answers each operation.
-func (s *Store) commit(batch []*op) {
-	began := time.Now()
-	tx := newTransaction(s, began)
-	errs := make([]error, len(batch))
-	for i, o := range batch {
-		errs[i] = o.apply(tx)
-	}
-	err := s.db.Update(tx.write)
-	s.met.commits.Observe(time.Since(began).Seconds())
-	s.failing.Store(err != nil)
-	if err != nil {
-		s.met.commitErrors.Inc()
-		s.log.Error("Committing to the outbox failed", "err", err)
-		err = fmt.Errorf("commit to the outbox: %w", err)
-	} else {
-		tx.publish()
-	}
-	for i, o := range batch {
-		if errs[i] == nil {
-			errs[i] = err
-		}
-		o.done <- errs[i]
 	}
 }
 

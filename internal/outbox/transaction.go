@@ -87,7 +87,12 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	if in := t.archived[id]; in != nil {
 		return newTombstone(in)
 	}
-	err := t.store.db.View(func(tx *bolt.Tx) error {
+	for i := len(t.store.unsaved.closed) - 1; i >= 0; i-- {
+		if in := t.store.unsaved.closed[i]; in.ID == id {
+			return newTombstone(in)
+		}
+	}
+	err := t.store.view(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(bucketTombstones).Get([]byte(id)); v != nil {
 			ts = &Tombstone{}
 			return decode(v, ts)
@@ -113,11 +118,29 @@ func newTombstone(in *Incident) *Tombstone {
 	return ts
 }
 
-// write puts the changes into a transaction of the file.
+// write puts the changes, and all that is in memory only, into a transaction of
+// the file.
 func (t *transaction) write(tx *bolt.Tx) error {
 	incidents, ledger, tombstones := tx.Bucket(bucketIncidents), tx.Bucket(bucketLedger), tx.Bucket(bucketTombstones)
-	for _, id := range slices.Sorted(maps.Keys(t.edited)) {
-		v, err := encode(t.edited[id])
+	ids := maps.Clone(t.store.unsaved.ids)
+	if ids == nil {
+		ids = map[string]struct{}{}
+	}
+	for id := range t.edited {
+		ids[id] = struct{}{}
+	}
+	for id := range t.archived {
+		ids[id] = struct{}{}
+	}
+	for _, id := range slices.Sorted(maps.Keys(ids)) {
+		in := t.incident(id)
+		if in == nil {
+			if err := incidents.Delete([]byte(id)); err != nil {
+				return fmt.Errorf("delete incident: %w", err)
+			}
+			continue
+		}
+		v, err := encode(in)
 		if err != nil {
 			return err
 		}
@@ -125,13 +148,7 @@ func (t *transaction) write(tx *bolt.Tx) error {
 			return fmt.Errorf("put incident: %w", err)
 		}
 	}
-	for _, in := range t.closed {
-		id := in.ID
-		if t.edited[id] == nil { // else a new one took its place at once.
-			if err := incidents.Delete([]byte(id)); err != nil {
-				return fmt.Errorf("delete incident: %w", err)
-			}
-		}
+	for _, in := range slices.Concat(t.store.unsaved.closed, t.closed) {
 		v, err := encode(in)
 		if err != nil {
 			return err
@@ -142,14 +159,14 @@ func (t *transaction) write(tx *bolt.Tx) error {
 		if v, err = encode(newTombstone(in)); err != nil {
 			return err
 		}
-		if err := tombstones.Put([]byte(id), v); err != nil {
+		if err := tombstones.Put([]byte(in.ID), v); err != nil {
 			return fmt.Errorf("put tombstone: %w", err)
 		}
 	}
 	return nil
 }
 
-// publish makes committed changes visible.
+// publish makes the changes visible.
 func (t *transaction) publish() {
 	s := t.store
 	s.mu.Lock()
@@ -171,6 +188,8 @@ func (t *transaction) publish() {
 		}
 		delete(s.open, id)
 	}
+	close(s.published)
+	s.published = make(chan struct{})
 	s.mu.Unlock()
 	s.changedMu.Lock()
 	for id := range t.edited {
@@ -184,6 +203,7 @@ func (t *transaction) publish() {
 	case s.notify <- struct{}{}:
 	default:
 	}
+	s.met.superseded.Add(float64(t.counts[CountedSuperseded]))
 	for what, n := range t.counts {
 		s.met.observations.WithLabelValues(string(what)).Add(float64(n))
 	}

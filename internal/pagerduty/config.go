@@ -9,6 +9,7 @@ import (
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
+	"go.yaml.in/yaml/v3"
 )
 
 // defaultTimeout bounds one request where the configuration names no time.
@@ -39,6 +40,15 @@ type Config struct {
 	// tls_config.min_version says otherwise; it holds for an HTTPS proxy too.
 	// Redirects are never followed, whatever follow_redirects says.
 	HTTPConfig *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
+}
+
+// String is c as YAML without its secrets, so that no log can show them.
+func (c Config) String() string {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return "pagerduty: " + err.Error()
+	}
+	return string(text)
 }
 
 // Validate reports every fault of c at once, each starting with its path below `pagerduty`.

@@ -1,0 +1,214 @@
+package alertmanager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/alertmanager/pkg/labels"
+	"github.com/prometheus/common/model"
+)
+
+const (
+	maxFiltered    = 16      // alerts for which a filter is worth its making.
+	maxFilterBytes = 4 << 10 // of all filters; proxies refuse long URLs.
+)
+
+// errEnough ends a stream whose rest nobody needs.
+var errEnough = errors.New("enough")
+
+// Check gives the verdict for each fingerprint, and the reason for any
+// uncertainty. All members are asked at once; ctx bounds the whole, 5 s where it
+// has no deadline. labels, if given for every fingerprint, narrow the question
+// with filters. It returns as soon as all are known to fire.
+func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string) {
+	verdicts := make(map[string]Verdict, len(fingerprints))
+	for _, f := range fingerprints {
+		verdicts[f] = Uncertain
+	}
+	if len(verdicts) == 0 {
+		return verdicts, ""
+	}
+	var mtx sync.Mutex
+	open := len(verdicts)
+	reasons := c.ask(ctx, func(ctx context.Context, m *member) error {
+		return list(ctx, m, filters(fingerprints, labels), func(p presence, now time.Time) error {
+			mtx.Lock()
+			defer mtx.Unlock()
+			if v, asked := verdicts[p.Fingerprint]; asked && v != Firing && p.Fingerprint != "" && !over(p.EndsAt, now) {
+				verdicts[p.Fingerprint] = Firing
+				open--
+			}
+			if open == 0 {
+				return errEnough
+			}
+			return nil
+		})
+	})
+	if open == 0 {
+		return verdicts, ""
+	}
+	if _, ok := verdicts[""]; ok {
+		reasons = append(reasons, "an alert without a fingerprint cannot be asked for")
+	}
+	for f, v := range verdicts {
+		if v == Uncertain && len(reasons) == 0 {
+			verdicts[f] = Gone
+		}
+	}
+	return verdicts, strings.Join(reasons, "; ")
+}
+
+// AnyFiring says whether any alert that match accepts is firing (Firing), none
+// is (Gone), or nobody knows (Uncertain, with the reason). match is never called
+// by two goroutines at once. ctx bounds the whole, 5 s where it has no deadline.
+func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string) {
+	var mtx sync.Mutex
+	found := false
+	reasons := c.ask(ctx, func(ctx context.Context, m *member) error {
+		return list(ctx, m, nil, func(w wireAlert, now time.Time) error {
+			mtx.Lock()
+			defer mtx.Unlock()
+			if !found && !over(w.EndsAt, now) && match(w.alert()) {
+				found = true
+			}
+			if found {
+				return errEnough
+			}
+			return nil
+		})
+	})
+	switch {
+	case found:
+		return Firing, ""
+	case len(reasons) > 0:
+		return Uncertain, strings.Join(reasons, "; ")
+	}
+	return Gone, ""
+}
+
+// ask lets read go over the alerts of every member at once and gives the
+// reasons for which absence there would be no evidence; none means that it is.
+// When a read returns errEnough the others are cut short, and the reasons mean nothing.
+func (c *Client) ask(ctx context.Context, read func(context.Context, *member) error) []string {
+	if len(c.members) == 0 {
+		return []string{"no alertmanager.urls are configured"}
+	}
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
+
+	statuses := make([]status, len(c.members))
+	reasons := make([]string, len(c.members))
+	var wg sync.WaitGroup
+	for i := range c.members {
+		wg.Go(func() {
+			m := &c.members[i]
+			err := read(ctx, m)
+			if errors.Is(err, errEnough) {
+				cancel()
+				return
+			}
+			if err != nil {
+				reasons[i] = m.reason(err)
+				return
+			}
+			// After the alerts, not before: a member that restarts in between
+			// then shows as young.
+			s, up, err := m.status(ctx)
+			statuses[i] = s
+			switch {
+			case err != nil:
+				reasons[i] = m.reason(err)
+			case up <= minUptime:
+				reasons[i] = m.reason(fmt.Errorf("up for %s only", up.Truncate(time.Second)))
+			case s.Cluster.Status == "settling":
+				reasons[i] = m.reason(errors.New("is settling into its cluster"))
+			}
+		})
+	}
+	wg.Wait()
+	reasons = slices.DeleteFunc(reasons, func(r string) bool { return r == "" })
+	if len(reasons) == 0 {
+		reasons = c.uncovered(statuses)
+	}
+	return reasons
+}
+
+// uncovered gives a reason if the members' clusters have peers that are not
+// configured: alerts are not gossiped, so a peer may know one that the others
+// do not.
+func (c *Client) uncovered(statuses []status) []string {
+	known := make(map[string]bool)
+	for _, s := range statuses {
+		if s.Cluster.Name != "" {
+			known[s.Cluster.Name] = true
+		}
+	}
+	for i, s := range statuses {
+		if s.Cluster.Status == "disabled" {
+			continue
+		}
+		missing := 0
+		for _, p := range s.Cluster.Peers {
+			if !known[p.Name] {
+				missing++
+			}
+		}
+		if missing > 0 {
+			return []string{c.members[i].reason(fmt.Errorf("is in a cluster of %d, %d of which are not in alertmanager.urls", len(s.Cluster.Peers), missing))}
+		}
+	}
+	return nil
+}
+
+// filters gives matchers for the labels that all the alerts asked for have in
+// common; for one alert, all of its labels. None is always right, and is the
+// answer whenever there is any doubt: a filter too narrow would make a firing
+// alert look gone.
+func filters(fingerprints []string, sets map[string]map[string]string) []string {
+	if len(fingerprints) > maxFiltered {
+		return nil
+	}
+	var common map[string]string
+	for i, f := range fingerprints {
+		set := make(model.LabelSet, len(sets[f]))
+		for name, value := range sets[f] {
+			set[model.LabelName(name)] = model.LabelValue(value)
+		}
+		if set.Fingerprint().String() != f {
+			return nil // not the labels that this alert has in Alertmanager.
+		}
+		if i == 0 {
+			common = maps.Clone(sets[f])
+			continue
+		}
+		maps.DeleteFunc(common, func(name, value string) bool {
+			other, ok := sets[f][name]
+			return !ok || other != value
+		})
+	}
+	var out []string
+	size := 0
+	for _, name := range slices.Sorted(maps.Keys(common)) {
+		value := common[name]
+		if value == "" || !utf8.ValidString(name) || !utf8.ValidString(value) {
+			continue
+		}
+		m, err := labels.NewMatcher(labels.MatchEqual, name, value)
+		if err != nil {
+			continue
+		}
+		filter := m.String()
+		if size += len(filter); size > maxFilterBytes {
+			break
+		}
+		out = append(out, filter)
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package alertmanager
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	promconfig "github.com/prometheus/common/config"
+)
+
+// Config is the `alertmanager` section of the configuration file.
+type Config struct {
+	// URLs are the addresses of the cluster's members, as users open them
+	// (path prefixes allowed; /api/v2 is added).
+	URLs       []string                     `yaml:"urls,omitempty"`
+	HTTPConfig *promconfig.HTTPClientConfig `yaml:"http_config,omitempty"`
+
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time `yaml:"-"`
+	// Timeout bounds what one member is asked, where the caller's context has
+	// no deadline. 0 is 5s.
+	Timeout time.Duration `yaml:"-"`
+	// Registerer takes the metrics; nil is none.
+	Registerer prometheus.Registerer `yaml:"-"`
+}
+
+// Validate reports every fault of c at once, each starting with its path below `alertmanager`.
+func (c Config) Validate() error {
+	var errs []error
+	var seen []string
+	for i, s := range c.URLs {
+		u, err := parseURL(s)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("urls[%d]: %w", i, err))
+			continue
+		}
+		plain := withoutUser(u)
+		if first := slices.Index(seen, plain); first >= 0 {
+			errs = append(errs, fmt.Errorf("urls[%d]: names the same member as another entry", i))
+		}
+		seen = append(seen, plain)
+	}
+	if c.HTTPConfig != nil {
+		hc := *c.HTTPConfig // its Validate rewrites deprecated fields.
+		if err := hc.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("http_config: %w", err))
+		}
+		if err := hc.TLSConfig.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("http_config.tls_config: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// parseURL reads the address of a member. Its errors never repeat s, which may
+// hold a password.
+func parseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		// url.Parse quotes what it was given.
+		return nil, errors.New("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
+		return nil, errors.New("must start with http:// or https:// and a host")
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		return nil, errors.New("must not hold a query or fragment")
+	}
+	u = u.JoinPath() // without ".." and the like.
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
+	if strings.HasSuffix(u.Path, "/api/v2") {
+		return nil, errors.New("must not end in /api/v2, which is added")
+	}
+	return u, nil
+}
+
+// withoutUser is the URL for messages.
+func withoutUser(u *url.URL) string {
+	plain := *u
+	plain.User = nil
+	return plain.String()
+}

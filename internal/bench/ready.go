@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+const (
+	ledgerEntries = 90_000
+	maxReady      = time.Second
+	webhookSize   = 500 // alerts in a webhook that fills the outbox.
+	writers       = 256 // that share commits while it is filled.
+)
+
+// ready is figure 6: from the start of the process to the first 200 of /-/ready,
+// with a full outbox whose file is in the page cache, as after a restart.
+func ready(ctx context.Context, o options) ([]row, error) {
+	dir, err := storage(o, "full")
+	if err != nil {
+		return nil, err
+	}
+	if err = fill(ctx, dir); err != nil {
+		return nil, fmt.Errorf("fill outbox: %w", err)
+	}
+	file, err := os.Stat(filepath.Join(dir, "outbox.db"))
+	if err != nil {
+		return nil, err
+	}
+	s := newSink()
+	defer s.Close()
+	var times []float64
+	for range o.rounds(10) {
+		p, err := start(ctx, o, dir, s.URL, usualRate)
+		if err != nil {
+			return nil, err
+		}
+		times = append(times, time.Since(p.started).Seconds())
+		open, err := p.metric(ctx, `pagerelay_outbox_incidents{state="open"}`)
+		if err == nil && open != openIncidents {
+			err = fmt.Errorf("%g incidents are open, want %d", open, openIncidents)
+		}
+		if err = errors.Join(err, p.stop()); err != nil {
+			return nil, err
+		}
+	}
+	if n := s.count(); n > 0 {
+		return nil, fmt.Errorf("%d incidents were sent again after a start", n)
+	}
+	half := median(times)
+	return []row{{
+		figure:   "ready after start, 10,000 open incidents and 90,000 on the ledger",
+		measured: fmt.Sprintf("%.2f s (%d starts)", half, len(times)), peer: "file of " + mebibytes(uint64(file.Size())),
+		limit: fmt.Sprintf("%v", maxReady), met: half <= maxReady.Seconds(),
+	}}, nil
+}
+
+// fill makes an outbox with open incidents that PagerDuty has accepted, and with
+// closed ones on the ledger.
+func fill(ctx context.Context, dir string) (err error) {
+	store, err := outbox.Open(dir, outbox.Config{})
+	if err != nil {
+		return err
+	}
+	store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
+	run, cancel := context.WithCancel(ctx)
+	var ran sync.WaitGroup
+	var ended error
+	ran.Go(func() { ended = store.Run(run) })
+	defer func() {
+		cancel()
+		ran.Wait()
+		err = errors.Join(err, ended)
+	}()
+	mapper, err := mapping.New(mapping.Config{
+		Services: []string{"infra"},
+		Tiers:    []mapping.Tier{{Name: "critical", Urgency: mapping.High}, {Name: "none", Urgency: mapping.None}},
+	})
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for first := 0; first < ledgerEntries; first += webhookSize {
+		if err := fillGroup(ctx, store, mapper, "none", first, now); err != nil {
+			return err
+		}
+	}
+	for first := 0; first < openIncidents; first += webhookSize {
+		if err := fillGroup(ctx, store, mapper, "critical", ledgerEntries+first, now); err != nil {
+			return err
+		}
+	}
+	if got := len(store.List()); got != openIncidents {
+		return fmt.Errorf("%d incidents are open, want %d", got, openIncidents)
+	}
+	return nil
+}
+
+// fillGroup stores a webhook of alerts and does all that follows from it. Alerts
+// of severity none are resolved at once: they go to the ledger without a request.
+func fillGroup(ctx context.Context, store *outbox.Store, mapper *mapping.Mapper, severity string, first int, now time.Time) error {
+	g := &mapping.Group{Version: "4", GroupKey: `{}:{alertname="DiskFull"}`, Data: template.Data{
+		Receiver: "default", ExternalURL: "http://am.example.test:9093", NotificationReason: "first notification",
+		GroupLabels: template.KV{"alertname": "DiskFull"},
+	}}
+	for i := range webhookSize {
+		instance := fmt.Sprintf("%016x:9100", first+i)
+		g.Alerts = append(g.Alerts, template.Alert{
+			Status: mapping.Firing, StartsAt: now.Add(-time.Minute), Fingerprint: fmt.Sprintf("%016x", first+i),
+			Labels: template.KV{"alertname": "DiskFull", "cluster": "eu-1", "instance": instance, "job": "node", "severity": severity},
+			Annotations: template.KV{
+				"description": "/var is full", "runbook_url": "https://runbooks.example.test/DiskFull", "summary": "Disk 97% full on " + instance,
+			},
+			GeneratorURL: "http://prometheus.example.test/graph?g0.expr=node_filesystem_avail_bytes+%3C+1e9&g0.tab=1",
+		})
+	}
+	observations := mapper.Route(g)
+	if err := store.Observe(ctx, observations); err != nil {
+		return err
+	}
+	if severity == "none" {
+		for i := range g.Alerts {
+			g.Alerts[i].Status, g.Alerts[i].EndsAt = mapping.Resolved, now
+		}
+		if err := store.Observe(ctx, mapper.Route(g)); err != nil {
+			return err
+		}
+	}
+	return settle(ctx, store, observations)
+}
+
+// settle does what Next says about each incident, with every request accepted.
+func settle(ctx context.Context, store *outbox.Store, observations []mapping.Observation) error {
+	ids := make(chan string)
+	var mu sync.Mutex
+	var fault error
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for id := range ids {
+				if err := settleOne(ctx, store, id); err != nil {
+					mu.Lock()
+					fault = errors.Join(fault, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for i := range observations {
+		ids <- outbox.IncidentID(observations[i].Service, observations[i].DedupKey)
+	}
+	close(ids)
+	wg.Wait()
+	return fault
+}
+
+func settleOne(ctx context.Context, store *outbox.Store, id string) error {
+	const keyHash = "bench"
+	for {
+		in, ok := store.Get(id)
+		if !ok {
+			return nil
+		}
+		d := outbox.Next(in, outbox.Evidence{Known: true, KeyHash: keyHash}, store.Policy(), time.Now())
+		switch d.Kind {
+		case outbox.Idle, outbox.Wait, outbox.Ask:
+			return nil
+		case outbox.Perform:
+			if err := store.Perform(ctx, id, in.Version, d, ""); err != nil {
+				return err
+			}
+		case outbox.Send:
+			begun, err := store.Begin(ctx, id, in.Version, d, keyHash)
+			if err != nil {
+				return err
+			}
+			if err := store.Finish(ctx, id, *begun.Intent, keyHash, outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+				return err
+			}
+		}
+	}
+}

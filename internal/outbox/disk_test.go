@@ -1,0 +1,274 @@
+package outbox_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// disk fails while it is full.
+type disk struct{ full atomic.Bool }
+
+func (d *disk) fail() error {
+	if d.full.Load() {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+// observing runs Observe beside the test and returns where its error will come.
+func (r *rig) observing(a alert) <-chan error {
+	done := make(chan error, 1)
+	o := a.observation()
+	go func() { done <- r.Observe(r.t.Context(), []mapping.Observation{o}) }()
+	return done
+}
+
+// acceptSoon drives an incident until PagerDuty has accepted something of it.
+func (r *rig) acceptSoon(key string) {
+	r.t.Helper()
+	for range 10_000 {
+		if len(r.accept(key)) > 0 {
+			return
+		}
+		<-r.Changes()
+	}
+	r.t.Fatalf("nothing was ever sent for %q", key)
+}
+
+func TestFullDiskAnswersWhenPagerDutyHasAccepted(t *testing.T) {
+	d := &disk{}
+	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s.observe(alert{fp: "before"})
+	s.accept("before")
+	d.full.Store(true)
+
+	answer := s.observing(alert{fp: "a"})
+	s.acceptSoon("a")
+	if err := <-answer; err != nil {
+		t.Errorf("Observe of an accepted page: %v, want nil", err)
+	}
+	if !s.Direct() {
+		t.Error("not in direct mode although the disk is full")
+	}
+	s.observe(alert{fp: "a"}) // Alertmanager's retry repeats nothing.
+	wantActions(t, s.accept("a"))
+
+	answer = s.observing(alert{fp: "before", resolved: true, ends: time.Minute})
+	s.acceptSoon("before")
+	if err := <-answer; err != nil {
+		t.Errorf("Observe of an accepted resolve: %v, want nil", err)
+	}
+
+	d.full.Store(false)
+	s.observe(alert{fp: "b"}) // the next commit takes everything along.
+	if s.Direct() {
+		t.Error("still in direct mode although the disk takes commits")
+	}
+	s = s.reopen()
+	if in := s.get("a"); in.Have != outbox.StateOpen {
+		t.Errorf("have of what was accepted in direct mode is %s, want open", in.Have)
+	}
+	s.gone("before")
+}
+
+func TestFullDiskAndNoAcceptanceIsNotAnswered(t *testing.T) {
+	d := &disk{}
+	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
+	s.accept("k")
+	d.full.Store(true)
+	for name, a := range map[string]alert{
+		"a page that PagerDuty has not accepted":             {fp: "c"},
+		"a partial resolve, which nobody is told of":         {fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute},
+		"an alert of urgency none, of which nothing is sent": {fp: "n", urgency: mapping.None},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.t = t
+			if err := <-s.observing(a); !errors.Is(err, outbox.ErrBusy) {
+				t.Errorf("Observe: %v, want ErrBusy", err)
+			}
+		})
+	}
+}
+
+func TestDiskRecoversByItself(t *testing.T) {
+	d := &disk{}
+	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	d.full.Store(true)
+	answer := s.observing(alert{fp: "a"})
+	<-s.Changes()
+	d.full.Store(false) // no further webhook comes.
+	if err := <-answer; err != nil {
+		t.Errorf("Observe: %v, want nil once the disk has taken it", err)
+	}
+	s = s.reopen()
+	s.get("a")
+}
+
+func TestUnopenableFolderIsDirectModeUntilItOpens(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "data")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder should be.
+		t.Fatal(err)
+	}
+	s := open(t, dir, outbox.Policy{})
+	answer := s.observing(alert{fp: "a"})
+	s.acceptSoon("a")
+	if err := <-answer; err != nil || !s.Direct() {
+		t.Fatalf("Observe: %v, direct %v; want nil, true", err, s.Direct())
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	for s.Direct() {
+		s.observe(alert{fp: "a"})
+	}
+	s = s.reopen()
+	if in := s.get("a"); in.Have != outbox.StateOpen {
+		t.Errorf("have is %s, want open", in.Have)
+	}
+}
+
+func TestNewerVersionIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir, outbox.Policy{}).stop()
+	db, err := bolt.Open(filepath.Join(dir, "outbox.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("\x77\xc8\xac\xe3"+"99"))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = outbox.Open(dir, outbox.Config{})
+	wantError(t, err, "newer pagerelay")
+}
+
+// A file that is cut short or has bytes flipped never makes the store panic. What
+// it can still read it keeps, and anything else is moved aside.
+func TestDamagedFile(t *testing.T) {
+	sound := t.TempDir()
+	s := open(t, sound, outbox.Policy{})
+	const n = 60
+	for i := range n {
+		s.observe(alert{fp: fmt.Sprintf("needle-%d", i)})
+		if i%2 == 0 {
+			s.accept(fmt.Sprintf("needle-%d", i))
+		}
+	}
+	s.stop()
+	file, err := os.ReadFile(filepath.Join(sound, "outbox.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(t *testing.T, damaged []byte, mustMove bool) {
+		t.Helper()
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "outbox.db"), damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir, outbox.Policy{})
+		kept := len(s.List())
+		switch {
+		case s.Damaged() == "" && kept != n:
+			t.Errorf("%d of %d incidents are left and nobody was told", kept, n)
+		case s.Damaged() == "" && mustMove:
+			t.Error("the damage went unnoticed")
+		case s.Damaged() != "":
+			if b, err := os.ReadFile(s.Damaged()); err != nil || !bytes.Equal(b, damaged) {
+				t.Errorf("the damaged file is not kept as it was: %v", err)
+			}
+		}
+		s.observe(alert{fp: "new"})
+		s = s.reopen()
+		s.get("new")
+		if got := len(s.List()); got != kept+1 {
+			t.Errorf("%d incidents after reopening, want %d", got, kept+1)
+		}
+	}
+	for _, size := range []int{1, 100, 4096, 8192, len(file) / 4} {
+		t.Run(fmt.Sprintf("cut to %d bytes", size), func(t *testing.T) { check(t, file[:size], true) })
+	}
+	t.Run("an incident's bytes", func(t *testing.T) {
+		b := bytes.Clone(file)
+		i := bytes.Index(b, []byte(`"needle-7"`))
+		if i < 0 {
+			t.Fatal("no such incident in the file")
+		}
+		for ; i >= 0; i = bytes.Index(b, []byte(`"needle-7"`)) {
+			b[i+1] = 'N'
+		}
+		check(t, b, true)
+	})
+	t.Run("not a database", func(t *testing.T) { check(t, bytes.Repeat([]byte("garbage\n"), 4096), true) })
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	for range 40 {
+		b := bytes.Clone(file)
+		at, size := rnd.IntN(len(b)), 1+rnd.IntN(4096)
+		for i := at; i < min(len(b), at+size); i++ {
+			b[i] = byte(rnd.Uint32())
+		}
+		t.Run(fmt.Sprintf("%d bytes at %d", size, at), func(t *testing.T) { check(t, b, false) })
+	}
+}
+
+// A file on a small file system that fills up.
+func TestFullTmpfs(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
+		t.Skipf("mount a small tmpfs: %v (needs root)", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	s := open(t, dir, outbox.Policy{})
+	big := strings.Repeat("x", 32<<10)
+	paged := 0
+	for i := 0; !s.Direct(); i++ {
+		if i > 100 {
+			t.Fatal("the file system never fills up")
+		}
+		a := alert{fp: fmt.Sprint("a", i), from: "http://" + big}
+		answer := s.observing(a)
+		s.acceptSoon(a.fp)
+		if err := <-answer; err != nil {
+			t.Fatalf("Observe: %v", err)
+		}
+		paged++
+	}
+	t.Logf("full after %d pages, all of them accepted", paged)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	s.observe(alert{fp: "after"})
+	for s.Direct() {
+		s.observe(alert{fp: "after"})
+	}
+	s = s.reopen()
+	if got := len(s.List()); got != paged+1 {
+		t.Errorf("%d incidents after reopening, want %d", got, paged+1)
+	}
+	s.stop()
+}
