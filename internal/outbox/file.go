@@ -197,6 +197,7 @@ func (s *Store) replaceDamaged(cause error) error {
 }
 
 func openFile(path string) (*bolt.DB, error) {
+	readAhead(path)
 	db, err := openBolt(path)
 	if err != nil {
 		return nil, err
@@ -209,6 +210,20 @@ func openFile(path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("compact outbox: %w", err)
 	}
 	return openBolt(path)
+}
+
+// readAhead brings the file into the page cache, from one end to the other. All
+// of it is about to be read, by page faults in no order that a disk likes: bbolt
+// maps it for random access.
+func readAhead(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return // whoever needs the file finds out why.
+	}
+	defer f.Close() //nolint:errcheck // only read.
+	for buf := make([]byte, 1<<20); err == nil; {
+		_, err = f.Read(buf)
+	}
 }
 
 func openBolt(path string) (db *bolt.DB, err error) {
