@@ -341,9 +341,13 @@ func (s *installation) quiet(m *member) error {
 	if err != nil {
 		return err
 	}
+	const series = `pagerelay_outbox_incidents{state="pending"} `
+	if !strings.Contains(text, "\n"+series) {
+		return fmt.Errorf("no series %s", series)
+	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		if line == `pagerelay_outbox_incidents{state="pending"} 0` {
+		if line == series+"0" {
 			return nil // what is owed is blocked.
 		}
 		pending := strings.HasPrefix(line, "pagerelay_outbox_oldest_pending_seconds{") && !strings.HasSuffix(line, " 0")
