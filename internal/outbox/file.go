@@ -220,7 +220,7 @@ func readAhead(path string) {
 	if err != nil {
 		return // whoever needs the file finds out why.
 	}
-	defer f.Close() //nolint:errcheck // only read.
+	defer f.Close()
 	for buf := make([]byte, 1<<20); err == nil; {
 		_, err = f.Read(buf)
 	}
