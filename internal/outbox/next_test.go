@@ -10,7 +10,7 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant of the tests.
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log"
 	"math"
 	"net"
 	"net/http"
@@ -22,8 +21,6 @@ import (
 
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
-
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func TestRequest(t *testing.T) {
 	type request struct {
@@ -323,7 +320,7 @@ func TestForgottenConnection(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer back.Close() //nolint:errcheck
+		defer back.Close()
 		l := &link{}
 		mtx.Lock()
 		links = append(links, l)
