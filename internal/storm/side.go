@@ -175,10 +175,12 @@ func (j journal) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// loose fires the alerts of a storm and returns when PagerDuty has taken all of
-// them, or when ctx ends, which is no error.
-func (s *side) loose(ctx context.Context, storm []volley) error {
-	began := time.Now()
+// loose fires the alerts of a storm after a delay, and returns when PagerDuty has
+// taken all of them, or when limit has passed since the first.
+func (s *side) loose(ctx context.Context, delay, limit time.Duration, storm []volley) error {
+	began := time.Now().Add(delay)
+	ctx, cancel := context.WithDeadline(ctx, began.Add(limit))
+	defer cancel()
 	total := 0
 	for _, v := range storm {
 		total += len(v.alerts)
