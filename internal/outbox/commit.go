@@ -34,7 +34,7 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-prune.C:
-			if err := s.prune(time.Now()); err != nil {
+			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
@@ -60,7 +60,7 @@ func (s *Store) Run(ctx context.Context) error {
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
 	began := time.Now()
-	tx := newTransaction(s, began)
+	tx := newTransaction(s, s.cfg.Now())
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.apply(tx)
