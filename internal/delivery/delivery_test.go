@@ -80,8 +80,11 @@ func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
 	}
 	if f.limit > 0 {
 		n := 0
-		for _, s := range f.log {
-			if s.code == 202 && s.key == e.RoutingKey && time.Since(s.at) < time.Minute {
+		for _, s := range slices.Backward(f.log) {
+			if time.Since(s.at) >= time.Minute {
+				break
+			}
+			if s.code == 202 && s.key == e.RoutingKey {
 				n++
 			}
 		}

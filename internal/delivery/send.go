@@ -34,7 +34,7 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 		// The question takes the place of the request that follows it, so that no
 		// more is asked than can be sent while the answers hold.
 		high := it.class.High()
-		l.start(high)
+		l.start(high, now)
 		d.ask(ctx, in, dec, func() { l.end(high, false, time.Now()) })
 		return
 	case dec.Kind != outbox.Send || cur != l || dec.Class != it.class:
@@ -56,7 +56,7 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 		d: d, lane: l, in: in, dec: dec, svc: svc, hash: hash, key: key,
 		settings: d.settings.Load(), high: it.class.High(), pendingSince: in.PendingSince,
 	}
-	l.start(r.high)
+	l.start(r.high, now)
 	d.busy[it.id] = true
 	d.sending++
 	go r.run(ctx)
