@@ -79,8 +79,11 @@ func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
 	}
 	if f.limit > 0 {
 		n := 0
-		for _, s := range f.log {
-			if s.code == 202 && s.key == e.RoutingKey && time.Since(s.at) < time.Minute {
+		for _, s := range slices.Backward(f.log) {
+			if time.Since(s.at) >= time.Minute {
+				break
+			}
+			if s.code == 202 && s.key == e.RoutingKey {
 				n++
 			}
 		}
@@ -137,7 +140,11 @@ type rig struct {
 	settings delivery.Settings
 	stop     func()
 	reg      *prometheus.Registry
+	jump     atomic.Int64 // how far the wall clock is from that of the bubble.
 }
+
+// wall is the wall clock: it may jump, and its times have no monotonic reading.
+func (r *rig) wall() time.Time { return time.Now().Add(time.Duration(r.jump.Load())).Round(0) }
 
 const testKey = "0123456789abcdef0123456789abcdef"
 
@@ -162,16 +169,17 @@ func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 	t.Helper()
 	dir := quickDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		store, err := outbox.Open(dir, outbox.Config{})
-		if err != nil {
+		r := &rig{t: t, pd: pd, reg: prometheus.NewRegistry()}
+		var err error
+		if r.Store, err = outbox.Open(dir, outbox.Config{Now: r.wall}); err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{Store: store, t: t, pd: pd, reg: prometheus.NewRegistry()}
+		store := r.Store
 		r.settings = delivery.Settings{
 			Services: map[string]delivery.Service{"infra": service("infra")}, Renderer: render{}, Sender: pd,
 		}
 		store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
-		r.d = delivery.New(store, delivery.Config{Registerer: r.reg})
+		r.d = delivery.New(store, delivery.Config{Registerer: r.reg, Now: r.wall})
 		if setup != nil {
 			setup(r)
 		}
@@ -229,7 +237,7 @@ func observations(alerts []alert) []mapping.Observation {
 			o.Urgency = a.urgency
 		}
 		if a.resolved {
-			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, time.Now()
+			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, r.wall()
 		}
 		obs = append(obs, o)
 	}

@@ -48,7 +48,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.commit(batch)
 			batch = batch[:0]
 		case <-prune.C:
-			if err := s.prune(time.Now()); err != nil {
+			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
@@ -83,7 +83,7 @@ func (s *Store) Run(ctx context.Context) error {
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
 	began := time.Now()
-	tx := newTransaction(s, began)
+	tx := newTransaction(s, s.cfg.Now())
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.apply(tx)

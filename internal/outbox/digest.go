@@ -65,7 +65,7 @@ func supersede(t table, in *Incident, now time.Time) {
 		g = Digest{Names: map[string]int{}}
 	}
 	for _, m := range in.Members {
-		if m.EndedSeen.Before(in.EpochAt) {
+		if m.Epoch != in.Epoch {
 			continue
 		}
 		g.Count++
@@ -94,7 +94,7 @@ func nextDigest(in *Incident, ev Evidence, now time.Time) Decision {
 	if in.Revision <= in.AcceptedRevision || in.Blocked != nil {
 		return forget("told")
 	}
-	if due := in.PendingSince.Add(digestGathers); now.Before(due) {
+	if due := in.PendingSince.Add(digestGathers); ahead(due, now, digestGathers) {
 		return wait(due, "more may come")
 	}
 	if stop, d := obstacle(in, ev, now); stop {

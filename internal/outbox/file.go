@@ -47,6 +47,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = defaultQueue
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	s := &Store{
 		cfg: cfg, log: nopLogger(cfg.Logger), path: filepath.Join(dir, fileName),
 		ops: make(chan *op, cfg.MaxQueue), closed: make(chan struct{}),
@@ -55,7 +58,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	}
 	s.SetPolicy(Policy{})
 	s.met = newMetrics(cfg.Registerer, s)
-	err := s.openAndLoad(time.Now())
+	err := s.openAndLoad(s.cfg.Now())
 	if isDamage(err) {
 		err = s.replaceDamaged(err)
 	}
@@ -63,7 +66,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if err != nil {
-		s.enterDirect(newTransaction(s, time.Now()), err)
+		s.enterDirect(newTransaction(s, s.cfg.Now()), err)
 	}
 	return s, nil
 }
@@ -149,7 +152,7 @@ func (in *Incident) merge(old *Incident) *Incident {
 
 // openLate opens the file that could not be opened at the start.
 func (s *Store) openLate() (*bolt.DB, error) {
-	err := s.openAndLoad(time.Now())
+	err := s.openAndLoad(s.cfg.Now())
 	if isDamage(err) {
 		err = s.replaceDamaged(err)
 	}
@@ -179,7 +182,7 @@ func (s *Store) replaceDamaged(cause error) error {
 	if err := s.closeFile(); err != nil {
 		s.log.Error("Closing the damaged outbox failed", "err", err)
 	}
-	aside := fmt.Sprintf("%s.damaged-%s", s.path, time.Now().UTC().Format("20060102T150405.000"))
+	aside := fmt.Sprintf("%s.damaged-%s", s.path, s.cfg.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Rename(s.path, aside); err != nil {
 		return fmt.Errorf("move the damaged outbox aside: %w", err)
 	}
@@ -193,7 +196,7 @@ func (s *Store) replaceDamaged(cause error) error {
 	for _, in := range s.List() {
 		s.unsaved.ids[in.ID] = struct{}{}
 	}
-	return s.openAndLoad(time.Now())
+	return s.openAndLoad(s.cfg.Now())
 }
 
 func openFile(path string) (*bolt.DB, error) {

@@ -82,8 +82,6 @@ type Incident struct {
 	HaveEpoch        int   `json:"have_epoch"`
 	Have             State `json:"have"`
 
-	// EpochAt is when the present epoch began.
-	EpochAt time.Time `json:"epoch_at,omitzero"`
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
@@ -139,6 +137,7 @@ type Member struct {
 	Urgency  mapping.Urgency `json:"urgency"`
 	Origin   mapping.Origin  `json:"origin"`
 	Firing   bool            `json:"firing,omitempty"`
+	Epoch    int             `json:"epoch,omitempty"` // the incident's, of its last episode.
 	LastSeen time.Time       `json:"last_seen"`
 	// ExternalURL is the Alertmanager whose clock StartsAt follows.
 	ExternalURL string `json:"external_url,omitempty"`
@@ -165,6 +164,8 @@ type Intent struct {
 	Reason   string    `json:"reason,omitempty"`
 	Echo     bool      `json:"echo,omitempty"`
 	Minimal  bool      `json:"minimal,omitempty"`
+	// RepeatAt is that of the incident: a trigger passes this repeat on.
+	RepeatAt time.Time `json:"repeat_at,omitzero"`
 }
 
 // Echo is a planned repeat; it is dropped when want changes.

@@ -177,7 +177,7 @@ func TestNext(t *testing.T) {
 		{"a refresh of unknown outcome is sent again", incident(told, have(outbox.StateUnknown)), nil, send(outbox.Trigger, outbox.ClassRefresh)},
 		{"a repeat waits a minute", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(30 * time.Second), wait(time.Minute)},
 		{"a repeat is sent as a refresh", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(time.Minute), send(outbox.Trigger, outbox.ClassRefresh)},
-		{"a repeat seen before the last trigger is said", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(-time.Second) }), later(time.Hour), idle},
+		{"a repeat by a clock that has jumped back is sent as well", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(-6 * time.Hour) }), later(time.Minute), send(outbox.Trigger, outbox.ClassRefresh)},
 		{"the echo of a trigger waits", incident(told, echo(outbox.Trigger, time.Minute)), nil, wait(time.Minute)},
 		{"the echo of a trigger is sent", incident(told, echo(outbox.Trigger, time.Minute)), later(time.Minute), sendEcho(outbox.Trigger, outbox.ClassRefresh)},
 		{"the echo of an acknowledge is sent", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)), later(time.Minute), sendEcho(outbox.Acknowledge, outbox.ClassRefresh)},
@@ -243,6 +243,19 @@ func TestNext(t *testing.T) {
 		{"uncertain: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictUncertain)), step(outbox.StepAdmit)},
 		{"it is gone: dropped", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone)), step(outbox.StepDismiss)},
 		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
+
+		// The clock has jumped back: what was dated by it before counts as reached.
+		{"a backoff longer than any is over", incident(func(in *outbox.Incident) { in.NotBefore = at(6 * time.Hour) }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"the longest backoff is not", incident(func(in *outbox.Incident) { in.NotBefore = at(time.Minute) }), nil, wait(time.Minute)},
+		{"an echo hours ahead is due", incident(told, echo(outbox.Trigger, 6*time.Hour)), nil, sendEcho(outbox.Trigger, outbox.ClassRefresh)},
+		{"the echo of a resolve likewise", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, 6*time.Hour)), nil, sendEcho(outbox.Resolve, outbox.ClassLowResolve)},
+		{"a firing held for hours pages", incident(func(in *outbox.Incident) {
+			in.Members["a"] = &outbox.Member{HeldUntil: at(6 * time.Hour), EndedAt: t0}
+		}), alertmanagers(1), step(outbox.StepAdmit)},
+		{"a refresh hours after a trigger of the future is sent", incident(told, func(in *outbox.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(outbox.Trigger, outbox.ClassRefresh)},
+		{"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{"an uncertain answer of the future is asked for again", incident(seenResolved, shared), all(later(6*time.Hour), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision, later(0)), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
 
 		// The test door.
 		{"a test alert comes back at its end", incident(told, test), nil, wait(time.Minute)},

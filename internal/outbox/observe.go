@@ -186,7 +186,8 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin == mapping.OriginAlertmanager
 	if late && p.Alertmanagers == 0 {
-		if o.ExternalURL != last.By && now.Sub(last.Seen) <= lateDuplicate {
+		// After a jump of the clock nobody knows how long ago that was: it pages.
+		if since := now.Sub(last.Seen); o.ExternalURL != last.By && since >= 0 && since <= lateDuplicate {
 			t.count(CountedDismissed)
 			return
 		}
@@ -280,7 +281,6 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.firing() == 0 {
 		in.Epoch++
-		in.EpochAt = now
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
@@ -288,7 +288,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.MovedTo = true, time.Time{}, ""
+	c.Firing, c.Epoch, c.HeldUntil, c.MovedTo = true, in.Epoch, time.Time{}, ""
 	in.Members[fp] = &c
 	in.Revision++
 	t.count(CountedEpisode)

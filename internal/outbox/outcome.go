@@ -30,7 +30,7 @@ type Outcome struct {
 func (in *Incident) started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
-		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal,
+		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt,
 	}
 	if d.Action == Trigger {
 		in.KeyHash = keyHash
@@ -95,7 +95,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 	case Trigger:
 		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
 		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
-		if !in.RepeatAt.After(it.At) {
+		if in.RepeatAt.Equal(it.RepeatAt) {
 			in.RepeatAt = time.Time{}
 		}
 		if in.AcceptedRevision >= in.Owed {

@@ -38,6 +38,8 @@ type Config struct {
 	MaxQueue   int
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Now is the wall clock, by which everything that is stored is dated. Default time.Now.
+	Now func() time.Time
 }
 
 const (
