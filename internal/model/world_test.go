@@ -129,6 +129,8 @@ func (w *world) load(variant int) {
 	if err != nil {
 		panic(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.config = c
 }
 
@@ -232,11 +234,11 @@ func (w *world) sayAs(peer int, reason string, i int, firing bool, starts, ends 
 }
 
 func (w *world) post(peer int, g *mapping.Group, which []int) {
+	w.mu.Lock()
 	mapper, err := mapping.New(w.config.Mapping)
 	if err != nil {
 		panic(err)
 	}
-	w.mu.Lock()
 	for n, o := range mapper.Route(g) {
 		i := which[n]
 		if w.mapped[o.DedupKey] == nil {

@@ -33,12 +33,12 @@ type Missed struct {
 }
 
 // supersede takes note of an incident that is forgotten although its newest
-// episode was never accepted, neither here nor by the fallback: it is not paged,
+// episode was never accepted, neither here nor by the fallback, as far as is known: it is not paged,
 // but told, in the digest of its service. That is sent once the lane has nothing
 // more urgent, so after the outage.
 func supersede(t table, in *Incident, now time.Time) {
 	pages := in.Urgency != mapping.Change && in.Urgency != mapping.None
-	if !pages || in.Revision <= in.AcceptedRevision || in.FallbackRevision >= in.Revision {
+	if !pages || in.Revision <= in.AcceptedRevision || in.MayHavePaged || in.FallbackRevision >= in.Revision {
 		return
 	}
 	for _, m := range in.Members {

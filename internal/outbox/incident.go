@@ -86,6 +86,8 @@ type Incident struct {
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
+	// MayHavePaged: a trigger of the present epoch whose outcome is not known left.
+	MayHavePaged bool `json:"may_have_paged,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
 	KeyHash string `json:"key_hash,omitempty"`
 	// Parted: this is what an earlier routing key of the service still holds.

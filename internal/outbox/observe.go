@@ -281,7 +281,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.firing() == 0 {
 		in.Epoch++
-		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
+		in.Attempted, in.MayHavePaged, in.Minimal, in.Blocked, in.KeyFault = false, false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false

@@ -126,10 +126,11 @@ func (s *Store) changeBy(ctx context.Context, o *op) error {
 }
 
 // Begin commits the intent of a request that Next decided upon for the given
-// version of an incident, and returns the incident as it is then. ErrChanged
+// version of an incident, and returns that version with its intent. ErrChanged
 // means that the request must not leave. A disk that takes no commit is no error:
 // the request leaves all the same.
 func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision, keyHash string) (*Incident, error) {
+	var begun *Incident
 	err := s.change(ctx, func(tx *transaction) error {
 		in := tx.incident(id)
 		if in == nil || in.Version != version || in.Intent != nil {
@@ -140,16 +141,15 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 			part(tx, in, tx.now)
 		}
 		in.started(d, keyHash, tx.now)
+		// A copy: later operations of the same commit edit the same value, and what
+		// is sent must be what was decided upon.
+		begun = in.clone()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	in, ok := s.Get(id)
-	if !ok {
-		return nil, ErrChanged
-	}
-	return in, nil
+	return begun, nil
 }
 
 // Finish commits what became of the request in flight. sent is that request; it
