@@ -54,7 +54,7 @@ test: try-alertmanager ## run all tests, with the race detector where there is a
 		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...; \
 	else \
 		echo ">> no C compiler found: testing WITHOUT the race detector"; \
-		$(GO) test -shuffle=on ./...; \
+		CGO_ENABLED=0 $(GO) test -shuffle=on ./...; \
 	fi
 
 .PHONY: lint

@@ -50,8 +50,7 @@ func (f *fakePagerDuty) Enqueue(ctx context.Context, _ string, e *pagerduty.Even
 	f.most = max(f.most, f.now)
 	err := f.decide(e)
 	code := 202
-	var status *pagerduty.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*pagerduty.StatusError](err); ok {
 		code = status.Code
 	} else if err != nil {
 		code = 0
@@ -157,7 +156,7 @@ func service(name string) delivery.Service {
 // order and time, and commit thousands of times.
 func quickDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "pagerelay")
+	dir, err := os.MkdirTemp("/dev/shm", "pagerelay") //nolint:usetesting // t.TempDir is on a disk.
 	if err != nil {
 		return t.TempDir()
 	}
@@ -215,6 +214,12 @@ type alert struct {
 
 func (r *rig) observe(alerts ...alert) {
 	r.t.Helper()
+	if err := r.Observe(r.t.Context(), observations(alerts)); err != nil {
+		r.t.Fatalf("Observe: %v", err)
+	}
+}
+
+func observations(alerts []alert) []mapping.Observation {
 	var obs []mapping.Observation
 	for _, a := range alerts {
 		o := mapping.Observation{
@@ -236,9 +241,7 @@ func (r *rig) observe(alerts ...alert) {
 		}
 		obs = append(obs, o)
 	}
-	if err := r.Observe(r.t.Context(), obs); err != nil {
-		r.t.Fatalf("Observe: %v", err)
-	}
+	return obs
 }
 
 func (r *rig) want(dedup string, want ...string) {
@@ -452,7 +455,11 @@ func TestThrottledPageIsOwed(t *testing.T) {
 	var r0 *rig
 	pd.answer = func(n int, _ *pagerduty.Event) error {
 		if n == 0 { // over while the request is in flight.
-			go r0.observe(alert{name: "a", resolved: true})
+			go func() {
+				if err := r0.Observe(context.Background(), observations([]alert{{name: "a", resolved: true}})); err != nil {
+					t.Errorf("Observe: %v", err)
+				}
+			}()
 			return &pagerduty.StatusError{Code: 429}
 		}
 		return nil

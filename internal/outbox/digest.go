@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"maps"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -59,9 +60,7 @@ func supersede(t table, in *Incident, now time.Time) {
 	}
 	g := Digest{Count: d.Digest.Count, Names: map[string]int{}, First: d.Digest.First, Last: d.Digest.Last}
 	g.Samples = append(g.Samples, d.Digest.Samples...)
-	for name, n := range d.Digest.Names {
-		g.Names[name] = n
-	}
+	maps.Copy(g.Names, d.Digest.Names)
 	if d.AcceptedRevision >= d.Revision { // the last one was told: a new digest.
 		g = Digest{Names: map[string]int{}}
 	}

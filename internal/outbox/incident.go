@@ -9,6 +9,7 @@ package outbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -266,9 +267,7 @@ func (in *Incident) View() mapping.Incident {
 func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
-	for fp, m := range in.Members {
-		c.Members[fp] = m
-	}
+	maps.Copy(c.Members, in.Members)
 	c.History = slices.Clip(in.History)
 	return &c
 }

@@ -320,8 +320,10 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	if !in.resolvable(ev) {
-		return Decision{Kind: Perform, Step: StepBlock,
-			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here"}
+		return Decision{
+			Kind: Perform, Step: StepBlock,
+			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here",
+		}
 	}
 	class := ClassLowResolve
 	if in.Urgency == mapping.High {

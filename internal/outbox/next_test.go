@@ -10,7 +10,7 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant of the tests.
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
 
@@ -145,10 +145,14 @@ func TestNext(t *testing.T) {
 
 		// Stale triggers.
 		{"a fresh trigger is not checked", incident(), all(later(2*time.Minute), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"a stale high one is checked for a second", incident(), all(later(2*time.Minute+1), alertmanagers(1)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
-		{"a stale low one is checked for longer", incident(urgency(mapping.Low)), all(later(2*time.Minute+1), alertmanagers(1)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAsk, Class: outbox.ClassLowTrigger}},
+		{
+			"a stale high one is checked for a second", incident(), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
+		{
+			"a stale low one is checked for longer", incident(urgency(mapping.Low)), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAsk, Class: outbox.ClassLowTrigger},
+		},
 		{"not without an Alertmanager", incident(), later(time.Hour), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not of another origin", incident(func(in *outbox.Incident) { in.Origin = mapping.OriginCoverage }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not what is owed", incident(func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
@@ -156,10 +160,14 @@ func TestNext(t *testing.T) {
 		{"stale and gone is superseded", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)), step(outbox.StepSupersede)},
 		{"stale and firing is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictFiring)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"stale and uncertain is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictUncertain)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"an old answer is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(2*time.Hour)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
-		{"an answer about an earlier revision is asked for again", incident(func(in *outbox.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{
+			"an old answer is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(2*time.Hour)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
+		{
+			"an answer about an earlier revision is asked for again", incident(func(in *outbox.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
 
 		// An open incident.
 		{"nothing to say", incident(told), nil, idle},
@@ -173,8 +181,10 @@ func TestNext(t *testing.T) {
 		{"the echo of a trigger waits", incident(told, echo(outbox.Trigger, time.Minute)), nil, wait(time.Minute)},
 		{"the echo of a trigger is sent", incident(told, echo(outbox.Trigger, time.Minute)), later(time.Minute), sendEcho(outbox.Trigger, outbox.ClassRefresh)},
 		{"the echo of an acknowledge is sent", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)), later(time.Minute), sendEcho(outbox.Acknowledge, outbox.ClassRefresh)},
-		{"but not after a higher trigger on the service", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)),
-			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle},
+		{
+			"but not after a higher trigger on the service", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)),
+			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle,
+		},
 
 		// The routing key.
 		{"a changed key alone changes nothing", incident(told, func(in *outbox.Incident) { in.KeyHash = "k0" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},

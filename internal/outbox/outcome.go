@@ -52,7 +52,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	}
 	in.Intent = nil
 	text := string(it.Action) + " (" + it.Reason + "): " + string(o.Kind)
-	if o.Message != "" {
+	if o.Message != "" && o.Kind != OutcomeAccepted {
 		text += ": " + o.Message
 	}
 	in.note(now, "answer", text)

@@ -84,6 +84,9 @@ type Store struct {
 type op struct {
 	apply func(tx *transaction) error
 	done  chan error
+	// patient: it goes along with the next commit, and has one of its own only
+	// when none comes. It is applied in its turn all the same.
+	patient bool
 }
 
 // errDirect: the change is made, but only in memory.
@@ -99,10 +102,10 @@ func (s *Store) Policy() Policy { return *s.policy.Load() }
 // of them are committed to disk (fsync) or, in direct mode, when PagerDuty holds
 // what they ask for. After any error they must be sent again.
 func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
-	err := s.do(ctx, false, func(tx *transaction) error {
+	err := s.do(ctx, false, &op{apply: func(tx *transaction) error {
 		observe(tx, obs, s.Policy(), tx.now)
 		return nil
-	})
+	}})
 	if errors.Is(err, errDirect) {
 		return s.awaitPagerDuty(ctx, obs)
 	}
@@ -112,7 +115,11 @@ func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
 // change runs an operation that is good enough in memory: what PagerDuty has
 // been told is better known there than not at all.
 func (s *Store) change(ctx context.Context, apply func(*transaction) error) error {
-	if err := s.do(ctx, true, apply); !errors.Is(err, errDirect) {
+	return s.changeBy(ctx, &op{apply: apply})
+}
+
+func (s *Store) changeBy(ctx context.Context, o *op) error {
+	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) {
 		return err
 	}
 	return nil
@@ -193,7 +200,9 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 // Owe marks high-urgency incidents whose present episode waits for nothing but
 // the rate limit: they are paged even if they end meanwhile.
 func (s *Store) Owe(ctx context.Context, ids []string) error {
-	return s.change(ctx, func(tx *transaction) error {
+	// In a storm every page would else cost two commits. Only a resolve needs the
+	// mark, and that is applied and committed after it.
+	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
 		for _, id := range ids {
 			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
 				in = tx.edit(id)
@@ -202,7 +211,7 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 			}
 		}
 		return nil
-	})
+	}})
 }
 
 // Retry lifts what blocks an incident, and its backoff.
@@ -286,8 +295,8 @@ func (s *Store) Changed() []string {
 
 // do runs an operation in a transaction. wait: the caller would rather wait for
 // room in the queue than be refused.
-func (s *Store) do(ctx context.Context, wait bool, apply func(*transaction) error) error {
-	o := &op{apply: apply, done: make(chan error, 1)}
+func (s *Store) do(ctx context.Context, wait bool, o *op) error {
+	o.done = make(chan error, 1)
 	if wait {
 		select {
 		case s.ops <- o:
