@@ -154,7 +154,7 @@ func TestClockJumpBackTurnsNoPageIntoALateDuplicate(t *testing.T) {
 		r.want("a", "trigger 202", "resolve 202")
 		r.leap(-6 * time.Hour)
 		time.Sleep(10 * time.Minute)
-		err := r.Observe(t.Context(), []mapping.Observation{{
+		err := r.Observe(r.t.Context(), []mapping.Observation{{
 			Service: "infra", DedupKey: "a", Urgency: mapping.High, Severity: "critical", Origin: mapping.OriginAlertmanager,
 			ExternalURL: "http://another-am", Reason: "first notification",
 			Alert: template.Alert{Status: mapping.Firing, Fingerprint: "a", StartsAt: r.wall()},

@@ -87,6 +87,8 @@ type Deliverer struct {
 	asking  map[string]outbox.Question
 	answers map[string]map[outbox.Question]outbox.Answer
 	higher  map[string]time.Time
+	// limited is when an incident was last answered with 429: it goes behind the others.
+	limited map[string]time.Time
 	sending int
 	seq     uint64
 
@@ -118,6 +120,7 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
 		timed: map[string]*timer{}, asking: map[string]outbox.Question{},
 		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
+		limited: map[string]time.Time{},
 	}
 	d.met = newMetrics(cfg.Registerer)
 	d.settings.Store(&Settings{})

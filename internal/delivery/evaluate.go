@@ -63,6 +63,7 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 		d.dequeue(id)
 		d.clearTimer(id)
 		delete(d.answers, id)
+		delete(d.limited, id)
 		return
 	}
 	now, wall := time.Now(), d.cfg.Now()
@@ -94,6 +95,9 @@ func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
 	since := time.Now()
 	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
 		since = since.Add(-age)
+	}
+	if at := d.limited[in.ID]; at.After(since) {
+		since = at
 	}
 	if q := d.queued[in.ID]; q != nil {
 		if q.lane == l && q.item.class == class {

@@ -137,6 +137,7 @@ func (r *request) release(ctx context.Context) {
 func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 	l, d := r.lane, r.d
 	l.end(r.high, a.Kind != pagerduty.Unsent, now)
+	delete(d.limited, r.in.ID)
 	if r.dec.Action == outbox.Trigger && r.in.Urgency.Rank() < mapping.Acknowledged.Rank() &&
 		a.Kind != pagerduty.Unsent && a.Kind != pagerduty.Throttled && a.Kind != pagerduty.Refused {
 		d.higher[r.in.Service] = wall
@@ -167,6 +168,7 @@ func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 	case pagerduty.Throttled:
 		l.answered()
 		l.throttle(a.RetryAfter, now)
+		d.limited[r.in.ID] = now // whatever answers it so, others must get their turn.
 		d.met.throttled.WithLabelValues(r.in.Service).Inc()
 		d.log.Warn("PagerDuty throttles", "service", r.in.Service, "answer", a.Message)
 	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
