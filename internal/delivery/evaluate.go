@@ -144,7 +144,7 @@ func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox
 func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Decision, then func()) {
 	asker := d.settings.Load().Asker
 	d.asking[in.ID] = dec.Question
-	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision}
+	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision, About: in.Held()}
 	why := "nobody to ask"
 	d.task(func() {
 		if asker == nil {

@@ -30,7 +30,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.log.Error("Closing the outbox failed", "err", err)
 		}
 	}()
-	prune := time.NewTicker(pruneEvery)
+	prune := time.NewTimer(pruneFirst)
 	defer prune.Stop()
 	retry := time.NewTicker(directRetry)
 	defer retry.Stop()
@@ -48,6 +48,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.commit(batch)
 			batch = batch[:0]
 		case <-prune.C:
+			prune.Reset(pruneEvery)
 			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}

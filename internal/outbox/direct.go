@@ -109,7 +109,7 @@ func (s *Store) held(o *mapping.Observation) bool {
 		}
 		return true
 	}
-	if s.open[id].paged() {
+	if o.Urgency == mapping.None || s.open[id].paged() { // none asks for nothing.
 		return true
 	}
 	for _, other := range s.index[fp] {

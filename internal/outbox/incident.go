@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -145,6 +146,8 @@ type Member struct {
 	ExternalURL string `json:"external_url,omitempty"`
 	// HeldUntil is set while a late firing waits for Alertmanager's word.
 	HeldUntil time.Time `json:"held_until,omitzero"`
+	// HeldAs is the late firing itself: what it makes of the incident if it is admitted.
+	HeldAs *mapping.Observation `json:"held_as,omitempty"`
 	// ExpiresAt ends a member that came through the test door.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// The last resolve: its endsAt, when it was seen, and from whom.
@@ -237,6 +240,19 @@ func (in *Incident) firing() int {
 		}
 	}
 	return n
+}
+
+// Held tells the late firings that are being checked apart from others; "" if
+// there are none.
+func (in *Incident) Held() string {
+	var held []string
+	for fp, m := range in.Members {
+		if !m.HeldUntil.IsZero() {
+			held = append(held, fp+"@"+m.HeldUntil.Format(time.RFC3339Nano))
+		}
+	}
+	slices.Sort(held)
+	return strings.Join(held, " ")
 }
 
 // Counts returns the number of firing and resolved members.

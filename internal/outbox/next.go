@@ -133,12 +133,17 @@ type Answer struct {
 	Verdict  Verdict
 	At       time.Time
 	Revision int
+	// About is Incident.Held when QuestionLate was asked: another held alert needs
+	// an answer of its own.
+	About string
 }
 
 // Policy is the part of the configuration that Next needs.
 type Policy struct {
 	StaleAfter    time.Duration
 	Alertmanagers int // how many are configured; 0: there is nobody to ask.
+	// Services are the configured ones, so that their metrics start at 0.
+	Services []string
 }
 
 // Next says what is to be done about an incident. It is the whole of the rules;
@@ -193,7 +198,7 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 	if !held {
 		return Decision{}, false
 	}
-	if a, ok := ev.Answers[QuestionLate]; ok && a.fresh(in, now) {
+	if a, ok := ev.Answers[QuestionLate]; ok && a.fresh(in, now) && a.About == in.Held() {
 		if a.Verdict == VerdictGone {
 			return Decision{Kind: Perform, Step: StepDismiss, Reason: "a late duplicate: Alertmanager no longer knows it"}, true
 		}

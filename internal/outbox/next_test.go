@@ -59,13 +59,15 @@ type given struct {
 	ev  outbox.Evidence
 	p   outbox.Policy
 	now time.Time
+	// held is what the incident holds when it is asked about.
+	held string
 }
 
 func ev(f func(*given)) func(*given) { return f }
 
 func answered(q outbox.Question, v outbox.Verdict) func(*given) {
 	return func(g *given) {
-		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1}}
+		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1, About: g.held}}
 	}
 }
 
@@ -242,6 +244,11 @@ func TestNext(t *testing.T) {
 		{"it fires: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictFiring)), step(outbox.StepAdmit)},
 		{"uncertain: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictUncertain)), step(outbox.StepAdmit)},
 		{"it is gone: dropped", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone)), step(outbox.StepDismiss)},
+		{"an answer about another late firing is none", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone), func(g *given) {
+			a := g.ev.Answers[outbox.QuestionLate]
+			a.About = "another@then"
+			g.ev.Answers[outbox.QuestionLate] = a
+		}), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
 		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
 
 		// The clock has jumped back: what was dated by it before counts as reached.
@@ -253,8 +260,10 @@ func TestNext(t *testing.T) {
 			in.Members["a"] = &outbox.Member{HeldUntil: at(6 * time.Hour), EndedAt: t0}
 		}), alertmanagers(1), step(outbox.StepAdmit)},
 		{"a refresh hours after a trigger of the future is sent", incident(told, func(in *outbox.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(outbox.Trigger, outbox.ClassRefresh)},
-		{"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{
+			"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
 		{"an uncertain answer of the future is asked for again", incident(seenResolved, shared), all(later(6*time.Hour), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision, later(0)), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
 
 		// The test door.
@@ -265,7 +274,7 @@ func TestNext(t *testing.T) {
 			g := given{
 				ev:  outbox.Evidence{Known: true, KeyHash: "k1", HigherTrigger: at(-time.Hour)},
 				p:   outbox.Policy{StaleAfter: 2 * time.Minute},
-				now: t0,
+				now: t0, held: tc.in.Held(),
 			}
 			if tc.given != nil {
 				tc.given(&g)

@@ -124,10 +124,13 @@ func observeResolved(t table, o *mapping.Observation, now time.Time) {
 	known := false
 	for _, id := range t.holding(fp) {
 		in := t.incident(id)
-		if in == nil || in.Members[fp] == nil || in.Members[fp].Origin != o.Origin {
+		if in == nil || in.Members[fp] == nil {
 			continue
 		}
 		known = true
+		if in.Members[fp].Origin != o.Origin { // a test does not end what really fires.
+			continue
+		}
 		if m := in.Members[fp]; !m.Firing && m.HeldUntil.IsZero() {
 			t.count(CountedDuplicate)
 			continue
@@ -166,19 +169,20 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	in := t.edit(id)
 	var last Ended
-	if in == nil {
+	if in == nil || in.Members[fp] == nil {
 		if ts := t.tombstone(id); ts != nil {
 			last = ts.Ends[fp]
 		}
-	} else if m := in.Members[fp]; m != nil {
+	} else {
+		m := in.Members[fp]
 		if m.Firing {
 			in.join(t, o, m, repeat, now)
 			return
 		}
 		last = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
-		if !m.HeldUntil.IsZero() { // already being checked: the newest text counts.
+		if !m.HeldUntil.IsZero() && !o.Alert.StartsAt.After(last.At) { // already being checked: the newest text counts.
 			c := *m
-			c.Alert, c.LastSeen = o.Alert, now
+			c.Alert, c.LastSeen, c.HeldAs = o.Alert, now, o
 			in.Members[fp] = &c
 			t.count(CountedHeld)
 			return
@@ -201,7 +205,7 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
 	in.Members[fp] = m
 	if late {
-		m.HeldUntil = now.Add(LateHold)
+		m.HeldUntil, m.HeldAs = now.Add(LateHold), o
 		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked")
 		t.count(CountedHeld)
 		return
@@ -228,8 +232,14 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	fp := o.Alert.Fingerprint
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
-	if o.Origin == mapping.OriginTest {
+	switch {
+	case o.Origin == m.Origin && o.Origin == mapping.OriginTest:
 		c.ExpiresAt = o.Alert.EndsAt
+	case o.Origin == mapping.OriginAlertmanager && m.Origin == mapping.OriginTest: // a real one: it ends when Alertmanager says so.
+		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
+	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
+		t.count(CountedJoined)
+		return
 	}
 	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
 	if o.ExternalURL != m.ExternalURL {
@@ -298,7 +308,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 // end closes a member where it is.
 func (in *Incident) end(t table, fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.ExpiresAt, c.MovedTo = false, time.Time{}, time.Time{}, ""
+	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo = false, time.Time{}, nil, time.Time{}, ""
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By

@@ -153,6 +153,9 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 	case StepAdmit:
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
+				if m.HeldAs != nil {
+					in.describe(m.HeldAs)
+				}
 				in.begin(t, fp, now)
 			}
 		}
@@ -160,7 +163,7 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
 				c := *m
-				c.HeldUntil = time.Time{}
+				c.HeldUntil, c.HeldAs = time.Time{}, nil
 				in.Members[fp] = &c
 				t.count(CountedDismissed)
 			}
@@ -230,7 +233,7 @@ func part(t table, in *Incident, now time.Time) {
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo = in.ID
-		c.HeldUntil = time.Time{}
+		c.HeldUntil, c.HeldAs = time.Time{}, nil
 		old.Members[fp] = &c
 	}
 	old.note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")

@@ -46,6 +46,7 @@ const (
 	defaultRetention = 15 * 24 * time.Hour
 	defaultQueue     = 4096
 	tombstoneFor     = 7 * 24 * time.Hour // a late trigger is recognised this long.
+	pruneFirst       = time.Minute        // after the start.
 	pruneEvery       = time.Hour
 	maxBatch         = 512 // operations in one transaction.
 )

@@ -172,6 +172,13 @@ func (t *transaction) publish() {
 	s.mu.Lock()
 	for id, in := range t.edited {
 		old := s.open[id]
+		if old != nil {
+			for fp := range old.Members {
+				if in.Members[fp] == nil { // trimmed.
+					s.unindex(fp, id)
+				}
+			}
+		}
 		for fp := range in.Members {
 			if old != nil && old.Members[fp] != nil {
 				continue
