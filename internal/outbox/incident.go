@@ -71,8 +71,10 @@ type Incident struct {
 	GroupKey    string      `json:"group_key,omitempty"`
 	GroupLabels template.KV `json:"group_labels,omitempty"`
 
-	// Members by fingerprint.
+	// Members by fingerprint. Change them with put and drop only.
 	Members map[string]*Member `json:"members"`
+	fires   int                // how many of them fire, once counted is set.
+	counted bool
 
 	// Revision counts episodes, Epoch the times that members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
@@ -232,7 +234,12 @@ func (in *Incident) Status() string {
 // Statuses lists what Status can say.
 func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
 
+// firing is the number of members that fire. It is counted once, before the
+// incident is handed out, and kept up by put.
 func (in *Incident) firing() int {
+	if in.counted {
+		return in.fires
+	}
 	n := 0
 	for _, m := range in.Members {
 		if m.Firing {
@@ -240,6 +247,20 @@ func (in *Incident) firing() int {
 		}
 	}
 	return n
+}
+
+// put replaces a member.
+func (in *Incident) put(fp string, m *Member) {
+	if !in.counted {
+		in.fires, in.counted = in.firing(), true
+	}
+	if old := in.Members[fp]; old != nil && old.Firing {
+		in.fires--
+	}
+	if m.Firing {
+		in.fires++
+	}
+	in.Members[fp] = m
 }
 
 // Held tells the late firings that are being checked apart from others; "" if
@@ -286,6 +307,7 @@ func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
 	maps.Copy(c.Members, in.Members)
+	c.fires, c.counted = in.firing(), true
 	c.History = slices.Clip(in.History)
 	return &c
 }
@@ -335,5 +357,8 @@ func (in *Incident) owesPagerDuty() bool {
 	return in.Have != StateClosed || in.owes()
 }
 
-// owes says whether an episode that is over is still to be paged.
-func (in *Incident) owes() bool { return in.Owed > in.AcceptedRevision }
+// owes says whether an episode that is over is still to be paged: it was taken
+// neither here nor by the fallback.
+func (in *Incident) owes() bool {
+	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
+}

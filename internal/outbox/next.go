@@ -123,8 +123,8 @@ type Evidence struct {
 	// last accepted, or may have been, on this service.
 	HigherTrigger time.Time
 
-	// Asking: the question is under way. Answers are what was said, by question.
-	Asking  Question
+	// Asking are the questions under way, Answers what was said, by question.
+	Asking  map[Question]bool
 	Answers map[Question]Answer
 }
 
@@ -133,6 +133,8 @@ type Answer struct {
 	Verdict  Verdict
 	At       time.Time
 	Revision int
+	// Since is when the question was first put, if the answers since were uncertain.
+	Since time.Time
 	// About is Incident.Held when QuestionLate was asked: another held alert needs
 	// an answer of its own.
 	About string
@@ -174,7 +176,11 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 func (in *Incident) wake() time.Time {
 	var t time.Time
 	for _, m := range in.Members {
-		for _, c := range []time.Time{m.HeldUntil, m.ExpiresAt} {
+		expires := m.ExpiresAt
+		if !m.Firing {
+			expires = time.Time{}
+		}
+		for _, c := range []time.Time{m.HeldUntil, expires} {
 			if !c.IsZero() && (t.IsZero() || c.Before(t)) {
 				t = c
 			}
@@ -207,7 +213,7 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 	if p.Alertmanagers == 0 {
 		return Decision{Kind: Perform, Step: StepAdmit, Reason: "nobody to ask: page"}, true
 	}
-	if ev.Asking == QuestionLate {
+	if ev.Asking[QuestionLate] {
 		return Decision{}, false
 	}
 	return Decision{Kind: Ask, Question: QuestionLate, Timeout: LateHold, Reason: "fires although its resolve was seen"}, true
@@ -308,7 +314,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return d
 		}
 		return Decision{Kind: Send, Action: Resolve, Class: ClassLowResolve, Echo: true, Reason: in.Echo.Reason}
-	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil:
+	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil && ev.Known:
 		if stop, d := obstacle(in, ev, now); stop {
 			return d
 		}
@@ -378,7 +384,7 @@ func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, b
 		}
 		return Decision{}, false
 	}
-	if ev.Asking == QuestionStale {
+	if ev.Asking[QuestionStale] {
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
 	}
 	timeout := StaleAsk
@@ -400,11 +406,11 @@ func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, boo
 		return Decision{}, false
 	case ok && a.fresh(in, now) && a.Verdict == VerdictFiring:
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "another alert with the same key still fires"}, true
-	case now.Sub(in.CreatedAt) >= siblingsGiveUp:
+	case ok && a.Verdict == VerdictUncertain && now.Sub(a.Since) >= siblingsGiveUp:
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and Alertmanager could not say whether others hold it"}, true
 	case ok && ahead(a.At.Add(siblingsAgain), now, siblingsAgain):
 		return wait(a.At.Add(siblingsAgain), "Alertmanager was not certain; it is asked again"), true
-	case ev.Asking == QuestionSiblings:
+	case ev.Asking[QuestionSiblings]:
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
 	}
 	return Decision{Kind: Ask, Question: QuestionSiblings, Timeout: StaleAsk, Reason: "a shared key never seen firing here"}, true

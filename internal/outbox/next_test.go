@@ -67,7 +67,7 @@ func ev(f func(*given)) func(*given) { return f }
 
 func answered(q outbox.Question, v outbox.Verdict) func(*given) {
 	return func(g *given) {
-		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1, About: g.held}}
+		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1, Since: t0, About: g.held}}
 	}
 }
 
@@ -158,7 +158,7 @@ func TestNext(t *testing.T) {
 		{"not without an Alertmanager", incident(), later(time.Hour), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not of another origin", incident(func(in *outbox.Incident) { in.Origin = mapping.OriginCoverage }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not what is owed", incident(func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"while it is asked nothing is sent", incident(), all(later(time.Hour), alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionStale }), idle},
+		{"while it is asked nothing is sent", incident(), all(later(time.Hour), alertmanagers(1), func(g *given) { g.ev.Asking = map[outbox.Question]bool{outbox.QuestionStale: true} }), idle},
 		{"stale and gone is superseded", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)), step(outbox.StepSupersede)},
 		{"stale and firing is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictFiring)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"stale and uncertain is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictUncertain)), send(outbox.Trigger, outbox.ClassHighTrigger)},
@@ -239,7 +239,7 @@ func TestNext(t *testing.T) {
 
 		// Late firings.
 		{"a held firing is asked about", incident(held), alertmanagers(1), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
-		{"while it is asked it is held", incident(held, have(outbox.StateClosed)), all(alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionLate }), wait(outbox.LateHold)},
+		{"while it is asked it is held", incident(held, have(outbox.StateClosed)), all(alertmanagers(1), func(g *given) { g.ev.Asking = map[outbox.Question]bool{outbox.QuestionLate: true} }), wait(outbox.LateHold)},
 		{"no word in time: page", incident(held), all(alertmanagers(1), later(outbox.LateHold)), step(outbox.StepAdmit)},
 		{"it fires: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictFiring)), step(outbox.StepAdmit)},
 		{"uncertain: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictUncertain)), step(outbox.StepAdmit)},
