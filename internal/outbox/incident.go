@@ -137,7 +137,7 @@ type Member struct {
 	ExternalURL string `json:"external_url,omitempty"`
 	// HeldUntil is set while a late firing waits for Alertmanager's word.
 	HeldUntil time.Time `json:"held_until,omitzero"`
-	// ExpiresAt ends a member that came through the test door.
+	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// The last resolve: its endsAt, when it was seen, and from whom.
 	EndedAt   time.Time `json:"ended_at,omitzero"`
@@ -146,6 +146,11 @@ type Member struct {
 	// MovedTo is the incident that a changed route opened for this alert; it is
 	// left here once that one is accepted.
 	MovedTo string `json:"moved_to,omitempty"`
+	// Muted is set while Alertmanager mutes the alert and that is to have an effect.
+	Muted *Mute `json:"muted,omitempty"`
+	// Vouched: an Alertmanager that can be asked has listed an alert that came
+	// from ExternalURL, so that its silence about others of it means something.
+	Vouched bool `json:"vouched,omitempty"`
 }
 
 // Intent is a request that is about to leave, or is in flight.
@@ -193,7 +198,7 @@ func (in *Incident) Want() State {
 	if in.firing() == 0 {
 		return StateClosed
 	}
-	if in.Urgency == mapping.Acknowledged {
+	if in.Urgency == mapping.Acknowledged || in.loud() == 0 {
 		return StateAcknowledged
 	}
 	return StateOpen
@@ -219,10 +224,11 @@ func (in *Incident) Status() string {
 // Statuses lists what Status can say.
 func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
 
+// firing counts the members for which the incident should be open.
 func (in *Incident) firing() int {
 	n := 0
 	for _, m := range in.Members {
-		if m.Firing {
+		if m.Firing && !m.resolvedByMute() {
 			n++
 		}
 	}
@@ -300,7 +306,7 @@ func (in *Incident) owesPagerDuty() bool {
 	}
 	if in.firing() > 0 {
 		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
-			(in.Urgency == mapping.Acknowledged && in.Have == StateOpen)
+			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency != mapping.Change)
 	}
 	if in.Urgency == mapping.Change {
 		return in.Intent != nil

@@ -51,6 +51,7 @@ const (
 	CountedMoved      Counted = "moved"      // left its incident because the route changed.
 	CountedSuperseded Counted = "superseded" // over before anything was accepted.
 	CountedUnsent     Counted = "unsent"     // the resolve of a shared key never seen here, not sent.
+	CountedAbsent     Counted = "absent"     // no Alertmanager lists it any more: its resolve was lost.
 )
 
 // CountedAll lists all that is counted, to initialise metrics with.
@@ -58,6 +59,7 @@ func CountedAll() []Counted {
 	return []Counted{
 		CountedEpisode, CountedJoined, CountedRepeat, CountedResolved, CountedUnknown, CountedDuplicate,
 		CountedHeld, CountedDismissed, CountedMoved, CountedSuperseded, CountedUnsent,
+		CountedAbsent,
 	}
 }
 
@@ -225,13 +227,14 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	fp := o.Alert.Fingerprint
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
-	if o.Origin == mapping.OriginTest {
+	if endsByItself(o.Origin) {
 		c.ExpiresAt = o.Alert.EndsAt
 	}
 	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
 	if o.ExternalURL != m.ExternalURL {
 		again = o.Alert.StartsAt.After(m.Alert.StartsAt.Add(replicaSkew))
 	}
+	again = again || m.Muted != nil // Alertmanager notifies of it: it is muted no longer.
 	starts := m.Alert.StartsAt
 	c.Alert = o.Alert
 	if again {
@@ -276,7 +279,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 
 // begin starts an episode of a member.
 func (in *Incident) begin(t table, fp string, now time.Time) {
-	if in.firing() == 0 {
+	if in.loud() == 0 {
 		in.Epoch++
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
@@ -285,7 +288,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.MovedTo = true, time.Time{}, ""
+	c.Firing, c.HeldUntil, c.MovedTo, c.Muted = true, time.Time{}, "", nil
 	in.Members[fp] = &c
 	in.Revision++
 	t.count(CountedEpisode)
@@ -295,13 +298,21 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 // end closes a member where it is.
 func (in *Incident) end(t table, fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.ExpiresAt, c.MovedTo = false, time.Time{}, time.Time{}, ""
+	c.Firing, c.HeldUntil, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
 	}
 	was := in.firing()
 	in.Members[fp] = &c
+	in.lapse(t, was, now)
+	in.trim()
+	in.settle(now)
+}
+
+// lapse follows a change after which fewer members than before make the incident
+// one that should be open.
+func (in *Incident) lapse(t table, was int, now time.Time) {
 	if in.firing() == 0 && was > 0 {
 		in.Echo = nil
 		in.Attempts, in.NotBefore = 0, time.Time{}
@@ -311,8 +322,6 @@ func (in *Incident) end(t table, fp string, e Ended, now time.Time) {
 			in.note(now, "superseded", "over before anything was sent")
 		}
 	}
-	in.trim()
-	in.settle(now)
 }
 
 // trim forgets the oldest resolved members beyond what is kept.
@@ -382,14 +391,23 @@ func newIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
 		Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
 	}
+	if o.Reason == ReasonAdopted {
+		// PagerDuty may hold this very epoch: then the trigger joins it, and if it
+		// is over before that, a resolve is due.
+		in.Have, in.HaveEpoch = StateUnknown, 1
+	}
 	in.describe(o)
 	return in
 }
 
 func newMember(o *mapping.Observation, now time.Time) *Member {
 	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
-	if o.Origin == mapping.OriginTest {
+	if endsByItself(o.Origin) {
 		m.ExpiresAt = o.Alert.EndsAt
 	}
 	return m
 }
+
+// endsByItself says whether an alert's endsAt is its end: Alertmanager's own are
+// over only when it says so.
+func endsByItself(o mapping.Origin) bool { return o == mapping.OriginTest || o == mapping.OriginSelf }
