@@ -75,7 +75,7 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 	internal/tools/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## measure; docs/benchmarks.md says how to read it
+bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
 

@@ -54,20 +54,12 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 	if open == 0 {
 		return verdicts, ""
 	}
-	for f, v := range verdicts {
-		switch {
-		case f == "":
-			reasons = append(reasons, "an alert without a fingerprint cannot be asked for")
-		case v == Uncertain && len(reasons) == 0:
-			verdicts[f] = Gone
-		}
+	if _, ok := verdicts[""]; ok {
+		reasons = append(reasons, "an alert without a fingerprint cannot be asked for")
 	}
-	if len(reasons) > 0 {
-		// The order of a map must not decide: a verdict of Gone needs no reason at all.
-		for f, v := range verdicts {
-			if v == Gone {
-				verdicts[f] = Uncertain
-			}
+	for f, v := range verdicts {
+		if v == Uncertain && len(reasons) == 0 {
+			verdicts[f] = Gone
 		}
 	}
 	return verdicts, strings.Join(reasons, "; ")

@@ -12,8 +12,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pagerelay/pagerelay/mapping"
 	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/mapping"
 )
 
 const (

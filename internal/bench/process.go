@@ -98,7 +98,7 @@ func (p *process) awaitReady(ctx context.Context) error {
 		select {
 		case ended := <-p.ended:
 			p.ended <- ended
-			return fmt.Errorf("pagerelay ended before it was ready: %w\n%s", cmpError(ended), p.log.String())
+			return fmt.Errorf("pagerelay ended before it was ready: %w\n%s", endError(ended), p.log.String())
 		case <-ctx.Done():
 			return fmt.Errorf("wait until pagerelay is ready: %w\n%s", err, p.log.String())
 		case <-tick.C:
@@ -106,8 +106,8 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// cmpError is err, or an error that says that there was none.
-func cmpError(err error) error {
+// endError is err, or an error that says that there was none.
+func endError(err error) error {
 	if err == nil {
 		return errors.New("exit status 0")
 	}
@@ -164,6 +164,19 @@ func (p *process) metric(ctx context.Context, series string) (float64, error) {
 		}
 	}
 	return 0, errors.Join(fmt.Errorf("no metric %s", series), lines.Err())
+}
+
+// processor is the processor time that pagerelay has used.
+func (p *process) processor() (time.Duration, error) {
+	proc, err := procfs.NewProc(p.cmd.Process.Pid)
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	stat, err := proc.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	return time.Duration(stat.CPUTime() * float64(time.Second)), nil
 }
 
 // resident is the resident memory of pagerelay in bytes: what is its own, and

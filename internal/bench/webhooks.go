@@ -121,20 +121,21 @@ func manyClients(ctx context.Context, o options) (rows []row, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
-	var rates, raws, ratios, tails, halves []float64
+	var rates, raws, ratios, tails, halves, costs []float64
 	for i := range o.rounds(7) {
 		raw, err := d.rate(ctx, 2*time.Second)
 		if err != nil {
 			return nil, err
 		}
-		took, over, err := storm(ctx, o, 3*time.Second, fmt.Sprintf("many-clients-%d.pprof", i))
+		st, err := storm(ctx, o, 3*time.Second, fmt.Sprintf("many-clients-%d.pprof", i))
 		if err != nil {
 			return nil, err
 		}
-		rate := float64(len(took)) / over.Seconds()
+		rate := float64(len(st.took)) / st.elapsed.Seconds()
 		rates, raws, ratios = append(rates, rate), append(raws, raw), append(ratios, rate/raw)
-		halves = append(halves, quantile(took, 0.5).Seconds()*1000)
-		tails = append(tails, quantile(took, 0.99).Seconds()*1000)
+		halves = append(halves, quantile(st.took, 0.5).Seconds()*1000)
+		costs = append(costs, float64(st.processor.Microseconds())/float64(len(st.took)))
+		tails = append(tails, quantile(st.took, 0.99).Seconds()*1000)
 	}
 	ratio, tail := median(ratios), median(tails)
 	return []row{
@@ -146,49 +147,69 @@ func manyClients(ctx context.Context, o options) (rows []row, err error) {
 		{
 			figure:   "the same, p99 of the answer",
 			measured: fmt.Sprintf("%.1f ms (p50 %.1f ms)", tail, median(halves)),
+			peer:     fmt.Sprintf("%.0f µs of processor time a webhook", median(costs)),
 			limit:    fmt.Sprintf("%v", maxTail), met: tail <= maxTail.Seconds()*1000,
 		},
 	}, nil
 }
 
-// storm posts from many clients for a time, and returns how long each answer took.
-func storm(ctx context.Context, o options, over time.Duration, profile string) (took []time.Duration, elapsed time.Duration, err error) {
+// stormed is what many clients saw.
+type stormed struct {
+	took      []time.Duration // of each answer.
+	elapsed   time.Duration
+	processor time.Duration // that pagerelay used.
+}
+
+// storm posts from many clients for a time.
+func storm(ctx context.Context, o options, over time.Duration, profile string) (st stormed, err error) {
 	r, err := newRig(ctx, o, usualRate)
 	if err != nil {
-		return nil, 0, err
+		return st, err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	var all []*client
+	defer func() {
+		for _, c := range all {
+			err = errors.Join(err, c.close())
+		}
+	}()
 	for range clients {
 		c, err := newClient(r.addr, r.hooks)
 		if err != nil {
-			return nil, 0, err
+			return st, err
 		}
 		all = append(all, c)
 	}
+	before, err := r.processor()
+	if err != nil {
+		return st, err
+	}
 	profiled := r.profile(ctx, o, profile, over)
 	var mu sync.Mutex
+	var fault error
 	var wg sync.WaitGroup
 	began := time.Now()
 	for _, c := range all {
 		wg.Go(func() {
-			var mine []time.Duration
-			var fault error
-			for fault == nil && time.Since(began) < over && ctx.Err() == nil {
+			var took []time.Duration
+			var err error
+			for err == nil && time.Since(began) < over && ctx.Err() == nil {
 				var t time.Duration
-				if _, t, fault = c.post(); fault == nil {
-					mine = append(mine, t)
+				if _, t, err = c.post(); err == nil {
+					took = append(took, t)
 				}
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			took = append(took, mine...)
-			err = errors.Join(err, fault, c.close())
+			st.took = append(st.took, took...)
+			fault = errors.Join(fault, err)
 		})
 	}
 	wg.Wait()
-	elapsed = time.Since(began)
-	return took, elapsed, errors.Join(err, context.Cause(ctx), profiled())
+	st.elapsed = time.Since(began)
+	after, err := r.processor()
+	st.processor = after - before
+	return st, errors.Join(err, fault, context.Cause(ctx), profiled())
 }
 
 // latency is figure 4: from the answer to a webhook to the arrival of its page,

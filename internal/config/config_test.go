@@ -221,7 +221,7 @@ defaults: {service: a}
 func TestParseReportsOtherPackagesFaults(t *testing.T) {
 	_, err := config.Parse([]byte(`
 pagerduty: {region: mars}
-
+alertmanager: {urls: ["127.0.0.1:9093"]}
 services: {ops: {routing_key_file: f}}
 tiers: [{name: critical, urgency: loud}]
 rules:
@@ -235,6 +235,7 @@ access:
 	}
 	want := []string{
 		"2 pagerduty.region",
+		"3 alertmanager.urls[0]",
 		"5 tiers[0].urgency",
 		"7 rules[0].matchers[0]",
 		"7 rules[0].service",

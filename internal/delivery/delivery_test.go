@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -36,6 +37,7 @@ type fakePagerDuty struct {
 	mu      sync.Mutex
 	limit   int           // events in 60 s; 0: none.
 	latency time.Duration // before the answer.
+	slower  time.Duration // each request takes this much longer than the one before.
 	answer  func(n int, e *pagerduty.Event) error
 	log     []sent
 	most    int // requests at once.
@@ -54,11 +56,12 @@ func (f *fakePagerDuty) Enqueue(ctx context.Context, _ string, e *pagerduty.Even
 	} else if err != nil {
 		code = 0
 	}
+	latency := f.latency + time.Duration(len(f.log))*f.slower
 	f.log = append(f.log, sent{at: time.Now(), key: e.RoutingKey, action: e.Action, dedup: e.DedupKey, code: code})
 	f.mu.Unlock()
-	if f.latency > 0 {
+	if latency > 0 {
 		select {
-		case <-time.After(f.latency):
+		case <-time.After(latency):
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -209,7 +212,10 @@ func (r *rig) observe(alerts ...alert) {
 		o := mapping.Observation{
 			Service: "infra", DedupKey: a.name, Urgency: mapping.High, Severity: "critical", Origin: mapping.OriginAlertmanager,
 			ExternalURL: "http://am", Reason: "new alerts added",
-			Alert: template.Alert{Status: mapping.Firing, Fingerprint: a.name, StartsAt: time.Now().Add(a.starts)},
+			Alert: template.Alert{
+				Status: mapping.Firing, Fingerprint: a.name, StartsAt: time.Now().Add(a.starts),
+				Labels: template.KV{"alertname": strings.TrimRight(a.name, "0123456789")},
+			},
 		}
 		if a.service != "" {
 			o.Service = a.service
@@ -324,7 +330,7 @@ func TestFloodDoesNotDelayHigh(t *testing.T) {
 }
 
 func TestMostUrgentFirst(t *testing.T) {
-	pd := &fakePagerDuty{latency: time.Second}
+	pd := &fakePagerDuty{latency: time.Second, slower: 100 * time.Millisecond} // one place gets free after the other.
 	inBubble(t, pd, nil, func(r *rig) {
 		r.observe(many("fill", 12, mapping.Low)...) // all that low may have in flight.
 		synctest.Wait()
@@ -511,6 +517,41 @@ func TestOverDuringAnOutageIsNotPaged(t *testing.T) {
 		got := pd.actions("long")
 		if len(got) == 0 || got[len(got)-1] != "trigger 202" {
 			t.Errorf("what still fires was sent %q, want it accepted at last", got)
+		}
+	})
+}
+
+func TestWhatWasMissedIsToldOnce(t *testing.T) {
+	pd := &fakePagerDuty{}
+	var down atomic.Bool
+	down.Store(true)
+	pd.answer = func(int, *pagerduty.Event) error {
+		if down.Load() {
+			return &pagerduty.StatusError{Code: 429}
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		for range 2 {
+			r.observe(many("low", 30, mapping.Low)...)
+			time.Sleep(time.Hour)
+			for _, a := range many("low", 25, mapping.Low) {
+				a.resolved = true
+				r.observe(a)
+			}
+			synctest.Wait()
+		}
+		down.Store(false)
+		time.Sleep(time.Hour)
+		var told []string
+		for _, s := range pd.requests() {
+			if s.action == "change" && s.code == 202 {
+				told = append(told, s.dedup)
+			}
+		}
+		want := "[50 alerts fired and ended before PagerDuty took them: low (50)]"
+		if got := fmt.Sprint(told); got != want {
+			t.Errorf("told %s, want %s", got, want)
 		}
 	})
 }

@@ -6,8 +6,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	gopagerduty "github.com/PagerDuty/go-pagerduty"
-
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -192,6 +190,9 @@ func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
 			RoutingKey: r.key, Action: string(r.dec.Action), DedupKey: in.DedupKey,
 		})
 	}
+	if in.Digest != nil {
+		return r.settings.Sender.EnqueueChange(ctx, r.svc.Region, ChangeEvent(r.key, digestEvent(in)))
+	}
 	e, faults := r.settings.Renderer.Render(in.View(), mapping.RenderOptions{Now: time.Now(), Minimal: in.Minimal})
 	for _, f := range faults {
 		r.d.cfg.OnFault(f)
@@ -231,43 +232,4 @@ func (r *request) outcome(a pagerduty.Answer, in *outbox.Incident, now time.Time
 		o.RetryAt = now.Add(time.Duration(float64(delay) * (0.5 + rand.Float64()/2)))
 	}
 	return o
-}
-
-// TriggerEvent is the event that opens an incident, as it goes over the wire.
-func TriggerEvent(routingKey, dedupKey string, e mapping.Event) *pagerduty.Event {
-	out := &pagerduty.Event{
-		RoutingKey: routingKey, Action: string(outbox.Trigger), DedupKey: dedupKey, Client: e.Client, ClientURL: e.ClientURL,
-		Payload: &pagerduty.Payload{
-			Summary: e.Summary, Source: e.Source, Severity: e.Severity, Timestamp: timestamp(e.Timestamp),
-			Component: e.Component, Group: e.Group, Class: e.Class,
-		},
-	}
-	if len(e.Details) > 0 {
-		out.Payload.Details = e.Details
-	}
-	for _, l := range e.Links {
-		out.Links = append(out.Links, l)
-	}
-	for _, i := range e.Images {
-		out.Images = append(out.Images, i)
-	}
-	return out
-}
-
-// ChangeEvent is a change event as it goes over the wire.
-func ChangeEvent(routingKey string, e mapping.Event) *pagerduty.ChangeEvent {
-	out := &pagerduty.ChangeEvent{RoutingKey: routingKey}
-	out.Payload.Summary, out.Payload.Source = e.Summary, e.Source
-	out.Payload.Timestamp, out.Payload.CustomDetails = timestamp(e.Timestamp), e.Details
-	for _, l := range e.Links {
-		out.Links = append(out.Links, gopagerduty.ChangeEventLink{Href: l.Href, Text: l.Text})
-	}
-	return out
-}
-
-func timestamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339Nano)
 }

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -313,13 +312,22 @@ func (w *world) Enqueue(ctx context.Context, _ string, e *pagerduty.Event) error
 	if e.Action == "trigger" {
 		w.checkTrigger(e)
 	}
+	return w.send(ctx, "http://pagerduty/v2/enqueue", e)
+}
+
+// EnqueueChange sends a change event to the emulator.
+func (w *world) EnqueueChange(ctx context.Context, _ string, e *pagerduty.ChangeEvent) error {
+	return w.send(ctx, "http://pagerduty/v2/change/enqueue", e)
+}
+
+func (w *world) send(ctx context.Context, url string, e any) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://pagerduty/v2/enqueue", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -336,11 +344,6 @@ func (w *world) Enqueue(ctx context.Context, _ string, e *pagerduty.Event) error
 		return &pagerduty.StatusError{Code: resp.StatusCode, Header: resp.Header, Body: answer}
 	}
 	return nil
-}
-
-// EnqueueChange is not used in this world.
-func (w *world) EnqueueChange(context.Context, string, *pagerduty.ChangeEvent) error {
-	return errors.New("no change events here")
 }
 
 func (w *world) checkTrigger(e *pagerduty.Event) {

@@ -81,6 +81,8 @@ type Incident struct {
 	HaveEpoch        int   `json:"have_epoch"`
 	Have             State `json:"have"`
 
+	// EpochAt is when the present epoch began.
+	EpochAt time.Time `json:"epoch_at,omitzero"`
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
@@ -118,6 +120,10 @@ type Incident struct {
 	FallbackOf   string `json:"fallback_of,omitempty"`
 	// FallbackRevision is the newest revision that was copied to the fallback.
 	FallbackRevision int `json:"fallback_revision,omitempty"`
+
+	// Digest is set on the incident that tells, in one change event, what was over
+	// before PagerDuty took it.
+	Digest *Digest `json:"digest,omitempty"`
 
 	CreatedAt time.Time `json:"created_at"`
 	ClosedAt  time.Time `json:"closed_at,omitzero"`
@@ -301,6 +307,9 @@ func (in *Incident) settle(now time.Time) {
 
 // owesPagerDuty says whether PagerDuty's state differs from what it should be.
 func (in *Incident) owesPagerDuty() bool {
+	if in.Digest != nil {
+		return in.Revision > in.AcceptedRevision
+	}
 	if in.Urgency == mapping.None {
 		return false
 	}

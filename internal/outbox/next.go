@@ -215,6 +215,9 @@ func (a Answer) fresh(in *Incident, now time.Time) bool {
 }
 
 func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	if in.Digest != nil {
+		return nextDigest(in, ev, now)
+	}
 	if in.Urgency == mapping.None {
 		if in.firing() == 0 {
 			return forget("resolved; urgency none sends nothing")

@@ -18,6 +18,8 @@ const (
 	// Without Alertmanager to ask, a firing from another replica this soon after
 	// the resolve is taken for a late duplicate (peers wait 15 s a position).
 	lateDuplicate = 60 * time.Second
+
+	endedByMove = "moved" // in place of an externalURL.
 )
 
 // table is what a transaction sees: incidents that may be replaced, the index of
@@ -281,6 +283,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
+		in.EpochAt = now
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
@@ -317,10 +320,6 @@ func (in *Incident) lapse(t table, was int, now time.Time) {
 		in.Echo = nil
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.PendingSince = now
-		if in.Revision > in.AcceptedRevision && !in.Attempted && !in.owes() && in.Urgency != mapping.None {
-			t.count(CountedSuperseded)
-			in.note(now, "superseded", "over before anything was sent")
-		}
 	}
 }
 
@@ -380,7 +379,7 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 				continue
 			}
 			old = t.edit(id)
-			old.end(t, fp, Ended{At: now, Seen: now, By: "moved"}, now)
+			old.end(t, fp, Ended{At: now, Seen: now, By: endedByMove}, now)
 			t.count(CountedMoved)
 		}
 	}

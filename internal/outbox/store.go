@@ -170,7 +170,9 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 		}
 		switch d.Step {
 		case StepForget:
-			tx.archive(tx.edit(id), d.Reason)
+			in = tx.edit(id)
+			supersede(tx, in, tx.now)
+			tx.archive(in, d.Reason)
 		case StepFallback:
 			copyTo(tx, tx.edit(id), fallback, tx.now)
 		case StepDrop:

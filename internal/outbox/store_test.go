@@ -234,7 +234,7 @@ func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := fmt.Sprint(kinds), "[received superseded resolved closed]"; got != want {
+	if got, want := fmt.Sprint(kinds), "[received resolved superseded closed]"; got != want {
 		t.Errorf("ledger says %s, want %s", got, want)
 	}
 }

@@ -127,7 +127,7 @@ func (c *Client) post(ctx context.Context, region string, change bool, key strin
 	client := c.http.Load()
 	resp, err := client.Do(req)
 	if err != nil {
-		return c.transportError(ctx, client, ep, tr, known, err)
+		return c.transportError(client, ep, tr, known, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // nothing is left to lose.
 	known = known.with(tr.credentials()...)
@@ -138,7 +138,7 @@ func (c *Client) post(ctx context.Context, region string, change bool, key strin
 	if resp.StatusCode == http.StatusAccepted {
 		if err != nil {
 			// Taken by PagerDuty, as it seems, but not proven.
-			return c.transportError(ctx, client, ep, tr, known, err)
+			return c.transportError(client, ep, tr, known, err)
 		}
 		if accepted(answer) {
 			return nil
@@ -149,7 +149,7 @@ func (c *Client) post(ctx context.Context, region string, change bool, key strin
 }
 
 // transportError is the error of a request on client that got no whole answer.
-func (c *Client) transportError(ctx context.Context, client *http.Client, ep endpoint, tr *trace, known secrets, err error) error {
+func (c *Client) transportError(client *http.Client, ep endpoint, tr *trace, known secrets, err error) error {
 	if tr.gotConn.Load() {
 		c.replace(client)
 	}
@@ -162,7 +162,7 @@ func (c *Client) transportError(ctx context.Context, client *http.Client, ep end
 	return &transportError{
 		text: fmt.Sprintf("send event to %s: %s", ep.host, known.with(tr.credentials()...).line(text.Error())),
 		sent: tr.gotConn.Load(),
-		err:  errors.Join(err, ctx.Err()),
+		err:  err,
 	}
 }
 

@@ -73,6 +73,10 @@ func TestLeaksNoSecret(t *testing.T) {
 		srv := servePlain(t, echo(500, "text/plain", strings.Repeat("x", pad)+testKey+strings.Repeat(basic, 10)))
 		rows = append(rows, row{fmt.Sprint("at the cut ", pad), srv.Listener.Addr().String(), "http://events.invalid"})
 	}
+	for _, pad := range []int{0, 11, 22} {
+		srv := servePlain(t, echo(500, "text/plain", strings.Repeat("x", pad)+strings.Repeat(testKey+" ", 1000)))
+		rows = append(rows, row{fmt.Sprint("at the cut of many ", pad), srv.Listener.Addr().String(), "http://events.invalid"})
+	}
 	// A proxy may write its answer into the status line.
 	rows = append(rows, row{"tunnel status line", listen(t, func(conn net.Conn) {
 		buf := make([]byte, 4096)
