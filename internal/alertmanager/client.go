@@ -8,9 +8,13 @@ package alertmanager
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -103,6 +107,17 @@ func New(cfg Config) (*Client, error) {
 
 // Configured says whether there is anybody to ask.
 func (c *Client) Configured() bool { return len(c.members) > 0 }
+
+// Identity tells this set of Alertmanagers from another.
+func (c *Client) Identity() string {
+	names := make([]string, len(c.members))
+	for i := range c.members {
+		names[i] = c.members[i].name
+	}
+	slices.Sort(names)
+	sum := sha256.Sum256([]byte(strings.Join(names, "\x00")))
+	return hex.EncodeToString(sum[:4])
+}
 
 // Members is the number of configured Alertmanagers.
 func (c *Client) Members() int { return len(c.members) }

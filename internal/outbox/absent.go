@@ -45,14 +45,15 @@ func (s *Store) Absent(ctx context.Context, gone []Absence) (int, error) {
 	return n, err
 }
 
-// Vouch marks firing members as coming from an Alertmanager that can be asked.
-func (s *Store) Vouch(ctx context.Context, fingerprints []string) error {
+// Vouch marks firing members as coming from an Alertmanager that can be asked;
+// source names all that are.
+func (s *Store) Vouch(ctx context.Context, fingerprints []string, source string) error {
 	return s.change(ctx, func(tx *transaction) error {
 		for _, fp := range fingerprints {
 			for _, id := range firingIn(tx, fp) {
 				in := tx.edit(id)
 				c := *in.Members[fp]
-				c.Vouched = true
+				c.Vouched = source
 				in.Members[fp] = &c
 			}
 		}

@@ -154,9 +154,9 @@ type Member struct {
 	MovedTo string `json:"moved_to,omitempty"`
 	// Muted is set while Alertmanager mutes the alert and that is to have an effect.
 	Muted *Mute `json:"muted,omitempty"`
-	// Vouched: an Alertmanager that can be asked has listed an alert that came
-	// from ExternalURL, so that its silence about others of it means something.
-	Vouched bool `json:"vouched,omitempty"`
+	// Vouched names the Alertmanagers that can be asked and have listed an alert
+	// from ExternalURL, so that their not listing others of it means something.
+	Vouched string `json:"vouched,omitempty"`
 }
 
 // Intent is a request that is about to leave, or is in flight.

@@ -48,7 +48,7 @@ func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
 				case c.Mute == nil && in.Members[c.Fingerprint].Muted != nil:
 					tx.edit(id).unmute(tx, c.Fingerprint, tx.now)
 					changed = true
-				case c.Mute != nil && unseen && in.mutable(c.Fingerprint, c.Mute):
+				case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
 					tx.edit(id).mute(tx, c.Fingerprint, *c.Mute, tx.now)
 					changed = true
 				}
@@ -62,11 +62,12 @@ func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
 	return n, err
 }
 
-// mutable says whether a mute would change anything. What it resolved stays so
-// until the mute ends: to open it again only to acknowledge it would page.
-func (in *Incident) mutable(fp string, to *Mute) bool {
-	m := in.Members[fp]
-	if m.resolvedByMute() || (m.Muted != nil && *m.Muted == *to) {
+// Mutable says whether a mute would change anything about a member. What it
+// resolved stays so until the mute ends: to open it again only to acknowledge it
+// would page.
+func (in *Incident) Mutable(fingerprint string, to Mute) bool {
+	m := in.Members[fingerprint]
+	if m == nil || !m.Firing || m.resolvedByMute() || (m.Muted != nil && *m.Muted == to) {
 		return false
 	}
 	switch in.Urgency {
