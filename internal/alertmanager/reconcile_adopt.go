@@ -85,7 +85,9 @@ func (p *pass) adopt(ctx context.Context) error {
 // group does.
 func (p *pass) group(alert Alert, receiver string, starts time.Time) *mapping.Group {
 	g := group(alert, receiver)
-	g.Alerts[0].StartsAt = starts
+	// The API cuts times to milliseconds. A webhook of the same episode must not
+	// seem to start later.
+	g.Alerts[0].StartsAt = starts.Add(time.Millisecond - 1)
 	g.ExternalURL = p.ours[receiver]
 	if p.shapes == nil {
 		p.shapes = shapes(p.open)

@@ -104,9 +104,9 @@ type world struct {
 	door      *http.ServeMux
 	deliver   *delivery.Deliverer
 	reconcile *alertmanager.Reconciler
-	config   *config.Config
-	receiver *receiver.Receiver
-	stop     func()
+	config    *config.Config
+	receiver  *receiver.Receiver
+	stop      func()
 
 	mu       sync.Mutex
 	mapped   map[string]map[int]bool // dedup key -> alerts that were ever mapped to it.
@@ -114,7 +114,7 @@ type world struct {
 	problems []string
 	touched  map[string]bool // dedup key -> a person did something to it.
 	episodes map[string]int  // dedup key -> firings and repeats said, an upper bound of its triggers.
-	rough    bool           // something happened after which a trigger may be sent twice.
+	rough    bool            // something happened after which a trigger may be sent twice.
 }
 
 func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
