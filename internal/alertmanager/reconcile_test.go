@@ -64,12 +64,16 @@ type line struct {
 	state    string // active.
 	by       string // silencedBy, inhibitedBy or mutedBy.
 	age      time.Duration
-	starts   time.Time // instead of the age.
-	receiver string    // ours.
+	starts   time.Time     // instead of the age.
+	ends     time.Duration // from now; default a minute.
+	receiver string        // ours.
 }
 
 func (l line) json() string {
 	state, receiver, by, starts := "active", ourReceiver, map[string]string{}, time.Now().Add(-l.age)
+	if l.ends == 0 {
+		l.ends = time.Minute
+	}
 	if !l.starts.IsZero() {
 		starts = l.starts
 	}
@@ -84,7 +88,7 @@ func (l line) json() string {
 	}
 	return fmt.Sprintf(`{"annotations":{"summary":"s"},"endsAt":%q,"fingerprint":%q,"receivers":[{"name":%q}],"startsAt":%q,`+
 		`"status":{"inhibitedBy":[%s],"mutedBy":[%s],"silencedBy":[%s],"state":%q},"generatorURL":"","labels":{"alertname":"A","id":%q}}`,
-		time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano), l.fp, receiver, starts.UTC().Format("2006-01-02T15:04:05.000Z"), // as Alertmanager does.
+		time.Now().Add(l.ends).UTC().Format(time.RFC3339Nano), l.fp, receiver, starts.UTC().Format("2006-01-02T15:04:05.000Z"), // as Alertmanager does.
 		by["inhibitedBy"], by["mutedBy"], by["silencedBy"], state, l.fp)
 }
 
