@@ -13,6 +13,9 @@ OUT := bin/
 # How long `make fuzz` gives each target.
 FUZZTIME ?= 20s
 
+# More flags for `make bench-storm`, such as --scenario=at-once or --only=pagerelay.
+STORM ?=
+
 # The folder of PagerDuty's OpenAPI files for `make conformance`.
 SPEC ?=
 
@@ -51,7 +54,7 @@ test: try-alertmanager ## run all tests, with the race detector where there is a
 		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...; \
 	else \
 		echo ">> no C compiler found: testing WITHOUT the race detector"; \
-		$(GO) test -shuffle=on ./...; \
+		CGO_ENABLED=0 $(GO) test -shuffle=on ./...; \
 	fi
 
 .PHONY: lint
@@ -78,6 +81,10 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
+
+.PHONY: bench-storm
+bench-storm: build alertmanager ## measure an alert storm, beside Alertmanager's own notifier (17 minutes)
+	$(GO) run ./internal/storm --pagerelay=bin/pagerelay --alertmanager=$(ALERTMANAGER_BIN) $(STORM)
 
 .PHONY: conformance
 conformance: ## hold requests and emulator against PagerDuty's OpenAPI files (SPEC=folder)

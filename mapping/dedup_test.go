@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -73,10 +74,7 @@ func TestAlertmanagersKey(t *testing.T) {
 func TestWhoSharesAKey(t *testing.T) {
 	a := template.KV{"alertname": "A", "cluster": "x", "instance": "1", "severity": "critical"}
 	with := func(name, value string) template.KV {
-		out := template.KV{}
-		for k, v := range a {
-			out[k] = v
-		}
+		out := maps.Clone(a)
 		out[name] = value
 		return out
 	}

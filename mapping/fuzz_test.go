@@ -93,8 +93,11 @@ func FuzzRouteRender(f *testing.F) {
 	f.Add("\x00", "\u202e🔥", "description", "a\nb\u2028", "", "", "k", uint16(2), int64(1<<40), uint8(3))
 	f.Add("instance", strings.Repeat("<", 3000), "x", strings.Repeat("\"\\", 3000), "r", "https://am", "k", uint16(400), int64(1), uint8(4))
 	dedups := []mapping.Dedup{
-		{}, {By: mapping.DedupBy{Mode: "group"}}, {By: mapping.DedupBy{Mode: "alertmanager"}},
-		labelsBy("alertname", "severity"), {By: mapping.DedupBy{Key: "{{ .Labels.alertname }}{{ .GroupKey }}"}, Namespace: "n"},
+		{},
+		{By: mapping.DedupBy{Mode: "group"}},
+		{By: mapping.DedupBy{Mode: "alertmanager"}},
+		labelsBy("alertname", "severity"),
+		{By: mapping.DedupBy{Key: "{{ .Labels.alertname }}{{ .GroupKey }}"}, Namespace: "n"},
 	}
 	var mappers []*mapping.Mapper
 	for _, d := range dedups {

@@ -131,7 +131,8 @@ func TestOversizedEvent(t *testing.T) {
 		want []string
 	}{
 		{
-			"one huge annotation", mapping.Config{},
+			"one huge annotation",
+			mapping.Config{},
 			incident(template.Alert{
 				Labels:      template.KV{"alertname": "Huge", "instance": "h0"},
 				Annotations: template.KV{"description": long(600000), "summary": "short", "runbook_url": "https://runbooks.test/"},
@@ -140,44 +141,58 @@ func TestOversizedEvent(t *testing.T) {
 			[]string{`"summary":"short"`, `"instance":"h0"`, `"description":"LLLL`, `L…"`, `"runbook_url":"https://runbooks.test/"`},
 		},
 		{
-			"two huge annotations are cut alike", mapping.Config{},
+			"two huge annotations are cut alike",
+			mapping.Config{},
 			incident(template.Alert{Annotations: template.KV{"a": long(600000), "b": long(2000000), "c": "short"}}),
-			[]string{"annotations"}, []string{`"a":"LLLL`, `"b":"LLLL`, `"c":"short"`},
+			[]string{"annotations"},
+			[]string{`"a":"LLLL`, `"b":"LLLL`, `"c":"short"`},
 		},
 		{
-			"annotations that JSON escapes", mapping.Config{},
+			"annotations that JSON escapes",
+			mapping.Config{},
 			incident(template.Alert{Annotations: template.KV{"a": strings.Repeat("<\n\"", 200000), "c": "short"}}),
-			[]string{"annotations"}, []string{`"a":"\u003c\n\"`, `"c":"short"`},
+			[]string{"annotations"},
+			[]string{`"a":"\u003c\n\"`, `"c":"short"`},
 		},
 		{
-			"countless annotations", mapping.Config{},
+			"countless annotations",
+			mapping.Config{},
 			incident(template.Alert{Labels: template.KV{"alertname": "Many", "team": "x"}, Annotations: many(20000, 50)}),
-			[]string{"annotations"}, []string{`"team":"x"`},
+			[]string{"annotations"},
+			[]string{`"team":"x"`},
 		},
 		{
-			"huge label", mapping.Config{},
+			"huge label",
+			mapping.Config{},
 			incident(template.Alert{Labels: template.KV{"alertname": "Huge", "team": "x", "big": long(600000)}, Annotations: template.KV{"summary": "S"}}),
-			[]string{"annotations", "labels"}, []string{`"team":"x"`, `"big":"LLLL`},
+			[]string{"annotations", "labels"},
+			[]string{`"team":"x"`, `"big":"LLLL`},
 		},
 		{
-			"countless labels", mapping.Config{},
+			"countless labels",
+			mapping.Config{},
 			incident(template.Alert{Labels: many(20000, 50), Annotations: template.KV{"summary": "S"}}),
-			[]string{"annotations", "labels"}, []string{`"tier":"critical"`},
+			[]string{"annotations", "labels"},
+			[]string{`"tier":"critical"`},
 		},
 		{
-			"huge label name", mapping.Config{},
+			"huge label name",
+			mapping.Config{},
 			incident(template.Alert{Labels: template.KV{long(600000): "x", "alertname": "A"}}),
-			[]string{"labels"}, []string{`"tier":"critical"`},
+			[]string{"labels"},
+			[]string{`"tier":"critical"`},
 		},
 		{
 			"configured details", detail,
 			incident(template.Alert{Labels: template.KV{"alertname": "A"}, Annotations: template.KV{"big": long(60000)}}),
-			[]string{"annotations", "labels", "details"}, []string{`"tier":"critical"`, `"firing":1`},
+			[]string{"annotations", "labels", "details"},
+			[]string{`"tier":"critical"`, `"firing":1`},
 		},
 		{
 			"links", links,
 			incident(template.Alert{Labels: template.KV{"alertname": "A"}, Annotations: template.KV{"big": long(8000)}}),
-			[]string{"annotations", "labels", "details"}, []string{`https://x.test/0/LLL`, `https://x.test/50/LLL`},
+			[]string{"annotations", "labels", "details"},
+			[]string{`https://x.test/0/LLL`, `https://x.test/50/LLL`},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

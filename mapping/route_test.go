@@ -47,17 +47,22 @@ func TestTiers(t *testing.T) {
 		{
 			"template",
 			mapping.Options{Tier: `{{ if eq .Labels.env "prod" }}p1{{ else }}p3{{ end }}`},
-			template.KV{"env": "dev"}, result{"p3", "low", "warning", "[]"},
+			template.KV{"env": "dev"},
+			result{"p3", "low", "warning", "[]"},
 		},
 		{"route label", mapping.Options{Tier: `{{ .RouteLabels.tier }}`}, template.KV{"a": "b"}, result{"deploy", "change", "info", "[]"}},
 		{"route label, Alertmanager's function", mapping.Options{Tier: `{{ routeLabels "tier" }}`}, template.KV{"a": "b"}, result{"deploy", "change", "info", "[]"}},
 		{
 			"failing template, good label",
-			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`}, template.KV{"severity": "p3"}, result{"p3", "low", "warning", "[template]"},
+			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`},
+			template.KV{"severity": "p3"},
+			result{"p3", "low", "warning", "[template]"},
 		},
 		{
 			"failing template, no label",
-			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`}, template.KV{"a": "b"}, result{"P1", "high", "critical", "[template unknown_tier]"},
+			mapping.Options{Tier: `{{ slice .Labels.env 0 9 }}`},
+			template.KV{"a": "b"},
+			result{"P1", "high", "critical", "[template unknown_tier]"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -161,10 +161,10 @@ func printf(format string, args ...any) (string, error) {
 	}
 	size, number := len(format), 0
 	for _, r := range format {
-		switch {
-		case r == '%':
+		switch r {
+		case '%':
 			size += 6 * longest // the widest verb, %+q, writes an escape of six for a byte.
-		case r == '*':
+		case '*':
 			size += maxPrintf
 		}
 		if r < '0' || r > '9' {

@@ -83,12 +83,18 @@ func cmdExpand(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func cmdStart(ts *testscript.TestScript, _ bool, args []string) {
+	running := ts.Value("processes").(map[string]*process)
+	if old := running[args[0]]; old != nil {
+		if _, err := old.exit(); err != nil { // else nobody would end it.
+			ts.Fatalf("%s is still there: %v", args[0], err)
+		}
+	}
 	path, err := exec.LookPath("pagerelay")
 	ts.Check(err)
 	args = append(args, "--web.listen-address=127.0.0.1:0", "--log.level=debug")
 	p, err := startProcess(path, ts.MkAbs("."), args[1:])
 	ts.Check(err)
-	ts.Value("processes").(map[string]*process)[args[0]] = p
+	running[args[0]] = p
 	address, err := p.address()
 	if err != nil {
 		ts.Fatalf("start pagerelay: %v\n%s", err, p.output())

@@ -107,10 +107,8 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 	defer closeListeners(listeners)
 
-	// The outbox: what is to be said to PagerDuty, and what has been.
-	if err = os.MkdirAll(c.storagePath, 0o700); err != nil {
-		return fmt.Errorf("make folder of --storage.path: %w", err)
-	}
+	// The outbox: what is to be said to PagerDuty, and what has been. It makes its
+	// folder itself; where that cannot be, pages go out all the same.
 	store, err := outbox.Open(c.storagePath, outbox.Config{
 		Retention: time.Duration(c.retention), Logger: logger.With("component", "outbox"), Registerer: registry,
 	})
@@ -169,6 +167,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 			}
 			return store.Healthy(ctx)
 		},
+		Troubles: func() []string { return troubles(store) },
 	}).Register(mux)
 	server := &webServer{
 		listeners: listeners, handler: underPrefix(prefix, mux), configFile: c.webConfigFile,
@@ -263,6 +262,18 @@ func actor(name string, f func(context.Context) error) (execute func() error, in
 		cancel()
 		<-done
 	}
+}
+
+// troubles is what the status page says of a store that has seen better days.
+func troubles(store *outbox.Store) []string {
+	var list []string
+	if store.Direct() {
+		list = append(list, "The disk takes no commits: alerts are answered only once PagerDuty has accepted them, and what is in memory only is lost with the process.")
+	}
+	if name := store.Damaged(); name != "" {
+		list = append(list, "The outbox was damaged and is now at "+name+"; it was begun anew.")
+	}
+	return list
 }
 
 // closeStore closes a store that will not run.

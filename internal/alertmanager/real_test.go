@@ -86,9 +86,9 @@ func post(t *testing.T, url string, body any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(resp.Body) //nolint:errcheck
+		text, _ := io.ReadAll(resp.Body)
 		t.Fatalf("got %s: %s", resp.Status, text)
 	}
 }

@@ -186,6 +186,10 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			continue
 		case <-timer.C:
 		}
+		select { // this pass is what was asked for.
+		case <-r.changed:
+		default:
+		}
 		if _, err := r.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			r.log.Error("Reconciling with Alertmanager failed; it is tried again", "err", err)
 		}

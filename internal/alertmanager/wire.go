@@ -95,7 +95,7 @@ func (m *member) status(ctx context.Context) (status, time.Duration, error) {
 	if err != nil {
 		return s, 0, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read.
+	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxStatus)).Decode(&s); err != nil {
 		m.metrics.count(0)
 		return s, 0, fmt.Errorf("read its status: %w", err)
@@ -123,7 +123,7 @@ func list[T any](ctx context.Context, m *member, filters []string, fn func(T, ti
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read.
+	defer resp.Body.Close()
 	at := m.clock(resp)
 	err = stream(resp.Body, func(v T) error {
 		if err := fn(v, at); err != nil {

@@ -23,7 +23,8 @@ const (
 )
 
 // ready is figure 6: from the start of the process to the first 200 of /-/ready,
-// with a full outbox whose file is in the page cache, as after a restart.
+// with a full outbox: with its file in the page cache, as after a restart, and
+// without, as after one of the machine.
 func ready(ctx context.Context, o options) ([]row, error) {
 	dir, err := storage(o, "full")
 	if err != nil {
@@ -32,36 +33,55 @@ func ready(ctx context.Context, o options) ([]row, error) {
 	if err = fill(ctx, dir); err != nil {
 		return nil, fmt.Errorf("fill outbox: %w", err)
 	}
-	file, err := os.Stat(filepath.Join(dir, "outbox.db"))
+	path := filepath.Join(dir, "outbox.db")
+	file, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	s := newSink()
 	defer s.Close()
-	var times []float64
-	for range o.rounds(10) {
+	begin := func() (seconds float64, err error) {
 		p, err := start(ctx, o, dir, s.URL, usualRate)
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
-		times = append(times, time.Since(p.started).Seconds())
+		seconds = time.Since(p.started).Seconds()
 		open, err := p.metric(ctx, `pagerelay_outbox_incidents{state="open"}`)
 		if err == nil && open != openIncidents {
 			err = fmt.Errorf("%g incidents are open, want %d", open, openIncidents)
 		}
-		if err = errors.Join(err, p.stop()); err != nil {
+		return seconds, errors.Join(err, p.stop())
+	}
+	var warm, cold []float64
+	for range o.rounds(10) {
+		if err := evict(path); err != nil {
+			return nil, fmt.Errorf("evict %s from the page cache: %w", path, err)
+		}
+		seconds, err := begin()
+		if err != nil {
 			return nil, err
 		}
+		cold = append(cold, seconds)
+		if seconds, err = begin(); err != nil {
+			return nil, err
+		}
+		warm = append(warm, seconds)
 	}
 	if n := s.count(); n > 0 {
 		return nil, fmt.Errorf("%d incidents were sent again after a start", n)
 	}
-	half := median(times)
-	return []row{{
-		figure:   "ready after start, 10,000 open incidents and 90,000 on the ledger",
-		measured: fmt.Sprintf("%.2f s (%d starts)", half, len(times)), peer: "file of " + mebibytes(uint64(file.Size())),
-		limit: fmt.Sprintf("%v", maxReady), met: half <= maxReady.Seconds(),
-	}}, nil
+	half := median(warm)
+	return []row{
+		{
+			figure:   "ready after start, 10,000 open incidents and 90,000 on the ledger",
+			measured: fmt.Sprintf("%.2f s (%d starts)", half, len(warm)), peer: "file of " + mebibytes(uint64(file.Size())),
+			limit: maxReady.String(), met: half <= maxReady.Seconds(),
+		},
+		{
+			figure:   "the same, file not in the page cache",
+			measured: fmt.Sprintf("%.2f s (%d starts)", median(cold), len(cold)),
+		},
+	}, nil
 }
 
 // fill makes an outbox with open incidents that PagerDuty has accepted, and with

@@ -28,9 +28,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/getkin/kin-openapi/openapi3"       //nolint:depguard // only tests import this package.
-	"github.com/getkin/kin-openapi/openapi3filter" //nolint:depguard // only tests import this package.
-	"github.com/getkin/kin-openapi/routers"        //nolint:depguard // only tests import this package.
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
 )
 
 const (

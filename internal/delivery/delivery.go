@@ -52,6 +52,10 @@ type Config struct {
 	Registerer      prometheus.Registerer
 	// OnFault is told each fault of Render.
 	OnFault func(mapping.Fault)
+	// Now is the wall clock that the outbox dates by. It decides nothing but how
+	// what is stored is read: what waits here does so by the monotonic clock, which
+	// never jumps. Default time.Now.
+	Now func() time.Time
 }
 
 const (
@@ -71,7 +75,7 @@ type Deliverer struct {
 	events   chan func() // results of what runs beside the loop; run in the loop.
 
 	// Owned by the loop.
-	started time.Time
+	started time.Time // by Config.Now.
 	lanes   map[string]*lane
 	keys    map[string]*keys
 	queued  map[string]*queued
@@ -83,6 +87,8 @@ type Deliverer struct {
 	asking  map[string]outbox.Question
 	answers map[string]map[outbox.Question]outbox.Answer
 	higher  map[string]time.Time
+	// limited is when an incident was last answered with 429: it goes behind the others.
+	limited map[string]time.Time
 	sending int
 	seq     uint64
 
@@ -105,12 +111,16 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 	if cfg.OnFault == nil {
 		cfg.OnFault = func(mapping.Fault) {}
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	d := &Deliverer{
 		cfg: cfg, log: cfg.Logger, store: store,
 		reload: make(chan struct{}, 1), events: make(chan func()),
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
 		timed: map[string]*timer{}, asking: map[string]outbox.Question{},
 		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
+		limited: map[string]time.Time{},
 	}
 	d.met = newMetrics(cfg.Registerer)
 	d.settings.Store(&Settings{})
@@ -132,7 +142,7 @@ func (d *Deliverer) Apply(s Settings) {
 func (d *Deliverer) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	d.started = time.Now()
+	d.started = d.cfg.Now()
 	clock := time.NewTimer(0)
 	defer clock.Stop()
 	for {

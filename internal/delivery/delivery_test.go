@@ -50,8 +50,7 @@ func (f *fakePagerDuty) Enqueue(ctx context.Context, _ string, e *pagerduty.Even
 	f.most = max(f.most, f.now)
 	err := f.decide(e)
 	code := 202
-	var status *pagerduty.StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*pagerduty.StatusError](err); ok {
 		code = status.Code
 	} else if err != nil {
 		code = 0
@@ -80,8 +79,11 @@ func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
 	}
 	if f.limit > 0 {
 		n := 0
-		for _, s := range f.log {
-			if s.code == 202 && s.key == e.RoutingKey && time.Since(s.at) < time.Minute {
+		for _, s := range slices.Backward(f.log) {
+			if time.Since(s.at) >= time.Minute {
+				break
+			}
+			if s.code == 202 && s.key == e.RoutingKey {
 				n++
 			}
 		}
@@ -138,7 +140,11 @@ type rig struct {
 	settings delivery.Settings
 	stop     func()
 	reg      *prometheus.Registry
+	jump     atomic.Int64 // how far the wall clock is from that of the bubble.
 }
+
+// wall is the wall clock: it may jump, and its times have no monotonic reading.
+func (r *rig) wall() time.Time { return time.Now().Add(time.Duration(r.jump.Load())).Round(0) }
 
 const testKey = "0123456789abcdef0123456789abcdef"
 
@@ -150,7 +156,7 @@ func service(name string) delivery.Service {
 // order and time, and commit thousands of times.
 func quickDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "pagerelay")
+	dir, err := os.MkdirTemp("/dev/shm", "pagerelay") //nolint:usetesting // t.TempDir is on a disk.
 	if err != nil {
 		return t.TempDir()
 	}
@@ -163,16 +169,17 @@ func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 	t.Helper()
 	dir := quickDir(t)
 	synctest.Test(t, func(t *testing.T) {
-		store, err := outbox.Open(dir, outbox.Config{})
-		if err != nil {
+		r := &rig{t: t, pd: pd, reg: prometheus.NewRegistry()}
+		var err error
+		if r.Store, err = outbox.Open(dir, outbox.Config{Now: r.wall}); err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{Store: store, t: t, pd: pd, reg: prometheus.NewRegistry()}
+		store := r.Store
 		r.settings = delivery.Settings{
 			Services: map[string]delivery.Service{"infra": service("infra")}, Renderer: render{}, Sender: pd,
 		}
 		store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
-		r.d = delivery.New(store, delivery.Config{Registerer: r.reg})
+		r.d = delivery.New(store, delivery.Config{Registerer: r.reg, Now: r.wall})
 		if setup != nil {
 			setup(r)
 		}
@@ -207,13 +214,19 @@ type alert struct {
 
 func (r *rig) observe(alerts ...alert) {
 	r.t.Helper()
+	if err := r.Observe(r.t.Context(), r.observations(alerts)); err != nil {
+		r.t.Fatalf("Observe: %v", err)
+	}
+}
+
+func (r *rig) observations(alerts []alert) []mapping.Observation {
 	var obs []mapping.Observation
 	for _, a := range alerts {
 		o := mapping.Observation{
 			Service: "infra", DedupKey: a.name, Urgency: mapping.High, Severity: "critical", Origin: mapping.OriginAlertmanager,
 			ExternalURL: "http://am", Reason: "new alerts added",
 			Alert: template.Alert{
-				Status: mapping.Firing, Fingerprint: a.name, StartsAt: time.Now().Add(a.starts),
+				Status: mapping.Firing, Fingerprint: a.name, StartsAt: r.wall().Add(a.starts),
 				Labels: template.KV{"alertname": strings.TrimRight(a.name, "0123456789")},
 			},
 		}
@@ -224,13 +237,11 @@ func (r *rig) observe(alerts ...alert) {
 			o.Urgency = a.urgency
 		}
 		if a.resolved {
-			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, time.Now()
+			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, r.wall()
 		}
 		obs = append(obs, o)
 	}
-	if err := r.Observe(r.t.Context(), obs); err != nil {
-		r.t.Fatalf("Observe: %v", err)
-	}
+	return obs
 }
 
 func (r *rig) want(dedup string, want ...string) {
@@ -444,7 +455,11 @@ func TestThrottledPageIsOwed(t *testing.T) {
 	var r0 *rig
 	pd.answer = func(n int, _ *pagerduty.Event) error {
 		if n == 0 { // over while the request is in flight.
-			go r0.observe(alert{name: "a", resolved: true})
+			go func() {
+				if err := r0.Observe(context.Background(), r0.observations([]alert{{name: "a", resolved: true}})); err != nil {
+					t.Errorf("Observe: %v", err)
+				}
+			}()
 			return &pagerduty.StatusError{Code: 429}
 		}
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
-// evidence gathers what Next needs to know besides the incident.
+// evidence gathers what Next needs to know besides the incident; now is Config.Now's.
 func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidence, *lane) {
 	s := d.settings.Load()
 	svc, known := s.Services[in.Service]
@@ -63,11 +63,12 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 		d.dequeue(id)
 		d.clearTimer(id)
 		delete(d.answers, id)
+		delete(d.limited, id)
 		return
 	}
-	now := time.Now()
-	ev, l := d.evidence(in, now)
-	dec := outbox.Next(in, ev, d.store.Policy(), now)
+	now, wall := time.Now(), d.cfg.Now()
+	ev, l := d.evidence(in, wall)
+	dec := outbox.Next(in, ev, d.store.Policy(), wall)
 	stale := dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale
 	if dec.Kind != outbox.Send && !stale {
 		d.dequeue(id)
@@ -76,7 +77,7 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 	switch dec.Kind {
 	case outbox.Idle:
 	case outbox.Wait:
-		d.setTimer(id, dec.Until)
+		d.setTimer(id, now.Add(dec.Until.Sub(wall)))
 	case outbox.Send:
 		d.enqueue(in, l, dec.Class)
 	case outbox.Ask:
@@ -91,9 +92,12 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 }
 
 func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
-	since := in.PendingSince
-	if since.IsZero() {
-		since = time.Now()
+	since := time.Now()
+	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
+		since = since.Add(-age)
+	}
+	if at := d.limited[in.ID]; at.After(since) {
+		since = at
 	}
 	if q := d.queued[in.ID]; q != nil {
 		if q.lane == l && q.item.class == class {
@@ -151,7 +155,7 @@ func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Dec
 		a.Verdict, why = asker.Ask(askCtx, dec.Question, in)
 	}, func() {
 		then()
-		a.At = time.Now()
+		a.At = d.cfg.Now()
 		delete(d.asking, in.ID)
 		if d.answers[in.ID] == nil {
 			d.answers[in.ID] = map[outbox.Question]outbox.Answer{}

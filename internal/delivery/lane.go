@@ -44,6 +44,7 @@ func (h itemHeap) Less(i, j int) bool {
 	}
 	return h[i].seq < h[j].seq
 }
+
 func (h itemHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
@@ -64,6 +65,12 @@ func (h *itemHeap) Pop() any {
 	return it
 }
 
+// ended is a request that has left, and when its answer came.
+type ended struct {
+	at   time.Time
+	high bool
+}
+
 // lane delivers for one value of a routing key. It holds no clock and starts
 // nothing: the Deliverer asks it what may leave now.
 type lane struct {
@@ -73,8 +80,10 @@ type lane struct {
 	ready [outbox.NumClasses]itemHeap
 
 	inFlight, inFlightLow int
-	done                  []time.Time // when requests of the last window ended, oldest first.
-	slots                 int         // given so far, for aging.
+	done                  []ended   // requests of the last window, oldest first; ...
+	doneHigh              int       // ... the high ones of them.
+	slots                 int       // given so far, for aging.
+	lowStarted            time.Time // the last one other than high.
 
 	// After a 429.
 	throttled         bool
@@ -115,11 +124,24 @@ func (l *lane) empty() bool {
 // start until a window after its end: nobody knows when in between it was counted.
 func (l *lane) used(now time.Time) int {
 	n := 0
-	for n < len(l.done) && now.Sub(l.done[n]) >= window {
+	for n < len(l.done) && now.Sub(l.done[n].at) >= window {
+		if l.done[n].high {
+			l.doneHigh--
+		}
 		n++
 	}
 	l.done = l.done[n:]
 	return l.inFlight + len(l.done)
+}
+
+// pace is how far apart events other than high leave: not at all, unless more high
+// ones than are provided for have left within the window. Then what the others
+// hold comes free at any moment and not all at once, a minute after they left.
+func (l *lane) pace() time.Duration {
+	if high := l.inFlight - l.inFlightLow + l.doneHigh; high <= l.limit/reservedShare {
+		return 0
+	}
+	return window / time.Duration(l.lowLimit())
 }
 
 func (l *lane) lowLimit() int {
@@ -151,10 +173,13 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 	}
 	used := l.used(now)
 	high, highAgain := l.mayHigh(now, used)
-	low, lowAgain := l.mayLow(now, used)
-	if low && (l.slots+1)%agedSlot == 0 {
-		if it := l.aged(now); it != nil {
-			return l.take(it), time.Time{}, false
+	low, lowAgain := l.mayLow(now, used, l.lowLimit())
+	if (l.slots+1)%agedSlot == 0 {
+		// Its place may be one of those kept for high: high ones may come without end.
+		if may, _ := l.mayLow(now, used, l.lowLimit()+l.limit/reservedShare); may {
+			if it := l.aged(now); it != nil {
+				return l.take(it), time.Time{}, false
+			}
 		}
 	}
 	for c := range l.ready {
@@ -190,14 +215,18 @@ func (l *lane) mayHigh(now time.Time, used int) (bool, time.Time) {
 	return true, time.Time{}
 }
 
-func (l *lane) mayLow(now time.Time, used int) (bool, time.Time) {
+// mayLow is mayHigh for the others, of which limit may be in the window.
+func (l *lane) mayLow(now time.Time, used, limit int) (bool, time.Time) {
 	switch {
 	case now.Before(l.lowFrom):
 		return false, l.lowFrom
 	case l.inFlightLow >= maxInFlightLow, l.throttled && l.inFlight > 0:
 		return false, time.Time{}
-	case used >= l.lowLimit():
-		return false, l.freeAt(used - l.lowLimit())
+	case used >= limit:
+		return false, l.freeAt(used - limit)
+	}
+	if due := l.lowStarted.Add(l.pace()); now.Before(due) {
+		return false, due
 	}
 	return true, time.Time{}
 }
@@ -208,7 +237,7 @@ func (l *lane) freeAt(over int) time.Time {
 	if over >= len(l.done) {
 		return time.Time{}
 	}
-	return l.done[over].Add(window)
+	return l.done[over].at.Add(window)
 }
 
 // aged returns the oldest item of a class that has waited too long.
@@ -231,11 +260,12 @@ func (l *lane) take(it *item) *item {
 }
 
 // start takes a place in the window.
-func (l *lane) start(high bool) {
+func (l *lane) start(high bool, now time.Time) {
 	l.inFlight++
 	l.slots++
 	if !high {
 		l.inFlightLow++
+		l.lowStarted = now
 	}
 }
 
@@ -246,7 +276,10 @@ func (l *lane) end(high, counted bool, now time.Time) {
 		l.inFlightLow--
 	}
 	if counted {
-		l.done = append(l.done, now)
+		l.done = append(l.done, ended{at: now, high: high})
+		if high {
+			l.doneHigh++
+		}
 	} else {
 		l.slots--
 	}

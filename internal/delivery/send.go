@@ -15,7 +15,7 @@ import (
 const (
 	backoffFirst   = time.Second
 	backoffHighMax = 15 * time.Second
-	backoffMax     = time.Minute
+	backoffMax     = outbox.MaxBackoff
 	storeAgain     = time.Second // an outcome that could not be stored is tried again after this.
 )
 
@@ -25,15 +25,16 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 	if !ok {
 		return
 	}
-	ev, cur := d.evidence(in, now)
+	wall := d.cfg.Now()
+	ev, cur := d.evidence(in, wall)
 	ev.Probe = l.fault != "" && cur == l
-	dec := outbox.Next(in, ev, d.store.Policy(), now)
+	dec := outbox.Next(in, ev, d.store.Policy(), wall)
 	switch {
 	case dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale:
 		// The question takes the place of the request that follows it, so that no
 		// more is asked than can be sent while the answers hold.
 		high := it.class.High()
-		l.start(high)
+		l.start(high, now)
 		d.ask(ctx, in, dec, func() { l.end(high, false, time.Now()) })
 		return
 	case dec.Kind != outbox.Send || cur != l || dec.Class != it.class:
@@ -55,7 +56,7 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 		d: d, lane: l, in: in, dec: dec, svc: svc, hash: hash, key: key,
 		settings: d.settings.Load(), high: it.class.High(), pendingSince: in.PendingSince,
 	}
-	l.start(r.high)
+	l.start(r.high, now)
 	d.busy[it.id] = true
 	d.sending++
 	go r.run(ctx)
@@ -85,8 +86,8 @@ func (r *request) run(ctx context.Context) {
 		return
 	}
 	intent := outbox.Intent{
-		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: time.Now(), Prev: r.in.Have,
-		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal,
+		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: d.cfg.Now(), Prev: r.in.Have,
+		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt,
 	}
 	if err != nil {
 		if r.dec.Action != outbox.Trigger {
@@ -103,14 +104,14 @@ func (r *request) run(ctx context.Context) {
 		in = r.in
 	}
 	answer := pagerduty.Classify(r.enqueue(ctx, in))
-	now := time.Now()
-	o := r.outcome(answer, in, now)
+	now, wall := time.Now(), d.cfg.Now()
+	o := r.outcome(answer, in, wall)
 	d.met.events.WithLabelValues(in.Service, string(r.dec.Action), string(answer.Kind)).Inc()
 	if answer.Kind == pagerduty.Accepted && r.dec.Action == outbox.Trigger && in.Revision > in.AcceptedRevision && !r.pendingSince.IsZero() {
-		d.met.latency.WithLabelValues(string(in.Urgency)).Observe(now.Sub(r.pendingSince).Seconds())
+		d.met.latency.WithLabelValues(string(in.Urgency)).Observe(wall.Sub(r.pendingSince).Seconds())
 	}
 	// The lane goes on as soon as PagerDuty has answered, the incident once that is stored.
-	d.events <- func() { r.settle(answer, now) }
+	d.events <- func() { r.settle(answer, now, wall) }
 	for {
 		err := d.store.Finish(ctx, r.in.ID, intent, r.hash, o)
 		if err == nil || errors.Is(err, outbox.ErrClosed) || errors.Is(err, outbox.ErrNotFound) || ctx.Err() != nil {
@@ -132,13 +133,14 @@ func (r *request) release(ctx context.Context) {
 	r.d.evaluate(ctx, r.in.ID)
 }
 
-// settle tells the lane what became of the request.
-func (r *request) settle(a pagerduty.Answer, now time.Time) {
+// settle tells the lane what became of the request; wall is when by Config.Now.
+func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 	l, d := r.lane, r.d
 	l.end(r.high, a.Kind != pagerduty.Unsent, now)
+	delete(d.limited, r.in.ID)
 	if r.dec.Action == outbox.Trigger && r.in.Urgency.Rank() < mapping.Acknowledged.Rank() &&
 		a.Kind != pagerduty.Unsent && a.Kind != pagerduty.Throttled && a.Kind != pagerduty.Refused {
-		d.higher[r.in.Service] = now
+		d.higher[r.in.Service] = wall
 	}
 	defer func() { d.met.backoff.WithLabelValues(r.in.Service).Set(max(0, l.backoffUntil.Sub(now).Seconds())) }()
 	switch a.Kind {
@@ -166,6 +168,7 @@ func (r *request) settle(a pagerduty.Answer, now time.Time) {
 	case pagerduty.Throttled:
 		l.answered()
 		l.throttle(a.RetryAfter, now)
+		d.limited[r.in.ID] = now // whatever answers it so, others must get their turn.
 		d.met.throttled.WithLabelValues(r.in.Service).Inc()
 		d.log.Warn("PagerDuty throttles", "service", r.in.Service, "answer", a.Message)
 	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
@@ -193,7 +196,7 @@ func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
 	if in.Digest != nil {
 		return r.settings.Sender.EnqueueChange(ctx, r.svc.Region, ChangeEvent(r.key, digestEvent(in)))
 	}
-	e, faults := r.settings.Renderer.Render(in.View(), mapping.RenderOptions{Now: time.Now(), Minimal: in.Minimal})
+	e, faults := r.settings.Renderer.Render(in.View(), mapping.RenderOptions{Now: r.d.cfg.Now(), Minimal: in.Minimal})
 	for _, f := range faults {
 		r.d.cfg.OnFault(f)
 	}

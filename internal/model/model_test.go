@@ -64,11 +64,11 @@ func drawSteps(rt *rapid.T) []step {
 // run plays the steps in a bubble of virtual time and returns what was wrong.
 func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.Reconcile) []string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "model")
+	dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
 	if err != nil {
 		dir = t.TempDir()
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // in memory.
+	defer os.RemoveAll(dir)
 	for _, name := range []string{"previous"} {
 		if err := os.WriteFile(dir+"/"+name, []byte(keyInfra), 0o600); err != nil {
 			t.Fatal(err)

@@ -145,6 +145,8 @@ func (w *world) load(variant int) {
 	if err != nil {
 		panic(err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.config = c
 }
 
@@ -255,11 +257,11 @@ func (w *world) sayAs(peer int, reason string, i int, firing bool, starts, ends 
 }
 
 func (w *world) post(peer int, g *mapping.Group, which []int) {
+	w.mu.Lock()
 	mapper, err := mapping.New(w.config.Mapping)
 	if err != nil {
 		panic(err)
 	}
-	w.mu.Lock()
 	for n, o := range mapper.Route(g) {
 		i := which[n]
 		if w.mapped[o.DedupKey] == nil {
@@ -358,7 +360,7 @@ func (w *world) send(ctx context.Context, url string, e any) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // in memory.
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return err

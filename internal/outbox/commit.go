@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -12,8 +13,13 @@ import (
 // directRetry is how often the disk is tried in direct mode.
 const directRetry = time.Second
 
+// maxPatience is how long a patient operation waits for another one to share the
+// commit with.
+const maxPatience = 20 * time.Millisecond
+
 // Run commits what comes in until ctx ends, then closes the file. Operations
-// that arrive together share one transaction: a lone one waits for nobody.
+// that arrive together share one transaction: a lone one waits for nobody, unless
+// it is patient.
 func (s *Store) Run(ctx context.Context) error {
 	defer func() {
 		if s.direct.Load() {
@@ -29,12 +35,20 @@ func (s *Store) Run(ctx context.Context) error {
 	retry := time.NewTicker(directRetry)
 	defer retry.Stop()
 	batch := make([]*op, 0, maxBatch)
+	patience := time.NewTimer(maxPatience)
+	patience.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			if len(batch) > 0 {
+				s.commit(batch)
+			}
 			return nil
+		case <-patience.C:
+			s.commit(batch)
+			batch = batch[:0]
 		case <-prune.C:
-			if err := s.prune(time.Now()); err != nil {
+			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
@@ -42,7 +56,8 @@ func (s *Store) Run(ctx context.Context) error {
 				s.commit(nil)
 			}
 		case o := <-s.ops:
-			batch = append(batch[:0], o)
+			waited := len(batch) > 0
+			batch = append(batch, o)
 			for more := true; more && len(batch) < maxBatch; {
 				select {
 				case o := <-s.ops:
@@ -51,7 +66,15 @@ func (s *Store) Run(ctx context.Context) error {
 					more = false
 				}
 			}
+			if len(batch) < maxBatch && !slices.ContainsFunc(batch, func(o *op) bool { return !o.patient }) {
+				if !waited {
+					patience.Reset(maxPatience)
+				}
+				continue
+			}
+			patience.Stop()
 			s.commit(batch)
+			batch = batch[:0]
 		}
 	}
 }
@@ -60,7 +83,7 @@ func (s *Store) Run(ctx context.Context) error {
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
 	began := time.Now()
-	tx := newTransaction(s, began)
+	tx := newTransaction(s, s.cfg.Now())
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.apply(tx)

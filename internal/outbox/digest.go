@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"maps"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -32,12 +33,12 @@ type Missed struct {
 }
 
 // supersede takes note of an incident that is forgotten although its newest
-// episode was never accepted, neither here nor by the fallback: it is not paged,
+// episode was never accepted, neither here nor by the fallback, as far as is known: it is not paged,
 // but told, in the digest of its service. That is sent once the lane has nothing
 // more urgent, so after the outage.
 func supersede(t table, in *Incident, now time.Time) {
 	pages := in.Urgency != mapping.Change && in.Urgency != mapping.None
-	if !pages || in.Revision <= in.AcceptedRevision || in.FallbackRevision >= in.Revision {
+	if !pages || in.Revision <= in.AcceptedRevision || in.MayHavePaged || in.FallbackRevision >= in.Revision {
 		return
 	}
 	for _, m := range in.Members {
@@ -59,14 +60,12 @@ func supersede(t table, in *Incident, now time.Time) {
 	}
 	g := Digest{Count: d.Digest.Count, Names: map[string]int{}, First: d.Digest.First, Last: d.Digest.Last}
 	g.Samples = append(g.Samples, d.Digest.Samples...)
-	for name, n := range d.Digest.Names {
-		g.Names[name] = n
-	}
+	maps.Copy(g.Names, d.Digest.Names)
 	if d.AcceptedRevision >= d.Revision { // the last one was told: a new digest.
 		g = Digest{Names: map[string]int{}}
 	}
 	for _, m := range in.Members {
-		if m.EndedSeen.Before(in.EpochAt) {
+		if m.Epoch != in.Epoch {
 			continue
 		}
 		g.Count++
@@ -95,7 +94,7 @@ func nextDigest(in *Incident, ev Evidence, now time.Time) Decision {
 	if in.Revision <= in.AcceptedRevision || in.Blocked != nil {
 		return forget("told")
 	}
-	if due := in.PendingSince.Add(digestGathers); now.Before(due) {
+	if due := in.PendingSince.Add(digestGathers); ahead(due, now, digestGathers) {
 		return wait(due, "more may come")
 	}
 	if stop, d := obstacle(in, ev, now); stop {

@@ -18,12 +18,12 @@ import (
 
 // The file: one bbolt database. A value is a CRC-32C of its JSON (4 bytes, big
 // endian), then the JSON; bbolt itself has no checksum on its pages.
-var (
-	bucketMeta       = []byte("meta")
-	bucketIncidents  = []byte("incidents")  // id -> Incident, open ones.
-	bucketLedger     = []byte("ledger")     // closing time (8 bytes, big endian, ns) and id -> Incident.
-	bucketTombstones = []byte("tombstones") // id -> Tombstone.
-	keySchema        = []byte("schema")
+const (
+	bucketMeta       = "meta"
+	bucketIncidents  = "incidents"  // id -> Incident, open ones.
+	bucketLedger     = "ledger"     // closing time (8 bytes, big endian, ns) and id -> Incident.
+	bucketTombstones = "tombstones" // id -> Tombstone.
+	keySchema        = "schema"
 )
 
 const (
@@ -47,6 +47,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if cfg.MaxQueue == 0 {
 		cfg.MaxQueue = defaultQueue
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	s := &Store{
 		cfg: cfg, log: nopLogger(cfg.Logger), path: filepath.Join(dir, fileName),
 		ops: make(chan *op, cfg.MaxQueue), closed: make(chan struct{}),
@@ -55,7 +58,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	}
 	s.SetPolicy(Policy{})
 	s.met = newMetrics(cfg.Registerer, s)
-	err := s.openAndLoad(time.Now())
+	err := s.openAndLoad(s.cfg.Now())
 	if isDamage(err) {
 		err = s.replaceDamaged(err)
 	}
@@ -63,7 +66,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if err != nil {
-		s.enterDirect(newTransaction(s, time.Now()), err)
+		s.enterDirect(newTransaction(s, s.cfg.Now()), err)
 	}
 	return s, nil
 }
@@ -149,7 +152,7 @@ func (in *Incident) merge(old *Incident) *Incident {
 
 // openLate opens the file that could not be opened at the start.
 func (s *Store) openLate() (*bolt.DB, error) {
-	err := s.openAndLoad(time.Now())
+	err := s.openAndLoad(s.cfg.Now())
 	if isDamage(err) {
 		err = s.replaceDamaged(err)
 	}
@@ -179,7 +182,7 @@ func (s *Store) replaceDamaged(cause error) error {
 	if err := s.closeFile(); err != nil {
 		s.log.Error("Closing the damaged outbox failed", "err", err)
 	}
-	aside := fmt.Sprintf("%s.damaged-%s", s.path, time.Now().UTC().Format("20060102T150405.000"))
+	aside := fmt.Sprintf("%s.damaged-%s", s.path, s.cfg.Now().UTC().Format("20060102T150405.000"))
 	if err := os.Rename(s.path, aside); err != nil {
 		return fmt.Errorf("move the damaged outbox aside: %w", err)
 	}
@@ -193,10 +196,11 @@ func (s *Store) replaceDamaged(cause error) error {
 	for _, in := range s.List() {
 		s.unsaved.ids[in.ID] = struct{}{}
 	}
-	return s.openAndLoad(time.Now())
+	return s.openAndLoad(s.cfg.Now())
 }
 
 func openFile(path string) (*bolt.DB, error) {
+	readAhead(path)
 	db, err := openBolt(path)
 	if err != nil {
 		return nil, err
@@ -209,6 +213,20 @@ func openFile(path string) (*bolt.DB, error) {
 		return nil, fmt.Errorf("compact outbox: %w", err)
 	}
 	return openBolt(path)
+}
+
+// readAhead brings the file into the page cache, from one end to the other. All
+// of it is about to be read, by page faults in no order that a disk likes: bbolt
+// maps it for random access.
+func readAhead(path string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return // whoever needs the file finds out why.
+	}
+	defer f.Close()
+	for buf := make([]byte, 1<<20); err == nil; {
+		_, err = f.Read(buf)
+	}
 }
 
 func openBolt(path string) (db *bolt.DB, err error) {
@@ -273,7 +291,7 @@ func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 	damage := guard(func() error { return db.View(verify) })
 	err = guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
-			b := tx.Bucket(bucketIncidents)
+			b := tx.Bucket([]byte(bucketIncidents))
 			if b == nil {
 				return nil
 			}
@@ -299,12 +317,12 @@ func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 
 // refuseNewer refuses what a newer version wrote.
 func refuseNewer(tx *bolt.Tx) error {
-	meta := tx.Bucket(bucketMeta)
+	meta := tx.Bucket([]byte(bucketMeta))
 	if meta == nil {
 		return nil // a new file.
 	}
 	var version uint64
-	if err := decode(meta.Get(keySchema), &version); err != nil {
+	if err := decode(meta.Get([]byte(keySchema)), &version); err != nil {
 		return err
 	}
 	if version > schemaVersion {
@@ -314,26 +332,26 @@ func refuseNewer(tx *bolt.Tx) error {
 }
 
 func prepare(tx *bolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones} {
-		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+	for _, name := range []string{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones} {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}
 	}
-	meta := tx.Bucket(bucketMeta)
-	if meta.Get(keySchema) != nil {
+	meta := tx.Bucket([]byte(bucketMeta))
+	if meta.Get([]byte(keySchema)) != nil {
 		return nil
 	}
 	v, err := encode(schemaVersion)
 	if err != nil {
 		return err
 	}
-	return meta.Put(keySchema, v)
+	return meta.Put([]byte(keySchema), v)
 }
 
 // Ledger calls each with the closed incidents, newest first, until it returns false.
 func (s *Store) Ledger(each func(*Incident) bool) error {
 	return s.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(bucketLedger).Cursor()
+		c := tx.Bucket([]byte(bucketLedger)).Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
 			in := &Incident{}
 			if err := decode(v, in); err != nil {
@@ -358,7 +376,7 @@ func (s *Store) prune(now time.Time) error {
 
 func (s *Store) pruneBefore(tx *bolt.Tx, now time.Time) error {
 	limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.cfg.Retention).UnixNano())))
-	ledger, tombstones := tx.Bucket(bucketLedger), tx.Bucket(bucketTombstones)
+	ledger, tombstones := tx.Bucket([]byte(bucketLedger)), tx.Bucket([]byte(bucketTombstones))
 	var old [][]byte
 	c := ledger.Cursor()
 	for k, _ := c.First(); k != nil && string(k[:8]) < string(limit); k, _ = c.Next() {

@@ -9,6 +9,7 @@ package outbox
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"time"
 
@@ -72,7 +73,7 @@ type Incident struct {
 	// Members by fingerprint.
 	Members map[string]*Member `json:"members"`
 
-	// Revision counts episodes, Epoch the times that members went from none to
+	// Revision counts episodes, Epoch the times that unmuted members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
 	// trigger; HaveEpoch is the epoch that Have speaks of.
 	Revision         int   `json:"revision"`
@@ -81,12 +82,12 @@ type Incident struct {
 	HaveEpoch        int   `json:"have_epoch"`
 	Have             State `json:"have"`
 
-	// EpochAt is when the present epoch began.
-	EpochAt time.Time `json:"epoch_at,omitzero"`
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
+	// MayHavePaged: a trigger of the present epoch whose outcome is not known left.
+	MayHavePaged bool `json:"may_have_paged,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
 	KeyHash string `json:"key_hash,omitempty"`
 	// Parted: this is what an earlier routing key of the service still holds.
@@ -138,6 +139,7 @@ type Member struct {
 	Urgency  mapping.Urgency `json:"urgency"`
 	Origin   mapping.Origin  `json:"origin"`
 	Firing   bool            `json:"firing,omitempty"`
+	Epoch    int             `json:"epoch,omitempty"` // the incident's, of its last episode.
 	LastSeen time.Time       `json:"last_seen"`
 	// ExternalURL is the Alertmanager whose clock StartsAt follows.
 	ExternalURL string `json:"external_url,omitempty"`
@@ -169,6 +171,8 @@ type Intent struct {
 	Reason   string    `json:"reason,omitempty"`
 	Echo     bool      `json:"echo,omitempty"`
 	Minimal  bool      `json:"minimal,omitempty"`
+	// RepeatAt is that of the incident: a trigger passes this repeat on.
+	RepeatAt time.Time `json:"repeat_at,omitzero"`
 }
 
 // Echo is a planned repeat; it is dropped when want changes.
@@ -271,9 +275,7 @@ func (in *Incident) View() mapping.Incident {
 func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
-	for fp, m := range in.Members {
-		c.Members[fp] = m
-	}
+	maps.Copy(c.Members, in.Members)
 	c.History = slices.Clip(in.History)
 	return &c
 }

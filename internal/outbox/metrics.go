@@ -84,7 +84,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		service string
 		urgency mapping.Urgency
 	}
-	now := time.Now()
+	now := c.store.cfg.Now()
 	states, oldest := map[string]int{}, map[lane]time.Duration{}
 	for _, in := range c.store.List() {
 		states[in.Status()]++

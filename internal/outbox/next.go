@@ -17,6 +17,7 @@ const (
 	siblingsAgain  = time.Minute      // an uncertain answer about a shared key is asked for again after this ...
 	siblingsGiveUp = 10 * time.Minute // ... and given up after this.
 	keyAgain       = 15 * time.Second // an unreadable routing key is read again after this.
+	MaxBackoff     = time.Minute      // no request that failed is put off for longer.
 	StaleAskHigh   = time.Second      // a high page waits at most this long for Alertmanager.
 	StaleAsk       = 5 * time.Second  // others wait this long.
 )
@@ -192,7 +193,7 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 			return Decision{Kind: Perform, Step: StepExpire, Reason: "its endsAt is over"}, true
 		}
 		held = held || !m.HeldUntil.IsZero()
-		if !m.HeldUntil.IsZero() && !now.Before(m.HeldUntil) {
+		if !m.HeldUntil.IsZero() && !ahead(m.HeldUntil, now, LateHold) {
 			return Decision{Kind: Perform, Step: StepAdmit, Reason: "no word from Alertmanager in time: page"}, true
 		}
 	}
@@ -215,7 +216,16 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 }
 
 func (a Answer) fresh(in *Incident, now time.Time) bool {
-	return a.Revision == in.Revision && now.Sub(a.At) < answerHolds
+	age := now.Sub(a.At)
+	return a.Revision == in.Revision && age >= 0 && age < answerHolds
+}
+
+// ahead says whether a deadline is still to come. One that is further away than
+// it can have been set was set by a clock that has jumped back since, and counts
+// as reached: the wall clock may delay nothing for longer than was meant.
+func ahead(deadline, now time.Time, most time.Duration) bool {
+	left := deadline.Sub(now)
+	return left > 0 && left <= most
 }
 
 func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
@@ -270,13 +280,13 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case in.Echo != nil && in.Echo.Action == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
 		// PagerDuty may have grouped the higher one in: leave it unacknowledged.
 	case in.Echo != nil:
-		if now.Before(in.Echo.Due) {
+		if ahead(in.Echo.Due, now, echoAfter) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
 		return Decision{Kind: Send, Action: in.Echo.Action, Class: ClassRefresh, Echo: true, Reason: in.Echo.Reason}
 	}
-	if in.RepeatAt.After(in.LastTrigger) {
-		if due := in.LastTrigger.Add(refreshEvery); now.Before(due) {
+	if !in.RepeatAt.IsZero() {
+		if due := in.LastTrigger.Add(refreshEvery); ahead(due, now, refreshEvery) {
 			return wait(due, "refreshes come at most once a minute")
 		}
 		return send(Trigger, ClassRefresh, "Alertmanager repeats it")
@@ -298,7 +308,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		}
 		return send(Trigger, ClassOwed, "over, but owed: it only waited for the rate limit")
 	case in.Have == StateClosed && in.Echo != nil && in.Echo.Action == Resolve && in.Blocked == nil && in.resolvable(ev):
-		if now.Before(in.Echo.Due) {
+		if ahead(in.Echo.Due, now, echoAfter) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
 		if stop, d := obstacle(in, ev, now); stop {
@@ -322,8 +332,10 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	if !in.resolvable(ev) {
-		return Decision{Kind: Perform, Step: StepBlock,
-			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here"}
+		return Decision{
+			Kind: Perform, Step: StepBlock,
+			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here",
+		}
 	}
 	class := ClassLowResolve
 	if in.Urgency == mapping.High {
@@ -355,7 +367,7 @@ func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 	case ev.LaneFault != "" && !ev.Probe && fallback:
 		divert.Reason = ev.LaneFault
 		return true, divert
-	case now.Before(in.NotBefore):
+	case ahead(in.NotBefore, now, MaxBackoff):
 		return true, wait(in.NotBefore, "backing off")
 	}
 	return false, Decision{}
@@ -397,7 +409,7 @@ func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, boo
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "another alert with the same key still fires"}, true
 	case now.Sub(in.CreatedAt) >= siblingsGiveUp:
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and Alertmanager could not say whether others hold it"}, true
-	case ok && now.Sub(a.At) < siblingsAgain:
+	case ok && ahead(a.At.Add(siblingsAgain), now, siblingsAgain):
 		return wait(a.At.Add(siblingsAgain), "Alertmanager was not certain; it is asked again"), true
 	case ev.Asking == QuestionSiblings:
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true

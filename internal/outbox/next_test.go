@@ -10,7 +10,7 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // a constant of the tests.
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return t0.Add(d) }
 
@@ -153,10 +153,14 @@ func TestNext(t *testing.T) {
 
 		// Stale triggers.
 		{"a fresh trigger is not checked", incident(), all(later(2*time.Minute), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"a stale high one is checked for a second", incident(), all(later(2*time.Minute+1), alertmanagers(1)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
-		{"a stale low one is checked for longer", incident(urgency(mapping.Low)), all(later(2*time.Minute+1), alertmanagers(1)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAsk, Class: outbox.ClassLowTrigger}},
+		{
+			"a stale high one is checked for a second", incident(), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
+		{
+			"a stale low one is checked for longer", incident(urgency(mapping.Low)), all(later(2*time.Minute+1), alertmanagers(1)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAsk, Class: outbox.ClassLowTrigger},
+		},
 		{"not without an Alertmanager", incident(), later(time.Hour), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not of another origin", incident(func(in *outbox.Incident) { in.Origin = mapping.OriginCoverage }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not what is owed", incident(func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
@@ -164,10 +168,14 @@ func TestNext(t *testing.T) {
 		{"stale and gone is superseded", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)), step(outbox.StepSupersede)},
 		{"stale and firing is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictFiring)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"stale and uncertain is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictUncertain)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"an old answer is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(2*time.Hour)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
-		{"an answer about an earlier revision is asked for again", incident(func(in *outbox.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{
+			"an old answer is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(2*time.Hour)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
+		{
+			"an answer about an earlier revision is asked for again", incident(func(in *outbox.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
 
 		// An open incident.
 		{"nothing to say", incident(told), nil, idle},
@@ -177,12 +185,14 @@ func TestNext(t *testing.T) {
 		{"a refresh of unknown outcome is sent again", incident(told, have(outbox.StateUnknown)), nil, send(outbox.Trigger, outbox.ClassRefresh)},
 		{"a repeat waits a minute", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(30 * time.Second), wait(time.Minute)},
 		{"a repeat is sent as a refresh", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(30 * time.Second) }), later(time.Minute), send(outbox.Trigger, outbox.ClassRefresh)},
-		{"a repeat seen before the last trigger is said", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(-time.Second) }), later(time.Hour), idle},
+		{"a repeat by a clock that has jumped back is sent as well", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(-6 * time.Hour) }), later(time.Minute), send(outbox.Trigger, outbox.ClassRefresh)},
 		{"the echo of a trigger waits", incident(told, echo(outbox.Trigger, time.Minute)), nil, wait(time.Minute)},
 		{"the echo of a trigger is sent", incident(told, echo(outbox.Trigger, time.Minute)), later(time.Minute), sendEcho(outbox.Trigger, outbox.ClassRefresh)},
 		{"the echo of an acknowledge is sent", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)), later(time.Minute), sendEcho(outbox.Acknowledge, outbox.ClassRefresh)},
-		{"but not after a higher trigger on the service", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)),
-			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle},
+		{
+			"but not after a higher trigger on the service", incident(told, urgency(mapping.Acknowledged), have(outbox.StateAcknowledged), echo(outbox.Acknowledge, 30*time.Second)),
+			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle,
+		},
 
 		// The routing key.
 		{"a changed key alone changes nothing", incident(told, func(in *outbox.Incident) { in.KeyHash = "k0" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},
@@ -263,6 +273,19 @@ func TestNext(t *testing.T) {
 		// Adopted: nobody knows what PagerDuty holds.
 		{"adopted is triggered, which joins what is open", incident(adopted), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"adopted, over before that: resolved", incident(adopted, over), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+
+		// The clock has jumped back: what was dated by it before counts as reached.
+		{"a backoff longer than any is over", incident(func(in *outbox.Incident) { in.NotBefore = at(6 * time.Hour) }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"the longest backoff is not", incident(func(in *outbox.Incident) { in.NotBefore = at(time.Minute) }), nil, wait(time.Minute)},
+		{"an echo hours ahead is due", incident(told, echo(outbox.Trigger, 6*time.Hour)), nil, sendEcho(outbox.Trigger, outbox.ClassRefresh)},
+		{"the echo of a resolve likewise", incident(told, over, have(outbox.StateClosed), echo(outbox.Resolve, 6*time.Hour)), nil, sendEcho(outbox.Resolve, outbox.ClassLowResolve)},
+		{"a firing held for hours pages", incident(func(in *outbox.Incident) {
+			in.Members["a"] = &outbox.Member{HeldUntil: at(6 * time.Hour), EndedAt: t0}
+		}), alertmanagers(1), step(outbox.StepAdmit)},
+		{"a refresh hours after a trigger of the future is sent", incident(told, func(in *outbox.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(outbox.Trigger, outbox.ClassRefresh)},
+		{"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{"an uncertain answer of the future is asked for again", incident(seenResolved, shared), all(later(6*time.Hour), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision, later(0)), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
 
 		// The test door.
 		{"a test alert comes back at its end", incident(told, test), nil, wait(time.Minute)},

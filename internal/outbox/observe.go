@@ -188,7 +188,8 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin == mapping.OriginAlertmanager
 	if late && p.Alertmanagers == 0 {
-		if o.ExternalURL != last.By && now.Sub(last.Seen) <= lateDuplicate {
+		// After a jump of the clock nobody knows how long ago that was: it pages.
+		if since := now.Sub(last.Seen); o.ExternalURL != last.By && since >= 0 && since <= lateDuplicate {
 			t.count(CountedDismissed)
 			return
 		}
@@ -283,15 +284,14 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
-		in.EpochAt = now
-		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
+		in.Attempted, in.MayHavePaged, in.Minimal, in.Blocked, in.KeyFault = false, false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.MovedTo, c.Muted = true, time.Time{}, "", nil
+	c.Firing, c.Epoch, c.HeldUntil, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, "", nil
 	in.Members[fp] = &c
 	in.Revision++
 	t.count(CountedEpisode)

@@ -30,7 +30,7 @@ type Outcome struct {
 func (in *Incident) started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
-		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal,
+		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt,
 	}
 	if d.Action == Trigger {
 		in.KeyHash = keyHash
@@ -52,7 +52,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	}
 	in.Intent = nil
 	text := string(it.Action) + " (" + it.Reason + "): " + string(o.Kind)
-	if o.Message != "" {
+	if o.Message != "" && o.Kind != OutcomeAccepted {
 		text += ": " + o.Message
 	}
 	in.note(now, "answer", text)
@@ -95,7 +95,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 	case Trigger:
 		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
 		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
-		if !in.RepeatAt.After(it.At) {
+		if in.RepeatAt.Equal(it.RepeatAt) {
 			in.RepeatAt = time.Time{}
 		}
 		if in.AcceptedRevision >= in.Owed {
@@ -139,6 +139,7 @@ func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
 		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
+		in.MayHavePaged = true
 	case Resolve:
 		in.Have, in.AmbiguousResolve = StateUnknown, now
 	case Acknowledge, Change: // sent again: harmless.

@@ -38,6 +38,8 @@ type Config struct {
 	MaxQueue   int
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
+	// Now is the wall clock, by which everything that is stored is dated. Default time.Now.
+	Now func() time.Time
 }
 
 const (
@@ -82,6 +84,9 @@ type Store struct {
 type op struct {
 	apply func(tx *transaction) error
 	done  chan error
+	// patient: it goes along with the next commit, and has one of its own only
+	// when none comes. It is applied in its turn all the same.
+	patient bool
 }
 
 // errDirect: the change is made, but only in memory.
@@ -97,10 +102,10 @@ func (s *Store) Policy() Policy { return *s.policy.Load() }
 // of them are committed to disk (fsync) or, in direct mode, when PagerDuty holds
 // what they ask for. After any error they must be sent again.
 func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
-	err := s.do(ctx, false, func(tx *transaction) error {
+	err := s.do(ctx, false, &op{apply: func(tx *transaction) error {
 		observe(tx, obs, s.Policy(), tx.now)
 		return nil
-	})
+	}})
 	if errors.Is(err, errDirect) {
 		return s.awaitPagerDuty(ctx, obs)
 	}
@@ -110,17 +115,22 @@ func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
 // change runs an operation that is good enough in memory: what PagerDuty has
 // been told is better known there than not at all.
 func (s *Store) change(ctx context.Context, apply func(*transaction) error) error {
-	if err := s.do(ctx, true, apply); !errors.Is(err, errDirect) {
+	return s.changeBy(ctx, &op{apply: apply})
+}
+
+func (s *Store) changeBy(ctx context.Context, o *op) error {
+	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) {
 		return err
 	}
 	return nil
 }
 
 // Begin commits the intent of a request that Next decided upon for the given
-// version of an incident, and returns the incident as it is then. ErrChanged
+// version of an incident, and returns that version with its intent. ErrChanged
 // means that the request must not leave. A disk that takes no commit is no error:
 // the request leaves all the same.
 func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision, keyHash string) (*Incident, error) {
+	var begun *Incident
 	err := s.change(ctx, func(tx *transaction) error {
 		in := tx.incident(id)
 		if in == nil || in.Version != version || in.Intent != nil {
@@ -131,16 +141,15 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 			part(tx, in, tx.now)
 		}
 		in.started(d, keyHash, tx.now)
+		// A copy: later operations of the same commit edit the same value, and what
+		// is sent must be what was decided upon.
+		begun = in.clone()
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	in, ok := s.Get(id)
-	if !ok {
-		return nil, ErrChanged
-	}
-	return in, nil
+	return begun, nil
 }
 
 // Finish commits what became of the request in flight. sent is that request; it
@@ -191,7 +200,9 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 // Owe marks high-urgency incidents whose present episode waits for nothing but
 // the rate limit: they are paged even if they end meanwhile.
 func (s *Store) Owe(ctx context.Context, ids []string) error {
-	return s.change(ctx, func(tx *transaction) error {
+	// In a storm every page would else cost two commits. Only a resolve needs the
+	// mark, and that is applied and committed after it.
+	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
 		for _, id := range ids {
 			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
 				in = tx.edit(id)
@@ -200,7 +211,7 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 			}
 		}
 		return nil
-	})
+	}})
 }
 
 // Retry lifts what blocks an incident, and its backoff.
@@ -284,8 +295,8 @@ func (s *Store) Changed() []string {
 
 // do runs an operation in a transaction. wait: the caller would rather wait for
 // room in the queue than be refused.
-func (s *Store) do(ctx context.Context, wait bool, apply func(*transaction) error) error {
-	o := &op{apply: apply, done: make(chan error, 1)}
+func (s *Store) do(ctx context.Context, wait bool, o *op) error {
+	o.done = make(chan error, 1)
 	if wait {
 		select {
 		case s.ops <- o:

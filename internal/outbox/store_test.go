@@ -592,3 +592,46 @@ func wantError(t *testing.T, err error, text string) {
 		t.Errorf("got error %v, want one that says %q", err, text)
 	}
 }
+
+// What is sent must be what was decided upon, though the next commit may already
+// be there when Begin returns.
+func TestBeginReturnsTheVersionItCommitted(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	for i := range 50 {
+		fp := fmt.Sprint("a", i)
+		s.observe(alert{fp: fp})
+		in := s.get(fp)
+		done := make(chan struct{})
+		go func() { // arrives with the intent, or right after it.
+			defer close(done)
+			o := alert{fp: fp, resolved: true, ends: time.Minute}.observation()
+			if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+				t.Errorf("Observe: %v", err)
+			}
+		}()
+		begun, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1")
+		<-done
+		if errors.Is(err, outbox.ErrChanged) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, _ := begun.Counts(); n != 1 || begun.Version != in.Version+1 {
+			t.Errorf("Begin returned version %d with %d firing, want version %d with 1", begun.Version, n, in.Version+1)
+		}
+	}
+}
+
+func TestMaybePagedIsNotToldAsMissed(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown) // its answer was lost.
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	for _, in := range s.List() {
+		if in.Digest != nil {
+			t.Errorf("told as missed: %+v", in.Digest)
+		}
+	}
+}

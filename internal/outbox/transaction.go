@@ -87,13 +87,13 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	if in := t.archived[id]; in != nil {
 		return newTombstone(in)
 	}
-	for i := len(t.store.unsaved.closed) - 1; i >= 0; i-- {
-		if in := t.store.unsaved.closed[i]; in.ID == id {
+	for _, in := range slices.Backward(t.store.unsaved.closed) {
+		if in.ID == id {
 			return newTombstone(in)
 		}
 	}
 	err := t.store.view(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(bucketTombstones).Get([]byte(id)); v != nil {
+		if v := tx.Bucket([]byte(bucketTombstones)).Get([]byte(id)); v != nil {
 			ts = &Tombstone{}
 			return decode(v, ts)
 		}
@@ -121,7 +121,7 @@ func newTombstone(in *Incident) *Tombstone {
 // write puts the changes, and all that is in memory only, into a transaction of
 // the file.
 func (t *transaction) write(tx *bolt.Tx) error {
-	incidents, ledger, tombstones := tx.Bucket(bucketIncidents), tx.Bucket(bucketLedger), tx.Bucket(bucketTombstones)
+	incidents, ledger, tombstones := tx.Bucket([]byte(bucketIncidents)), tx.Bucket([]byte(bucketLedger)), tx.Bucket([]byte(bucketTombstones))
 	ids := maps.Clone(t.store.unsaved.ids)
 	if ids == nil {
 		ids = map[string]struct{}{}

@@ -34,7 +34,7 @@ func checkLength(path string) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // only read.
+	defer f.Close()
 	fi, err := f.Stat()
 	if err != nil || fi.Size() == 0 {
 		return err

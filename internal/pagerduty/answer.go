@@ -160,7 +160,7 @@ func (e *StatusError) words() string {
 		return fault.words()
 	}
 	text := strings.TrimSpace(string(e.Body))
-	kind, _, _ := mime.ParseMediaType(e.Header.Get("Content-Type")) //nolint:errcheck // an unreadable type is none.
+	kind, _, _ := mime.ParseMediaType(e.Header.Get("Content-Type"))
 	if kind == "text/html" || strings.HasPrefix(text, "<") {
 		return "a page of HTML"
 	}

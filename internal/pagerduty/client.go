@@ -129,7 +129,7 @@ func (c *Client) post(ctx context.Context, region string, change bool, key strin
 	if err != nil {
 		return c.transportError(client, ep, tr, known, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing is left to lose.
+	defer resp.Body.Close()
 	known = known.with(tr.credentials()...)
 
 	// What a secret's length reaches over the limit is read as well, so that a

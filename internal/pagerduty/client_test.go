@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log"
 	"math"
 	"net"
 	"net/http"
@@ -18,11 +17,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
-)
 
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+)
 
 func TestRequest(t *testing.T) {
 	type request struct {
@@ -322,7 +320,7 @@ func TestForgottenConnection(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer back.Close() //nolint:errcheck
+		defer back.Close()
 		l := &link{}
 		mtx.Lock()
 		links = append(links, l)

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,8 +16,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
 const testKey = "0123456789abcdef0123456789abcdef"
@@ -36,7 +38,7 @@ func serve(t *testing.T, minVersion, maxVersion uint16, h http.HandlerFunc) *htt
 	srv := httptest.NewUnstartedServer(h)
 	srv.EnableHTTP2 = true
 	srv.TLS = &tls.Config{MinVersion: minVersion, MaxVersion: maxVersion}
-	srv.Config.ErrorLog = quiet()
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv
@@ -142,7 +144,7 @@ func listen(t *testing.T, handle func(net.Conn)) string {
 func raw(t *testing.T, answer string) string {
 	t.Helper()
 	return "http://" + listen(t, func(conn net.Conn) {
-		defer conn.Close() //nolint:errcheck
+		defer conn.Close()
 		req, err := http.ReadRequest(bufio.NewReader(conn))
 		if err != nil {
 			return

@@ -12,8 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
 // Whatever PagerDuty or a proxy echoes, no error shows a secret.

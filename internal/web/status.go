@@ -25,10 +25,11 @@ func (h *Handler) status(w http.ResponseWriter, req *http.Request) {
 	page := struct {
 		Version, Revision string
 		NotReady          error
+		Troubles          []string
 		Counts            []count
 		Oldest            time.Duration
 		OldestService     string
-	}{Version: version.Version, Revision: version.Revision, NotReady: h.cfg.Ready(req.Context())}
+	}{Version: version.Version, Revision: version.Revision, NotReady: h.cfg.Ready(req.Context()), Troubles: h.cfg.Troubles()}
 
 	counts := map[string]int{}
 	now := time.Now()

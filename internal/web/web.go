@@ -41,6 +41,8 @@ type Config struct {
 	Authorize func(scope string, next http.Handler) http.Handler
 	// Ready says why pages cannot go out now; nil is well. Default: always well.
 	Ready func(ctx context.Context) error
+	// Troubles are sentences for the status page. Default: none.
+	Troubles func() []string
 	// Reload loads the configuration anew. Default: 404.
 	Reload   func(ctx context.Context) error
 	Gatherer prometheus.Gatherer // default: no metrics.
@@ -60,6 +62,9 @@ func New(store Outbox, cfg Config) *Handler {
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }
+	}
+	if cfg.Troubles == nil {
+		cfg.Troubles = func() []string { return nil }
 	}
 	if cfg.Gatherer == nil {
 		cfg.Gatherer = prometheus.NewRegistry()

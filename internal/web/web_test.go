@@ -309,7 +309,10 @@ func TestReadyReloadMetrics(t *testing.T) {
 func TestStatusPage(t *testing.T) {
 	store := aTable()
 	store.open[3].Service = `<script>alert(1)</script>`
-	h := handler(store, web.Config{Ready: func(context.Context) error { return errors.New("<b>disk</b>") }})
+	h := handler(store, web.Config{
+		Ready:    func(context.Context) error { return errors.New("<b>disk</b>") },
+		Troubles: func() []string { return []string{"the disk is <i>full</i>"} },
+	})
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	body, err := io.ReadAll(rec.Body)
@@ -318,7 +321,7 @@ func TestStatusPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		`<th scope="row">blocked</th><td class="n bad">1</td>`, `<th scope="row">settled</th><td class="n">0</td>`,
-		"&lt;b&gt;disk&lt;/b&gt;", "service &lt;script&gt;",
+		"&lt;b&gt;disk&lt;/b&gt;", `<p class="bad">the disk is &lt;i&gt;full&lt;/i&gt;</p>`, "service &lt;script&gt;",
 	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("page does not hold %q:\n%s", want, body)

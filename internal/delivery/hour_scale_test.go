@@ -1,0 +1,234 @@
+package delivery_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// hour is what happens in an hour of trouble, second by second.
+type hour struct {
+	seconds [][]alert
+	firing  map[string]mapping.Urgency // at the end of it.
+	// episodes are the times at which each alert began to fire, resolves those at
+	// which it ended, since the start.
+	episodes, resolves map[string][]time.Duration
+}
+
+// newHour draws n alerts at the rate of 100,000 an hour, one in a hundred of them
+// critical. They last ten minutes on average, but no longer than the trouble; one
+// in fifty lasts for ever, and one in twenty flaps.
+func newHour(rng *rand.Rand, n int) *hour {
+	seconds := n * 3600 / 100_000
+	const after = 5 // seconds, after which all but those are over.
+	h := &hour{
+		seconds: make([][]alert, seconds+after), firing: map[string]mapping.Urgency{},
+		episodes: map[string][]time.Duration{}, resolves: map[string][]time.Duration{},
+	}
+	at := func(second int, a alert) bool {
+		if second >= seconds && !a.resolved {
+			return false
+		}
+		second = min(second, seconds+after-1)
+		h.seconds[second] = append(h.seconds[second], a)
+		since := time.Duration(second) * time.Second
+		if a.resolved {
+			delete(h.firing, a.name)
+			h.resolves[a.name] = append(h.resolves[a.name], since)
+		} else {
+			h.firing[a.name] = a.urgency
+			h.episodes[a.name] = append(h.episodes[a.name], since)
+		}
+		return true
+	}
+	for i := range n {
+		a := alert{name: fmt.Sprint("low", i), urgency: mapping.Low}
+		if i%100 == 0 {
+			a = alert{name: fmt.Sprint("high", i), urgency: mapping.High}
+		}
+		over := a
+		over.resolved = true
+		second := rng.IntN(seconds)
+		times := 1
+		if rng.IntN(20) == 0 {
+			times = 5
+		}
+		for range times {
+			if !at(second, a) {
+				break
+			}
+			if times == 1 && rng.IntN(50) == 0 {
+				break // it fires until the end.
+			}
+			if times == 1 {
+				second += 1 + int(600*rng.ExpFloat64())
+			} else {
+				second += 5 + rng.IntN(20)
+			}
+			at(second, over)
+			second += 5 + rng.IntN(20)
+		}
+	}
+	return h
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// An hour of trouble against the documented limit: every critical page goes out
+// at once, whatever still fires is told in the end, and memory follows what is open.
+func TestAnHourOfTrouble(t *testing.T) {
+	n, limit99 := 100_000, 2*time.Second
+	if testing.Short() || raceEnabled {
+		n, limit99 = 10_000, 10*time.Second // six minutes of it, of which the first is the worst.
+	}
+	const perIncident = 6 << 10 // bytes of heap, at most.
+	h := newHour(rand.New(rand.NewPCG(3, 3)), n)
+	pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+	before := heap()
+	inBubble(t, pd, nil, func(r *rig) {
+		began := time.Now()
+		r.observe(alert{name: "change", urgency: mapping.Change})
+		most, perMost := 0, uint64(0)
+		for second, alerts := range h.seconds {
+			for chunk := range slices.Chunk(alerts, 500) {
+				r.observe(chunk...)
+			}
+			time.Sleep(time.Until(began.Add(time.Duration(second+1) * time.Second)))
+			if second%(len(h.seconds)/6) == 0 {
+				if open := len(r.List()); open > most {
+					now := heap()
+					most, perMost = open, (now-min(before, now))/uint64(open)
+				}
+			}
+		}
+		waiting, ended := len(r.List()), time.Now()
+		for range 24 * 60 { // until all is told, a day at most.
+			synctest.Wait()
+			pending := 0
+			for _, in := range r.List() {
+				if !in.PendingSince.IsZero() {
+					pending++
+				}
+			}
+			if pending == 0 {
+				break
+			}
+			time.Sleep(time.Minute)
+		}
+		took := time.Since(ended)
+
+		last := map[string]string{}
+		triggered := map[string][]time.Duration{}
+		refused := 0
+		for _, s := range pd.requests() {
+			if s.code != 202 {
+				refused++
+				continue
+			}
+			last[s.dedup] = s.action
+			if s.action == "trigger" {
+				triggered[s.dedup] = append(triggered[s.dedup], s.at.Sub(began))
+			}
+		}
+		for name := range h.firing {
+			if last[name] != "trigger" {
+				t.Errorf("%s fires and PagerDuty was last told %q", name, last[name])
+			}
+		}
+		for name, action := range last {
+			if _, fires := h.firing[name]; action == "trigger" && !fires {
+				t.Errorf("%s is over and open at PagerDuty", name)
+			}
+		}
+		r.want("change", "change 202")
+		latencies, unpaged := h.latencies(triggered)
+		// A minute may bring more high events than are provided for (12) just when the
+		// low ones have taken all else: these wait until the window moves on.
+		p50, p99, worst := quantiles(latencies)
+		if p50 > 500*time.Millisecond || p99 > limit99 || worst > time.Minute {
+			t.Errorf("critical pages went out after %v in the middle, %v at the 99th percentile, %v at most; want 0.5s, %v and 1m0s", p50, p99, worst, limit99)
+		}
+		t.Logf("%d critical episodes, paged after %v in the middle, %v at the 99th percentile, %v at most", len(latencies), p50, p99, worst)
+		if unpaged > 0 {
+			t.Errorf("%d critical episodes were not paged", unpaged)
+		}
+		if refused > 0 {
+			t.Errorf("%d requests refused", refused)
+		}
+		if perMost > perIncident {
+			t.Errorf("%d bytes of heap for each of %d open incidents, want at most %d", perMost, most, perIncident)
+		}
+		t.Logf("%d alerts; most incidents open %d, %d bytes of heap each; %d open at the end; all told %v later, with %d requests",
+			n, most, perMost, waiting, took.Round(time.Minute), len(pd.requests()))
+	})
+}
+
+// latencies are, for each episode of a critical alert, how long it was until a
+// trigger left; and the number of episodes that none answers to.
+func (h *hour) latencies(triggered map[string][]time.Duration) (list []time.Duration, unpaged int) {
+	for name, starts := range h.episodes {
+		if name[:4] != "high" {
+			continue
+		}
+		for _, start := range starts {
+			i := slices.IndexFunc(triggered[name], func(at time.Duration) bool { return at >= start })
+			if i < 0 {
+				unpaged++
+				continue
+			}
+			list = append(list, triggered[name][i]-start)
+		}
+	}
+	return list, unpaged
+}
+
+func quantiles(list []time.Duration) (p50, p99, worst time.Duration) {
+	if len(list) == 0 {
+		return 0, 0, 0
+	}
+	slices.Sort(list)
+	return list[len(list)/2], list[len(list)*99/100], list[len(list)-1]
+}
+
+// Even high pages beyond the limit, without end, leave a place in ten to what has
+// waited for five minutes.
+func TestAFloodOfHighStarvesNobody(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+	inBubble(t, pd, nil, func(r *rig) {
+		var began time.Time
+		for second := range 15 * 60 {
+			if second == 120 { // the window is full, and every place that comes free is taken at once.
+				began = time.Now()
+				r.observe(alert{name: "low", urgency: mapping.Low}, alert{name: "change", urgency: mapping.Change})
+			}
+			r.observe(many(fmt.Sprint("high-", second, "-"), 3, mapping.High)...)
+			time.Sleep(time.Second)
+		}
+		for _, name := range []string{"low", "change"} {
+			i := slices.IndexFunc(pd.requests(), func(s sent) bool { return s.dedup == name })
+			if i < 0 {
+				t.Errorf("%s was not sent in 15 minutes", name)
+				continue
+			}
+			if d := pd.requests()[i].at.Sub(began); d > 7*time.Minute {
+				t.Errorf("%s was sent after %v, want 7m at most", name, d)
+			}
+		}
+		for _, s := range pd.requests() {
+			if s.code != 202 {
+				t.Fatalf("%s of %s was answered %d", s.action, s.dedup, s.code)
+			}
+		}
+	})
+}

@@ -1,0 +1,171 @@
+package delivery_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// PagerDuty is away for six hours, in one of the ways in which it can be, while
+// alerts fire and resolve: afterwards exactly those that still fire are paged, the
+// urgent ones first, and one change event names what was missed.
+func TestSixHoursOfOutage(t *testing.T) {
+	n := 20_000
+	if testing.Short() || raceEnabled {
+		n = 2_000
+	}
+	for _, tc := range []struct {
+		name   string
+		answer func() error
+	}{
+		{"refuses with 503", func() error { return &pagerduty.StatusError{Code: 503} }},
+		{"times out", func() error { return context.DeadlineExceeded }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+			down := true
+			pd.answer = func(int, *pagerduty.Event) error {
+				if down {
+					return tc.answer()
+				}
+				return nil
+			}
+			inBubble(t, pd, nil, func(r *rig) { outage(t, r, n, func() { down = false }) })
+		})
+	}
+}
+
+func outage(t *testing.T, r *rig, n int, end func()) {
+	t.Helper()
+	const hours = 6
+	rng := rand.New(rand.NewPCG(4, 4))
+	// One in five is critical, one in fifty still fires in the end; one in ten fires twice.
+	type moment struct {
+		at time.Duration
+		alert
+	}
+	var story []moment
+	firing, episodes := map[string]mapping.Urgency{}, 0
+	length := func() time.Duration { return time.Duration(rng.Int64N(int64(hours * time.Hour))) }
+	for i := range n {
+		a := alert{name: fmt.Sprint("low", i), urgency: mapping.Low}
+		if i%5 == 0 {
+			a = alert{name: fmt.Sprint("high", i), urgency: mapping.High}
+		}
+		over := a
+		over.resolved = true
+		times := []time.Duration{length(), length(), length(), length()}
+		slices.Sort(times)
+		story = append(story, moment{times[0], a})
+		episodes++
+		switch {
+		case i%50 < 2: // with both urgencies.
+			firing[a.name] = a.urgency
+		case i%10 == 5:
+			episodes++
+			story = append(story, moment{times[1], over}, moment{times[2], a}, moment{times[3], over})
+		default:
+			story = append(story, moment{times[1], over})
+		}
+	}
+	slices.SortStableFunc(story, func(a, b moment) int { return int(a.at - b.at) })
+
+	// Memory is looked at when all that fires is there, and again when it has waited.
+	began := time.Now()
+	for len(story) > 0 {
+		var group []alert
+		for len(story) > 0 && len(group) < 50 && time.Since(began) >= story[0].at {
+			// One alert once in a webhook, as Alertmanager does it.
+			if slices.ContainsFunc(group, func(a alert) bool { return a.name == story[0].name }) {
+				break
+			}
+			group = append(group, story[0].alert)
+			story = story[1:]
+		}
+		if len(group) == 0 {
+			time.Sleep(time.Until(began.Add(story[0].at).Truncate(10 * time.Second).Add(10 * time.Second)))
+			continue
+		}
+		r.observe(group...)
+	}
+	time.Sleep(time.Minute)
+	early, open := heap(), len(r.List())
+	time.Sleep(hours * time.Hour) // twice as long as promised, so that waiting shows.
+	late := heap()
+	if late > early+early/10+(1<<20) {
+		t.Errorf("the heap grew from %d to %d bytes while PagerDuty was away and nothing happened", early, late)
+	}
+	during := len(r.pd.requests())
+	if most := 2 * hours * 3600 / 10; during > most {
+		t.Errorf("%d requests in %d hours of outage, want at most %d", during, 2*hours, most)
+	}
+
+	r.pd.mu.Lock()
+	end()
+	r.pd.mu.Unlock()
+	time.Sleep(2 * time.Hour)
+	synctest.Wait()
+	var order []string
+	paged, wrong := map[string]int{}, 0
+	var digests []string
+	for _, s := range r.pd.requests()[during:] {
+		switch {
+		case s.code != 202: // those that were in flight when it ended.
+		case s.action == "trigger":
+			paged[s.dedup]++
+			order = append(order, s.dedup[:3])
+			if _, fires := firing[s.dedup]; !fires || paged[s.dedup] > 1 {
+				wrong++
+			}
+		case s.action == "change":
+			digests = append(digests, s.dedup)
+		}
+	}
+	for name := range firing {
+		if paged[name] != 1 {
+			t.Errorf("%s still fires and was paged %d times, want once", name, paged[name])
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d pages for what no longer fired, or twice", wrong)
+	}
+	// Low ones that have waited for five minutes have one place in ten, no more.
+	lastHigh := len(order) - 1
+	for lastHigh >= 0 && order[lastHigh] == "low" {
+		lastHigh--
+	}
+	overtook := 0
+	for _, what := range order[:lastHigh+1] {
+		if what == "low" {
+			overtook++
+		}
+	}
+	if overtook > len(order)/10+1 {
+		t.Errorf("%d low ones were paged before the last of %d high ones, want one in ten at most", overtook, lastHigh+1-overtook)
+	}
+	// One event tells what was missed. What follows is about the few alerts whose fate
+	// was open until their resolve had been sent, and sent once more.
+	named, first := 0, 0
+	for _, text := range digests {
+		count := 0
+		if _, err := fmt.Sscanf(text, "%d alerts fired and ended before PagerDuty took them", &count); err != nil {
+			t.Errorf("the change event %q names nothing: %v", text, err)
+		}
+		named += count
+		first = max(first, count)
+	}
+	const limbo = 64
+	if len(digests) == 0 || first < n-len(firing)-limbo || first > episodes-len(firing) || named-first > 4*limbo {
+		t.Errorf("the change events name %d alerts, the first of them %d; want %d to %d, nearly all in the first: %q",
+			named, first, n-len(firing), episodes-len(firing), digests)
+	}
+	t.Logf("outage: %d alerts, %d paged, %d superseded, %d episodes named in the digest (%d in all of %d change events), %d wrong; heap %.1f MiB with %d open, %.1f MiB six hours later; %d requests meanwhile",
+		n, len(paged), n-len(firing), first, named, len(digests), wrong, float64(early)/(1<<20), open, float64(late)/(1<<20), during)
+}
