@@ -7,9 +7,9 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// ReasonAdopted, as the Reason of an observation, says that no webhook brought
-// the alert: Alertmanager was asked, and lists it. The have of an incident that
-// is first seen so is unknown.
+// ReasonAdopted is the Reason of an observation that no webhook brought:
+// Alertmanager was asked, and lists the alert. The have of an incident that is
+// first seen so is unknown.
 const ReasonAdopted = "adopted"
 
 // Absence is an alert that no Alertmanager lists any more.
