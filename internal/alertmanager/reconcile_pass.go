@@ -198,11 +198,11 @@ func (p *pass) mutes(ctx context.Context, standing Standing) error {
 		}
 		effect := p.settings.Policy.effect(h.by)
 		switch {
-		case h.loud&mature != 0, h.loud == 0 && h.by != "" && effect == nil:
+		case h.loud&mature != 0, h.by != "" && effect == nil:
 			if h.any(func(in *outbox.Incident) bool { return in.Members[h.fp].Muted != nil }) {
 				end = append(end, outbox.Muting{Fingerprint: h.fp})
 			}
-		case everybody && h.loud == 0 && effect != nil:
+		case everybody && effect != nil:
 			if h.any(func(in *outbox.Incident) bool { return in.Mutable(h.fp, *effect) }) {
 				begin = append(begin, outbox.Muting{Fingerprint: h.fp, LastSeen: h.seen, Mute: effect})
 			}
@@ -230,11 +230,16 @@ func (h *held) any(is func(*outbox.Incident) bool) bool {
 // absences resolves what nobody has listed for long enough.
 func (p *pass) absences(ctx context.Context, standing Standing) error {
 	r := p.r
+	for i := range p.held {
+		if p.held[i].listed == 0 {
+			p.report.Missing++
+		}
+	}
 	if len(standing.Doubts) > 0 {
 		r.streaks = nil
+		return nil
 	}
-	half := r.interval() / 2
-	counts := len(standing.Doubts) == 0 && (r.counted.IsZero() || p.began.Sub(r.counted) >= half)
+	counts := r.counted.IsZero() || p.began.Sub(r.counted) >= r.interval()/2
 	if counts {
 		r.counted = p.began
 	}
@@ -245,11 +250,8 @@ func (p *pass) absences(ctx context.Context, standing Standing) error {
 		if h.listed != 0 {
 			continue
 		}
-		p.report.Missing++
 		if !r.vouched[h.from] {
-			if len(standing.Doubts) == 0 {
-				p.report.Foreign++
-			}
+			p.report.Foreign++
 			continue
 		}
 		s := r.streaks[h.fp]
@@ -264,9 +266,7 @@ func (p *pass) absences(ctx context.Context, standing Standing) error {
 			gone = append(gone, outbox.Absence{Fingerprint: h.fp, LastSeen: h.seen})
 		}
 	}
-	if len(standing.Doubts) == 0 {
-		r.streaks = streaks
-	}
+	r.streaks = streaks
 	for chunk := range slices.Chunk(gone, storeBatch) {
 		n, err := r.store.Absent(ctx, chunk)
 		p.report.Resolved += n

@@ -51,7 +51,7 @@ func (l *Listing) mutedBy() string {
 
 // heard says whether Alertmanager notifies of the alert.
 func (l *Listing) heard() bool {
-	return l.Status.State == "active" && !bool(l.Status.SilencedBy) && !bool(l.Status.InhibitedBy) && !bool(l.Status.MutedBy)
+	return l.Status.State == "active" && !bool(l.Status.MutedBy) // suppressed is what is silenced or inhibited.
 }
 
 // alert reads the rest. A label that cannot be read would change the alert's

@@ -300,29 +300,32 @@ func TestAnotherClustersAlertsAreNotMissed(t *testing.T) {
 			t.Fatalf("got %+v, want nothing resolved, one foreign", rep)
 		}
 	}
-	// One alert of it in the list, and it counts as one that is asked: also after a restart.
+	// One alert of it in the list, and it counts as one that is asked ...
 	g.list(line{fp: fpA}, line{fp: fpB})
 	g.pass()
-	g.reconciler = alertmanager.NewReconciler(g.Store, alertmanager.ReconcilerConfig{})
-	g.apply(alertmanager.Reconcile{}, g.urls...)
 	g.list(line{fp: fpB})
+	restart := func(urls ...string) {
+		g.reconciler = alertmanager.NewReconciler(g.Store, alertmanager.ReconcilerConfig{})
+		g.apply(alertmanager.Reconcile{}, urls...)
+	}
+	// ... but not by others ...
+	other := serve(t, &fake{alerts: lines(line{fp: fpB})})
+	g.apply(alertmanager.Reconcile{}, other)
+	for i := range 8 {
+		if rep := g.pass(); rep.Resolved != 0 || rep.Foreign != 1 {
+			t.Fatalf("after the URLs changed: got %+v, want nothing resolved, one foreign", rep)
+		}
+		if i == 4 {
+			restart(other)
+		}
+	}
+	// ... and after a restart, too.
+	restart(g.urls...)
 	for range 3 {
 		g.pass()
 	}
 	if diff := cmp.Diff([]string{fpB}, g.firing()); diff != "" {
 		t.Errorf("firing (-want +got):\n%s", diff)
-	}
-	// But not with other Alertmanagers.
-	g.webhook(fpA, func(w *mapping.Group) {
-		w.ExternalURL = "http://elsewhere"
-		w.Alerts[0].StartsAt = time.Now().Add(time.Minute)
-	})
-	other := serve(t, &fake{alerts: lines(line{fp: fpB})})
-	g.apply(alertmanager.Reconcile{}, other)
-	for range 4 {
-		if rep := g.pass(); rep.Resolved != 0 || rep.Foreign != 1 {
-			t.Fatalf("after the URLs changed: got %+v, want nothing resolved, one foreign", rep)
-		}
 	}
 }
 
@@ -375,6 +378,11 @@ func TestUnknown(t *testing.T) {
 			}
 			if got != "adopted" {
 				return
+			}
+			for _, in := range g.List() {
+				if want := map[bool]string{false: "http://am-1"}[tc.deaf]; in.ExternalURL != want {
+					t.Errorf("externalURL of %s is %q, want %q", in.DedupKey, in.ExternalURL, want)
+				}
 			}
 			if rep := g.pass(); rep.Adopted != 0 || rep.Unknown != 0 {
 				t.Errorf("the second time: %+v, want nothing", rep)

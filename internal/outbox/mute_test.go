@@ -164,3 +164,56 @@ func TestOwnAlertEndsAtItsEndsAt(t *testing.T) {
 		t.Errorf("Next says %+v, want expire", d)
 	}
 }
+
+func TestMuteIsOwedToPagerDuty(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.mute("a", outbox.MuteAcknowledge)
+	if got := s.get("a").Status(); got != "pending" {
+		t.Errorf("status is %s, want pending", got)
+	}
+	s.accept("a")
+	if got := s.get("a").Status(); got != "acknowledged" {
+		t.Errorf("status is %s, want acknowledged", got)
+	}
+}
+
+// A backoff is about what was to be said before.
+func TestMuteEndsABackoff(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+	s.mute("a", outbox.MuteResolve)
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
+func TestMuteEndsWhileItsAcknowledgeIsInFlight(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.mute("a", outbox.MuteAcknowledge)
+	in := s.get("a")
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.unmute("a")
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.get("a").Echo; e != nil {
+		t.Errorf("an acknowledge is planned for what fires: %+v", e)
+	}
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+}
+
+func TestMuteEndsWithItsAlert(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
+	s.mute("a", outbox.MuteResolve)
+	s.observe(alert{fp: "a", key: "k", resolved: true, ends: time.Minute})
+	if m := s.get("k").Members["a"].Muted; m != nil {
+		t.Errorf("it is over and still muted: %+v", m)
+	}
+}
