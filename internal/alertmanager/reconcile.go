@@ -79,6 +79,7 @@ type Reconciler struct {
 
 	heardMtx sync.Mutex
 	heard    map[string]string // receiver -> externalURL, from webhooks.
+	tooMany  bool              // said.
 
 	adoptMtx   sync.Mutex
 	adoptOwed  bool // a webhook was lost: adopt until a whole look has succeeded after adoptUntil.
@@ -129,10 +130,15 @@ func (r *Reconciler) Apply(s ReconcileSettings) {
 func (r *Reconciler) Heard(receiver, externalURL string) {
 	r.heardMtx.Lock()
 	defer r.heardMtx.Unlock()
-	if _, ok := r.heard[receiver]; receiver == "" || (!ok && len(r.heard) >= maxReceivers) {
-		return
+	_, known := r.heard[receiver]
+	switch {
+	case receiver == "":
+	case known, len(r.heard) < maxReceivers:
+		r.heard[receiver] = externalURL
+	case !r.tooMany:
+		r.tooMany = true
+		r.log.Warn("Webhooks come from more receivers than are remembered; what the others miss is not adopted unless reconcile.receivers names them", "receivers", maxReceivers)
 	}
-	r.heard[receiver] = externalURL
 }
 
 // Adopt tells that a webhook may not have brought all it should: what fires for
@@ -199,7 +205,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 }
 
 // Reconcile compares once. What is only a doubt is in the report; an error means
-// that the outbox did not take what was found. A pass counts towards absence only
+// that the outbox did not take what was found, or that ctx has ended. A pass counts towards absence only
 // if the last that counted is at least half an interval ago.
 func (r *Reconciler) Reconcile(ctx context.Context) (Report, error) {
 	r.mtx.Lock()
@@ -217,11 +223,14 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Report, error) {
 		r.damaged = name
 		r.Adopt()
 	}
-	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	bounded, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	began := time.Now()
 	p := r.newPass(s, began)
-	err := p.run(ctx)
+	err := p.run(bounded)
+	if ctx.Err() != nil { // that nobody answered says nothing.
+		return p.report, context.Cause(ctx)
+	}
 	r.met.duration.Observe(time.Since(began).Seconds())
 	r.conclude(p, err, began)
 	return p.report, err

@@ -3,7 +3,9 @@ package alertmanager_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -648,5 +650,45 @@ on_inhibit: is "ack", must be nothing, acknowledge or resolve`
 	}
 	if err := (alertmanager.Reconcile{}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// An end of the process is no failure of Alertmanager's.
+func TestShutdownIsNoDoubt(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	store, _ := openStore(t)
+	r := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{Registerer: reg})
+	ctx, cancel := context.WithCancel(t.Context())
+	url := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		cancel()
+		<-req.Context().Done()
+	}))
+	r.Apply(alertmanager.ReconcileSettings{Source: newClient(t, alertmanager.Config{URLs: []string{url}}), Router: newMapper(t, "")})
+	if _, err := r.Reconcile(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Reconcile: %v, want that the context was canceled", err)
+	}
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
+# HELP pagerelay_reconcile_passes_total Comparisons of the outbox with what Alertmanager lists, by what they came to; only complete ones count towards resolving what is gone.
+# TYPE pagerelay_reconcile_passes_total counter
+pagerelay_reconcile_passes_total{result="complete"} 0
+pagerelay_reconcile_passes_total{result="failed"} 0
+pagerelay_reconcile_passes_total{result="uncovered"} 0
+pagerelay_reconcile_passes_total{result="unreachable"} 0
+pagerelay_reconcile_passes_total{result="young"} 0
+`), "pagerelay_reconcile_passes_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Receivers are whoever a caller says; they must not fill the memory.
+func TestReceiversAreBounded(t *testing.T) {
+	g := newRig(t, 1, alertmanager.Reconcile{Adopt: true})
+	for i := range 1000 {
+		g.reconciler.Heard(fmt.Sprint("r", i), "")
+	}
+	g.list(line{fp: fpA, age: time.Hour, receiver: "r99"}, line{fp: fpB, age: time.Hour, receiver: "r100"})
+	g.pass()
+	if diff := cmp.Diff([]string{fpA}, g.firing()); diff != "" {
+		t.Errorf("adopted (-want +got):\n%s", diff)
 	}
 }

@@ -146,12 +146,26 @@ func (w *world) listing(i int) alertmanager.Listing {
 	}
 	if w.policy.Adopt && w.muted[i] == "" { // from now on it may be paged without a webhook.
 		w.said[0][i] = true
+		unknown := !w.held(fmt.Sprintf("%016x", i+1)) // for instance because a peer told late of an earlier end.
 		for _, o := range w.mapper().Route(w.group(i)) {
 			if w.mapped[o.DedupKey] == nil {
 				w.mapped[o.DedupKey] = map[int]bool{}
 			}
 			w.mapped[o.DedupKey][i] = true
+			if unknown {
+				w.episodes[o.DedupKey]++
+			}
 		}
 	}
 	return l
+}
+
+// held says whether the outbox holds an alert as firing.
+func (w *world) held(fp string) bool {
+	for _, in := range w.store.List() {
+		if m := in.Members[fp]; m != nil && m.Firing {
+			return true
+		}
+	}
+	return false
 }
