@@ -14,11 +14,12 @@ import (
 
 // parts is what is made of a configuration: all that a reload replaces.
 type parts struct {
-	config   *config.Config
-	mapper   *mapping.Mapper
-	sender   *pagerduty.Client
-	settings delivery.Settings
-	policy   outbox.Policy
+	config    *config.Config
+	mapper    *mapping.Mapper
+	sender    *pagerduty.Client
+	settings  delivery.Settings
+	policy    outbox.Policy
+	reconcile alertmanager.ReconcileSettings
 }
 
 // assemble makes the parts. Nothing is opened, and nothing that runs is touched.
@@ -43,9 +44,11 @@ func assemble(cfg *config.Config) (*parts, error) {
 		settings: delivery.Settings{
 			Services: map[string]delivery.Service{}, Renderer: mapper, Sender: sender,
 		},
-		policy: outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members()},
+		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members()},
+		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
 	if client.Configured() {
+		p.reconcile.Source = client
 		p.settings.Asker = alertmanager.NewAsker(client, mapper)
 	}
 	for name, s := range cfg.Services {

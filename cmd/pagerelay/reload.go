@@ -13,9 +13,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/receiver"
 )
 
@@ -157,7 +159,7 @@ func (r *reloader) retryBlocked(ctx context.Context, reason string) {
 
 // swapper puts parts in force. Services come before the rules that route to
 // them, so that no incident meets a service that is not known yet.
-func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver) func(*parts) error {
+func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, own *selfalert.Alerts) func(*parts) error {
 	var old *parts
 	return func(p *parts) error {
 		deliverer.Apply(p.settings)
@@ -165,6 +167,8 @@ func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.
 		if err := door.SetPolicy(p.mapper, p.config.Access); err != nil { // assemble has checked it.
 			return err
 		}
+		reconciler.Apply(p.reconcile)
+		own.Apply(p.mapper)
 		if old != nil {
 			old.sender.CloseIdleConnections()
 		}

@@ -23,8 +23,10 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/version"
 
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/internal/web"
 	"github.com/pagerelay/pagerelay/mapping"
 	"github.com/pagerelay/pagerelay/receiver"
@@ -120,11 +122,25 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 		Logger:          logger.With("component", "delivery"), Registerer: registry, OnFault: onFault,
 	})
 
+	// The reconciler: asks Alertmanager for what webhooks do not tell.
+	reconciler := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{
+		Logger: logger.With("component", "reconciler"), Registerer: registry, OnFault: onFault,
+	})
+
+	// Alerts of our own: pages about pages that may be missing.
+	own := newOwnAlerts(store, registry, logger)
+
 	// The receiver: Alertmanager's door into the outbox.
-	door, err := receiver.New(store, receiver.Config{
+	door, err := receiver.New(alertmanager.Learn{Sink: store, Reconciler: reconciler}, receiver.Config{
 		TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
 		OnTruncated: func(reason string) {
 			logger.Warn("Alertmanager may know of alerts that did not arrive", "reason", reason)
+			reconciler.Adopt()
+			kind := selfalert.BodyRefused
+			if reason == receiver.ReasonTruncated {
+				kind = selfalert.Truncated
+			}
+			own.Raise(kind)
 		},
 	})
 	if err != nil {
@@ -132,7 +148,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 
 	// The first configuration takes effect, and later ones will in the same way.
-	configuration.swap = swapper(deliverer, store, door)
+	configuration.swap = swapper(deliverer, store, door, reconciler, own)
 	if err = configuration.swap(first); err != nil {
 		return errors.Join(err, closeStore(store))
 	}
@@ -176,6 +192,16 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 		// Reloads the configuration on SIGHUP, or when the file has changed.
 		g.Add(actor("the reloader", func(ctx context.Context) error {
 			return configuration.Run(ctx, hup, time.Duration(c.autoReload))
+		}))
+	}
+	{
+		// Compares the outbox with what Alertmanager lists, where it can be asked.
+		g.Add(actor("the reconciler", reconciler.Run))
+	}
+	{
+		// Pages about pagerelay itself. A damaged outbox is found at the start, or later.
+		g.Add(actor("the alerts of our own", func(ctx context.Context) error {
+			return watchDamage(ctx, store, own)
 		}))
 	}
 	{

@@ -37,7 +37,7 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 	}
 	var mtx sync.Mutex
 	open := len(verdicts)
-	reasons := c.ask(ctx, func(ctx context.Context, m *member) error {
+	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
 		return list(ctx, m, filters(fingerprints, labels), func(p presence, now time.Time) error {
 			mtx.Lock()
 			defer mtx.Unlock()
@@ -71,7 +71,7 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string) {
 	var mtx sync.Mutex
 	found := false
-	reasons := c.ask(ctx, func(ctx context.Context, m *member) error {
+	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
 		return list(ctx, m, nil, func(w wireAlert, now time.Time) error {
 			mtx.Lock()
 			defer mtx.Unlock()
@@ -93,29 +93,64 @@ func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict
 	return Gone, ""
 }
 
-// ask lets read go over the alerts of every member at once and gives the
-// reasons for which absence there would be no evidence; none means that it is.
-// When a read returns errEnough the others are cut short, and the reasons mean nothing.
-func (c *Client) ask(ctx context.Context, read func(context.Context, *member) error) []string {
+// reasons is ask for those who want the reasons alone; none means that absence
+// is evidence.
+func (c *Client) reasons(ctx context.Context, read func(context.Context, int, *member) error) []string {
 	if len(c.members) == 0 {
 		return []string{"no alertmanager.urls are configured"}
 	}
+	var texts []string
+	for _, d := range c.ask(ctx, read).Doubts {
+		texts = append(texts, d.Text)
+	}
+	return texts
+}
+
+// Doubt is a reason for which what is not listed is not evidence of absence.
+type Doubt struct {
+	Kind DoubtKind
+	Text string // one bounded line for people.
+}
+
+// DoubtKind is a closed set: it is a metric's label.
+type DoubtKind string
+
+// The kinds of doubt.
+const (
+	DoubtUnreachable DoubtKind = "unreachable" // a member did not answer, or not to the end.
+	DoubtYoung       DoubtKind = "young"       // a member has not been up for long, or is settling.
+	DoubtUncovered   DoubtKind = "uncovered"   // the cluster has members that are not configured.
+)
+
+// Standing is what the members' answers are worth.
+type Standing struct {
+	// Mature has an entry for each member: it answered to the end, and has been
+	// up for long enough.
+	Mature []bool
+	// Doubts are empty when what nobody lists is gone.
+	Doubts []Doubt
+}
+
+// ask lets read go over the alerts of every member at once and says what their
+// answers are worth. When a read returns errEnough the others are cut short, and
+// the standing means nothing.
+func (c *Client) ask(ctx context.Context, read func(context.Context, int, *member) error) Standing {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 
 	statuses := make([]status, len(c.members))
-	reasons := make([]string, len(c.members))
+	doubts := make([]Doubt, len(c.members))
 	var wg sync.WaitGroup
 	for i := range c.members {
 		wg.Go(func() {
 			m := &c.members[i]
-			err := read(ctx, m)
+			err := read(ctx, i, m)
 			if errors.Is(err, errEnough) {
 				cancel()
 				return
 			}
 			if err != nil {
-				reasons[i] = m.reason(err)
+				doubts[i] = Doubt{DoubtUnreachable, m.reason(err)}
 				return
 			}
 			// After the alerts, not before: a member that restarts in between
@@ -124,26 +159,31 @@ func (c *Client) ask(ctx context.Context, read func(context.Context, *member) er
 			statuses[i] = s
 			switch {
 			case err != nil:
-				reasons[i] = m.reason(err)
-			case up <= minUptime:
-				reasons[i] = m.reason(fmt.Errorf("up for %s only", up.Truncate(time.Second)))
+				doubts[i] = Doubt{DoubtUnreachable, m.reason(err)}
+			case up <= c.minUptime:
+				doubts[i] = Doubt{DoubtYoung, m.reason(fmt.Errorf("up for %s only", up.Truncate(time.Second)))}
 			case s.Cluster.Status == "settling":
-				reasons[i] = m.reason(errors.New("is settling into its cluster"))
+				doubts[i] = Doubt{DoubtYoung, m.reason(errors.New("is settling into its cluster"))}
 			}
 		})
 	}
 	wg.Wait()
-	reasons = slices.DeleteFunc(reasons, func(r string) bool { return r == "" })
-	if len(reasons) == 0 {
-		reasons = c.uncovered(statuses)
+	standing := Standing{Mature: make([]bool, len(c.members))}
+	for i, d := range doubts {
+		if standing.Mature[i] = d == (Doubt{}); !standing.Mature[i] {
+			standing.Doubts = append(standing.Doubts, d)
+		}
 	}
-	return reasons
+	if len(standing.Doubts) == 0 {
+		standing.Doubts = c.uncovered(statuses)
+	}
+	return standing
 }
 
 // uncovered gives a reason if the members' clusters have peers that are not
 // configured: alerts are not gossiped, so a peer may know one that the others
 // do not.
-func (c *Client) uncovered(statuses []status) []string {
+func (c *Client) uncovered(statuses []status) []Doubt {
 	known := make(map[string]bool)
 	for _, s := range statuses {
 		if s.Cluster.Name != "" {
@@ -161,7 +201,7 @@ func (c *Client) uncovered(statuses []status) []string {
 			}
 		}
 		if missing > 0 {
-			return []string{c.members[i].reason(fmt.Errorf("is in a cluster of %d, %d of which are not in alertmanager.urls", len(s.Cluster.Peers), missing))}
+			return []Doubt{{DoubtUncovered, c.members[i].reason(fmt.Errorf("is in a cluster of %d, %d of which are not in alertmanager.urls", len(s.Cluster.Peers), missing))}}
 		}
 	}
 	return nil

@@ -8,9 +8,13 @@ package alertmanager
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
@@ -18,10 +22,11 @@ import (
 
 const (
 	defaultTimeout = 5 * time.Second
-	// minUptime is how long an Alertmanager must have been up before what it
+	maxMembers     = 64 // a bit each in the reconciler's marks.
+	// defaultMinUptime is how long an Alertmanager must have been up before what it
 	// does not list counts: it starts with an empty list, which Prometheus fills
 	// by sending every alert again within about a minute.
-	minUptime = 5 * time.Minute
+	defaultMinUptime = 5 * time.Minute
 )
 
 // Verdict is what Alertmanager says of a set of alerts.
@@ -48,9 +53,10 @@ type Alert struct {
 
 // Client asks. It is safe for concurrent use.
 type Client struct {
-	members []member
-	now     func() time.Time
-	timeout time.Duration
+	members   []member
+	now       func() time.Time
+	timeout   time.Duration
+	minUptime time.Duration
 }
 
 // member is one configured Alertmanager.
@@ -67,12 +73,15 @@ func New(cfg Config) (*Client, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	c := &Client{now: cfg.Now, timeout: cfg.Timeout}
+	c := &Client{now: cfg.Now, timeout: cfg.Timeout, minUptime: cfg.MinUptime}
 	if c.now == nil {
 		c.now = time.Now
 	}
 	if c.timeout <= 0 {
 		c.timeout = defaultTimeout
+	}
+	if c.minUptime <= 0 {
+		c.minUptime = defaultMinUptime
 	}
 	hc := promconfig.DefaultHTTPClientConfig
 	if cfg.HTTPConfig != nil {
@@ -98,6 +107,17 @@ func New(cfg Config) (*Client, error) {
 
 // Configured says whether there is anybody to ask.
 func (c *Client) Configured() bool { return len(c.members) > 0 }
+
+// Identity tells this set of Alertmanagers from another.
+func (c *Client) Identity() string {
+	names := make([]string, len(c.members))
+	for i := range c.members {
+		names[i] = c.members[i].name
+	}
+	slices.Sort(names)
+	sum := sha256.Sum256([]byte(strings.Join(names, "\x00")))
+	return hex.EncodeToString(sum[:4])
+}
 
 // Members is the number of configured Alertmanagers.
 func (c *Client) Members() int { return len(c.members) }

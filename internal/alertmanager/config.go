@@ -24,6 +24,9 @@ type Config struct {
 	// Timeout bounds what one member is asked, where the caller's context has
 	// no deadline. 0 is 5s.
 	Timeout time.Duration `yaml:"-"`
+	// MinUptime is how long a member must have been up before what it does not
+	// list counts. 0 is 5m.
+	MinUptime time.Duration `yaml:"-"`
 	// Registerer takes the metrics; nil is none.
 	Registerer prometheus.Registerer `yaml:"-"`
 }
@@ -32,6 +35,9 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	var seen []string
+	if n := len(c.URLs); n > maxMembers {
+		errs = append(errs, fmt.Errorf("urls: lists %d addresses, at most %d are asked", n, maxMembers))
+	}
 	for i, s := range c.URLs {
 		u, err := parseURL(s)
 		if err != nil {

@@ -38,6 +38,8 @@ type Config struct {
 	Alertmanager alertmanager.Config `yaml:"alertmanager,omitempty"`
 	Services     map[string]Service  `yaml:"services"`
 	Access       receiver.Access     `yaml:"access,omitempty"`
+	// Reconcile has an effect where Alertmanager.URLs is set.
+	Reconcile alertmanager.Reconcile `yaml:"reconcile,omitempty"`
 	// StaleAfter: a trigger that waited longer is checked with Alertmanager
 	// before it is sent. Default 2m, at least 1s.
 	StaleAfter time.Duration `yaml:"stale_after,omitempty"`
@@ -99,6 +101,7 @@ func (c *Config) validate() Faults {
 	faults.addAll("pagerduty.", c.PagerDuty.Validate())
 	faults.addAll("alertmanager.", c.Alertmanager.Validate())
 	faults.addAll("access.", c.Access.Validate())
+	faults.addAll("reconcile.", c.Reconcile.Validate())
 	c.validateServices(&faults)
 	if c.StaleAfter != 0 && c.StaleAfter < time.Second {
 		faults.add("stale_after", "is %v, must be at least 1s; give it a unit, such as 2m", c.StaleAfter)

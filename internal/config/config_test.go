@@ -141,6 +141,11 @@ func TestParseFaults(t *testing.T) {
 			"services.ops.x: unknown field; remove it or mend its name (line 1)",
 			"stale_after: is 1ms, must be at least 1s; give it a unit, such as 2m (line 2)",
 		}},
+		{"reconcile", minimal + "reconcile:\n  interval: 1s\n  receivers: ['']\n  on_silence: mute\n", []string{
+			"reconcile.interval: is 1s, must be from 10s to 1h0m0s (line 5)",
+			"reconcile.receivers[0]: is empty; name a receiver or remove it (line 6)",
+			"reconcile.on_silence: is \"mute\", must be nothing, acknowledge or resolve (line 7)",
+		}},
 		{"service twice", minimal + "  ops:\n    routing_key: " + key + "\n", []string{"services.ops: is set already on line 2; keep one (line 4)"}},
 		{"wrong types do not quote values", "services: {ops: " + key + "}\nrules: yes\nstale_after: soon\naccess: {tokens: {a: b}}\ntiers: [x, {name: [y]}]\n", []string{
 			"services.ops: is a text, must be a mapping (line 1)",

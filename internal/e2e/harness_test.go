@@ -31,6 +31,8 @@ const (
 type options struct {
 	// groupBy and repeat are Alertmanager's. Default: [alertname] and 1h.
 	groupBy, repeat string
+	// maxAlerts is Alertmanager's max_alerts. Default: no limit.
+	maxAlerts int
 	// relay is added to pagerelay's configuration file.
 	relay string
 	// services are pagerelay's services. Default: demo, with the emulator's built-in key.
@@ -121,7 +123,7 @@ route:
 receivers:
   - name: pagerelay
     webhook_configs:
-      - url_file: `+s.write(webhookFile(i), "http://"+s.loopback+":9/not-yet")+"\n")
+      - url_file: `+s.write(webhookFile(i), "http://"+s.loopback+":9/not-yet")+"\n        max_alerts: "+strconv.Itoa(o.maxAlerts)+"\n")
 	args := []string{"--config.file=" + config, "--storage.path=" + filepath.Join(s.dir, fmt.Sprintf("alertmanager-%d", i))}
 	if o.members > 1 {
 		// As by default, a member waits for the others for less than a group_interval.

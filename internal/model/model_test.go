@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/model"
 	"pgregory.net/rapid"
 
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -48,10 +49,11 @@ func drawSteps(rt *rapid.T) []step {
 		"person acknowledges", "person resolves", "crash", "reload",
 		"429", "500", "400", "reset", "answer lost", "hang", "answer hang", "late", "outage", "clear", "clear",
 		"alertmanager unclear", "alertmanager clear",
+		"silent resolve", "silent resolve", "silent fire", "mute", "mute", "unmute",
 	})
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 		return step{
-			What: what.Draw(rt, "what"), Alert: rapid.IntRange(0, len(alerts())-1).Draw(rt, "alert"),
+			What: what.Draw(rt, "what"), Alert: rapid.IntRange(0, watchdog-1).Draw(rt, "alert"),
 			Peer: rapid.Bool().Draw(rt, "peer"), Delay: time.Duration(rapid.IntRange(0, 40).Draw(rt, "delay")) * time.Second,
 			Pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}).Draw(rt, "pause"),
 			N:     rapid.IntRange(1, 8).Draw(rt, "n"),
@@ -60,7 +62,7 @@ func drawSteps(rt *rapid.T) []step {
 }
 
 // run plays the steps in a bubble of virtual time and returns what was wrong.
-func run(t *testing.T, steps []step, peers, perMinute int) []string {
+func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.Reconcile) []string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
 	if err != nil {
@@ -74,7 +76,7 @@ func run(t *testing.T, steps []step, peers, perMinute int) []string {
 	}
 	var problems []string
 	synctest.Test(t, func(*testing.T) {
-		w := newWorld(dir, peers, account(perMinute))
+		w := newWorld(dir, peers, account(perMinute), policy)
 		for _, s := range steps {
 			w.step(s)
 			if s.Pause > 0 {
@@ -108,11 +110,11 @@ func (w *world) step(s step) {
 			w.toggle(step{Alert: s.Alert})
 		}
 	case "repeat":
-		if w.firing[s.Alert] {
+		if w.firing[s.Alert] && w.muted[s.Alert] == "" {
 			w.say("repeat interval elapsed", s.Alert)
 		}
 	case "expire": // Alertmanager lets it expire, and it comes back with the same start.
-		if w.firing[s.Alert] {
+		if w.firing[s.Alert] && w.muted[s.Alert] == "" {
 			w.setFiring(s.Alert, false)
 			w.ends[s.Alert] = time.Now()
 			w.say("all alerts resolved", s.Alert)
@@ -127,6 +129,8 @@ func (w *world) step(s step) {
 		w.crash()
 	case "reload":
 		w.reload(s.N % 3)
+	case "silent resolve", "silent fire", "mute", "unmute":
+		w.silently(s)
 	case "clear":
 		w.pd.ClearFaults()
 	case "alertmanager unclear", "alertmanager clear":
@@ -149,11 +153,14 @@ func (w *world) toggle(s step) {
 	w.setFiring(i, !w.firing[i])
 	reason := "all alerts resolved"
 	if w.firing[i] {
-		w.starts[i], w.ends[i] = time.Now(), time.Time{}
+		w.begin(i)
 		reason = "first notification"
 	} else {
 		time.Sleep(time.Nanosecond)
 		w.ends[i] = time.Now()
+	}
+	if w.muted[i] != "" {
+		return
 	}
 	if s.Peer || w.peerFires[i] { // a peer that said it fires says when it is over, too.
 		on, starts, ends := w.firing[i], w.starts[i], w.ends[i]
@@ -179,6 +186,7 @@ func (w *world) person(s step) {
 			continue
 		}
 		act := w.pd.Acknowledge
+		w.touched[in.DedupKey] = true
 		if s.What == "person resolves" {
 			act = w.pd.Resolve
 			w.mu.Lock()
@@ -224,13 +232,17 @@ func TestPagerDutyConvergesToAlertmanager(t *testing.T) {
 		steps := drawSteps(rt)
 		peers := rapid.IntRange(0, 2).Draw(rt, "peers")
 		perMinute := rapid.SampledFrom([]int{120, 15}).Draw(rt, "events_per_minute")
-		if problems := run(t, steps, peers, perMinute); len(problems) > 0 {
+		mutes := rapid.SampledFrom([]string{"nothing", "acknowledge", "resolve"})
+		policy := alertmanager.Reconcile{
+			Adopt: rapid.Bool().Draw(rt, "adopt"), OnSilence: mutes.Draw(rt, "on_silence"), OnInhibit: mutes.Draw(rt, "on_inhibit"),
+		}
+		if problems := run(t, steps, peers, perMinute, policy); len(problems) > 0 {
 			var text []string
 			for _, s := range steps {
 				text = append(text, s.String())
 			}
-			rt.Fatalf("%s\nafter, with %d Alertmanagers to ask and %d events a minute:\n%s",
-				strings.Join(problems, "\n"), peers, perMinute, strings.Join(text, "\n"))
+			rt.Fatalf("%s\nafter, with %d Alertmanagers to ask, %+v and %d events a minute:\n%s",
+				strings.Join(problems, "\n"), peers, policy, perMinute, strings.Join(text, "\n"))
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -24,7 +25,7 @@ func TestPeersOldResolveClosesNothing(t *testing.T) {
 		}
 		t.Run(fmt.Sprint(peers, " Alertmanagers to ask"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(dir, peers, account(120))
+				w := newWorld(dir, peers, account(120), alertmanager.Reconcile{})
 				defer w.stop()
 				first := time.Now()
 				w.setFiring(0, true)

@@ -17,6 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
@@ -43,8 +44,13 @@ func alerts() []map[string]string {
 		{"alertname": "I", "severity": "info"},
 		{"alertname": "T", "severity": "warning", "shared": "two", "instance": "1"},
 		{"alertname": "T", "severity": "warning", "shared": "two", "instance": "2"},
+		// They fire always, each said by one peer, and page nobody.
+		{"alertname": "Watchdog", "severity": "none", "instance": "1"},
+		{"alertname": "Watchdog", "severity": "none", "instance": "2"},
 	}
 }
+
+const watchdog = 8 // the first of them.
 
 // Configurations that a reload goes between.
 func configText(variant int) string {
@@ -90,23 +96,28 @@ type world struct {
 	later     sync.WaitGroup
 	turn      [2]chan struct{}
 	unclear   bool // Alertmanager cannot be reached or has just started.
+	muted     []string
+	unheard   []bool // fires, and no webhook has ever said so.
+	policy    alertmanager.Reconcile
 
-	store    *outbox.Store
-	door     *http.ServeMux
-	deliver  *delivery.Deliverer
-	config   *config.Config
-	receiver *receiver.Receiver
-	stop     func()
+	store     *outbox.Store
+	door      *http.ServeMux
+	deliver   *delivery.Deliverer
+	reconcile *alertmanager.Reconciler
+	config    *config.Config
+	receiver  *receiver.Receiver
+	stop      func()
 
 	mu       sync.Mutex
 	mapped   map[string]map[int]bool // dedup key -> alerts that were ever mapped to it.
 	settled  map[string]time.Time    // dedup key -> when a person resolved it.
 	problems []string
-	episodes map[string]int // dedup key -> firings and repeats said, an upper bound of its triggers.
-	rough    bool           // something happened after which a trigger may be sent twice.
+	touched  map[string]bool // dedup key -> a person did something to it.
+	episodes map[string]int  // dedup key -> firings and repeats said, an upper bound of its triggers.
+	rough    bool            // something happened after which a trigger may be sent twice.
 }
 
-func newWorld(dir string, peers int, emu emulator.Config) *world {
+func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
 	n := len(alerts())
 	pd, err := emulator.New(emu, emulator.Options{})
 	if err != nil {
@@ -119,8 +130,13 @@ func newWorld(dir string, peers int, emu emulator.Config) *world {
 	w.peerFires, w.peerDue = make([]bool, n), make([]time.Time, n)
 	w.turn[0], w.turn[1] = make(chan struct{}, 1), make(chan struct{}, 1)
 	w.said[0], w.said[1] = make([]bool, n), make([]bool, n)
+	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.load(0)
 	w.start()
+	for i := range 2 {
+		w.begin(watchdog + i)
+		w.sayAs(i, "first notification", watchdog+i, true, w.starts[watchdog+i], time.Time{})
+	}
 	return w
 }
 
@@ -142,7 +158,8 @@ func (w *world) start() {
 	}
 	w.store = store
 	w.deliver = delivery.New(store, delivery.Config{})
-	w.receiver, err = receiver.New(store, receiver.Config{})
+	w.reconcile = alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
+	w.receiver, err = receiver.New(alertmanager.Learn{Sink: store, Reconciler: w.reconcile}, receiver.Config{})
 	if err != nil {
 		panic(err)
 	}
@@ -157,6 +174,7 @@ func (w *world) start() {
 	var running sync.WaitGroup
 	running.Go(func() { _ = store.Run(storeCtx) })
 	running.Go(func() { _ = w.deliver.Run(ctx) })
+	running.Go(func() { _ = w.reconcile.Run(ctx) })
 	// The outbox goes first: nothing that happens from now on is stored, as in a crash.
 	w.stop = func() {
 		stopStore()
@@ -186,6 +204,11 @@ func (w *world) apply() {
 		asker = w
 	}
 	w.deliver.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: w, Asker: asker})
+	settings := alertmanager.ReconcileSettings{Router: mapper, Policy: w.policy}
+	if w.peers > 0 {
+		settings.Source = w
+	}
+	w.reconcile.Apply(settings)
 }
 
 func (w *world) crash() {
@@ -374,10 +397,13 @@ func (w *world) finish() []string {
 	w.mu.Lock()
 	w.unclear = false
 	w.mu.Unlock()
+	for i := range w.muted {
+		w.unmute(i)
+	}
 	time.Sleep(10 * time.Minute)
 	w.retryBlocked()
 	for i, on := range w.firing { // Alertmanager's repeat_interval.
-		if on {
+		if on && (!w.unheard[i] || !w.policy.Adopt) {
 			w.say("repeat interval elapsed", i)
 		}
 	}
@@ -419,10 +445,13 @@ func (w *world) finish() []string {
 		status, ok := open[key]
 		_, byHand := w.settled[key]
 		switch {
+		case urgency == mapping.None:
 		case !ok && !byHand:
 			w.problem("%s fires and is not open at PagerDuty", key)
 		case ok && urgency == mapping.Acknowledged && status != emulator.Acknowledged && !byHand:
 			w.problem("%s is not acknowledged", key)
+		case ok && urgency != mapping.Acknowledged && status == emulator.Acknowledged && !w.touched[key]:
+			w.problem("%s is acknowledged, and nobody did that", key)
 		}
 	}
 	if !w.rough {

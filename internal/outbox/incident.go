@@ -73,10 +73,9 @@ type Incident struct {
 
 	// Members by fingerprint. Change them with put and drop only.
 	Members map[string]*Member `json:"members"`
-	fires   int                // how many of them fire, once counted is set.
-	counted bool
+	tally   *tally             // of them; nil until counted.
 
-	// Revision counts episodes, Epoch the times that members went from none to
+	// Revision counts episodes, Epoch the times that unmuted members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
 	// trigger; HaveEpoch is the epoch that Have speaks of.
 	Revision         int   `json:"revision"`
@@ -150,7 +149,7 @@ type Member struct {
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	// HeldAs is the late firing itself: what it makes of the incident if it is admitted.
 	HeldAs *mapping.Observation `json:"held_as,omitempty"`
-	// ExpiresAt ends a member that came through the test door.
+	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// The last resolve: its endsAt, when it was seen, and from whom.
 	EndedAt   time.Time `json:"ended_at,omitzero"`
@@ -159,6 +158,11 @@ type Member struct {
 	// MovedTo is the incident that a changed route opened for this alert; it is
 	// left here once that one is accepted.
 	MovedTo string `json:"moved_to,omitempty"`
+	// Muted is set while Alertmanager mutes the alert and that is to have an effect.
+	Muted *Mute `json:"muted,omitempty"`
+	// Vouched names the Alertmanagers that can be asked and have listed an alert
+	// from ExternalURL, so that their not listing others of it means something.
+	Vouched string `json:"vouched,omitempty"`
 }
 
 // Intent is a request that is about to leave, or is in flight.
@@ -208,7 +212,7 @@ func (in *Incident) Want() State {
 	if in.firing() == 0 {
 		return StateClosed
 	}
-	if in.Urgency == mapping.Acknowledged {
+	if in.Urgency == mapping.Acknowledged || in.loud() == 0 {
 		return StateAcknowledged
 	}
 	return StateOpen
@@ -234,32 +238,44 @@ func (in *Incident) Status() string {
 // Statuses lists what Status can say.
 func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
 
-// firing is the number of members that fire. It is counted once, before the
-// incident is handed out, and kept up by put.
-func (in *Incident) firing() int {
-	if in.counted {
-		return in.fires
+// tally counts members: those for which the incident should be open, and those
+// that fire and are not muted.
+type tally struct{ open, loud int }
+
+func (c *tally) add(m *Member, n int) {
+	if m != nil && m.counts() {
+		c.open += n
 	}
-	n := 0
-	for _, m := range in.Members {
-		if m.Firing {
-			n++
-		}
+	if m != nil && m.Firing && m.Muted == nil {
+		c.loud += n
 	}
-	return n
 }
+
+// tallied counts the members if nobody has: before the incident is handed out it
+// has been done, and put keeps it up.
+func (in *Incident) tallied() tally {
+	if in.tally != nil {
+		return *in.tally
+	}
+	var c tally
+	for _, m := range in.Members {
+		c.add(m, 1)
+	}
+	return c
+}
+
+// firing is the number of members for which the incident should be open.
+func (in *Incident) firing() int { return in.tallied().open }
+
+// counts says whether the incident should be open for the member.
+func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
 
 // put replaces a member.
 func (in *Incident) put(fp string, m *Member) {
-	if !in.counted {
-		in.fires, in.counted = in.firing(), true
-	}
-	if old := in.Members[fp]; old != nil && old.Firing {
-		in.fires--
-	}
-	if m.Firing {
-		in.fires++
-	}
+	c := in.tallied()
+	c.add(in.Members[fp], -1)
+	c.add(m, 1)
+	in.tally = &c
 	in.Members[fp] = m
 }
 
@@ -307,7 +323,8 @@ func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
 	maps.Copy(c.Members, in.Members)
-	c.fires, c.counted = in.firing(), true
+	counted := in.tallied()
+	c.tally = &counted
 	c.History = slices.Clip(in.History)
 	return &c
 }
@@ -349,7 +366,7 @@ func (in *Incident) owesPagerDuty() bool {
 	}
 	if in.firing() > 0 {
 		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
-			(in.Urgency == mapping.Acknowledged && in.Have == StateOpen)
+			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency != mapping.Change)
 	}
 	if in.Urgency == mapping.Change {
 		return in.Intent != nil

@@ -29,7 +29,7 @@ type Class int
 const (
 	ClassHighTrigger Class = iota
 	ClassAcknowledge       // the acknowledge that follows an info trigger.
-	ClassHighResolve       // it stops an escalation.
+	ClassHighResolve       // it stops an escalation, as the acknowledge of a muted high incident does.
 	ClassOwed              // a high episode that is over and only waited for the rate limit.
 	ClassLowTrigger
 	ClassLowResolve
@@ -71,7 +71,7 @@ const (
 	StepAdmit     Step = "admit"     // the held firings become episodes.
 	StepDismiss   Step = "dismiss"   // the held firings are late duplicates: drop them.
 	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
-	StepExpire    Step = "expire"    // members of the test door whose time is over.
+	StepExpire    Step = "expire"    // members that end by themselves, and have.
 	StepFallback  Step = "fallback"  // copy to the service's fallback.
 	StepBlock     Step = "block"     // wait for a person or a reload.
 	StepDrop      Step = "drop"      // the resolve of a shared key that others may hold: do not send.
@@ -158,6 +158,13 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
+	if in.muted() && d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) {
+		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
+	}
+	if d.Kind == Ask && ev.Asking[QuestionLate] {
+		// One question at a time: two would take turns for ever.
+		return wait(in.wake(), "Alertmanager is being asked about a late firing first")
+	}
 	// Members that wait for a time of their own bring the incident back then.
 	if wake := in.wake(); !wake.IsZero() {
 		switch {
@@ -189,12 +196,12 @@ func (in *Incident) wake() time.Time {
 	return t
 }
 
-// nextMembers decides about single members: test alerts that end, late firings.
+// nextMembers decides about single members: alerts that end by themselves, late firings.
 func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
 	held := false
 	for _, m := range in.Members {
 		if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
-			return Decision{Kind: Perform, Step: StepExpire, Reason: "the test alert's endsAt is over"}, true
+			return Decision{Kind: Perform, Step: StepExpire, Reason: "its endsAt is over"}, true
 		}
 		held = held || !m.HeldUntil.IsZero()
 		if !m.HeldUntil.IsZero() && !ahead(m.HeldUntil, now, LateHold) {
@@ -272,10 +279,15 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return send(Trigger, class, "the routing key has changed")
 	case in.Have == StateUnknown || in.Have == StateClosed:
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
-	case !in.resolvable(ev) && (in.Urgency == mapping.Acknowledged || in.Echo != nil):
+	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || in.Echo != nil):
 		// An acknowledge matches only under the key of the trigger, which is gone.
 	case in.Urgency == mapping.Acknowledged && in.Have == StateOpen:
 		return send(Acknowledge, ClassAcknowledge, "the urgency is acknowledged")
+	case in.Want() == StateAcknowledged && in.Have == StateOpen:
+		if in.Urgency == mapping.High {
+			return send(Acknowledge, ClassHighResolve, "all that fires is muted in Alertmanager") // it stops an escalation, too.
+		}
+		return send(Acknowledge, ClassAcknowledge, "all that fires is muted in Alertmanager")
 	case in.Echo != nil && in.Echo.Action == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
 		// PagerDuty may have grouped the higher one in: leave it unacknowledged.
 	case in.Echo != nil:

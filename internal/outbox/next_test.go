@@ -117,6 +117,14 @@ func TestNext(t *testing.T) {
 	blocked := func(in *outbox.Incident) { in.Blocked = &outbox.Blocked{Reason: "no"} }
 	fault := ev(func(g *given) { g.ev.LaneFault = "Invalid routing key" })
 	noKey := ev(func(g *given) { g.ev.KeyHash, g.ev.KeyError = "", "cannot read" })
+	muted := func(do outbox.MuteAction) edit {
+		return func(in *outbox.Incident) { in.Members["a"].Muted = &outbox.Mute{By: "silence", Do: do} }
+	}
+	and := func(fp string, m outbox.Member) edit {
+		return func(in *outbox.Incident) { in.Members[fp] = &m }
+	}
+	adopted := func(in *outbox.Incident) { in.Have, in.HaveEpoch = outbox.StateUnknown, 1 }
+	asking := func(q outbox.Question) func(*given) { return func(g *given) { g.ev.Asking = map[outbox.Question]bool{q: true} } }
 	test := func(in *outbox.Incident) {
 		in.Origin = mapping.OriginTest
 		in.Members["a"].Origin, in.Members["a"].ExpiresAt = mapping.OriginTest, at(time.Minute)
@@ -250,6 +258,28 @@ func TestNext(t *testing.T) {
 			g.ev.Answers[outbox.QuestionLate] = a
 		}), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
 		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
+
+		{"while it is asked about a late firing, nothing else is asked", incident(seenResolved, shared, and("b", outbox.Member{HeldUntil: at(outbox.LateHold)})), all(alertmanagers(1), asking(outbox.QuestionLate)), wait(outbox.LateHold)},
+
+		// Muted in Alertmanager.
+		{"muted, acknowledge: high, with what stops escalations", incident(told, muted(outbox.MuteAcknowledge)), nil, send(outbox.Acknowledge, outbox.ClassHighResolve)},
+		{"muted, acknowledge: low", incident(told, urgency(mapping.Low), muted(outbox.MuteAcknowledge)), nil, send(outbox.Acknowledge, outbox.ClassAcknowledge)},
+		{"muted, acknowledge: once", incident(told, have(outbox.StateAcknowledged), muted(outbox.MuteAcknowledge)), nil, idle},
+		{"muted, acknowledge: not when the key of the trigger is gone", incident(told, muted(outbox.MuteAcknowledge), func(in *outbox.Incident) { in.KeyHash = "gone" }), ev(func(g *given) { g.ev.KeySince = at(time.Second) }), idle},
+		{"muted, acknowledge: not while another member is not", incident(told, muted(outbox.MuteAcknowledge), and("b", outbox.Member{Firing: true})), nil, idle},
+		{"muted, acknowledge: the other one is over", incident(told, muted(outbox.MuteAcknowledge), and("b", outbox.Member{})), nil, send(outbox.Acknowledge, outbox.ClassHighResolve)},
+		{"muted, acknowledge, not yet paged: it fires", incident(muted(outbox.MuteAcknowledge)), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"muted, acknowledged, and over", incident(told, over, have(outbox.StateAcknowledged)), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"no longer muted: a new epoch, resolved first", incident(told, newEpoch, have(outbox.StateAcknowledged)), nil, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"muted, resolve", incident(told, muted(outbox.MuteResolve)), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"muted, resolve: not while another member fires", incident(told, muted(outbox.MuteResolve), and("b", outbox.Member{Firing: true})), nil, idle},
+		{"muted, resolved: kept until it is over", incident(told, have(outbox.StateClosed), muted(outbox.MuteResolve)), nil, idle},
+		{"muted, resolve, not yet paged: kept", incident(muted(outbox.MuteResolve)), nil, idle},
+		{"muted, resolved, and over: into the ledger", incident(told, over, have(outbox.StateClosed)), nil, step(outbox.StepForget)},
+
+		// Adopted: nobody knows what PagerDuty holds.
+		{"adopted is triggered, which joins what is open", incident(adopted), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"adopted, over before that: resolved", incident(adopted, over), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
 
 		// The clock has jumped back: what was dated by it before counts as reached.
 		{"a backoff longer than any is over", incident(func(in *outbox.Incident) { in.NotBefore = at(6 * time.Hour) }), nil, send(outbox.Trigger, outbox.ClassHighTrigger)},

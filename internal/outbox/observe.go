@@ -57,6 +57,7 @@ const (
 	CountedMoved      Counted = "moved"      // left its incident because the route changed.
 	CountedSuperseded Counted = "superseded" // over before anything was accepted.
 	CountedUnsent     Counted = "unsent"     // the resolve of a shared key never seen here, not sent.
+	CountedAbsent     Counted = "absent"     // no Alertmanager lists it any more: its resolve was lost.
 )
 
 // CountedAll lists all that is counted, to initialise metrics with.
@@ -64,6 +65,7 @@ func CountedAll() []Counted {
 	return []Counted{
 		CountedEpisode, CountedJoined, CountedRepeat, CountedResolved, CountedUnknown, CountedDuplicate,
 		CountedHeld, CountedDismissed, CountedMoved, CountedSuperseded, CountedUnsent,
+		CountedAbsent,
 	}
 }
 
@@ -263,9 +265,9 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
 	switch {
-	case o.Origin == m.Origin && o.Origin == mapping.OriginTest:
+	case o.Origin == m.Origin && endsByItself(o.Origin):
 		c.ExpiresAt = o.Alert.EndsAt
-	case o.Origin == mapping.OriginAlertmanager && m.Origin == mapping.OriginTest: // a real one: it ends when Alertmanager says so.
+	case o.Origin == mapping.OriginAlertmanager && endsByItself(m.Origin): // a real one: it ends when Alertmanager says so.
 		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
 	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
 		t.count(CountedJoined)
@@ -275,6 +277,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	if o.ExternalURL != m.ExternalURL {
 		again = o.Alert.StartsAt.After(m.Alert.StartsAt.Add(replicaSkew))
 	}
+	again = again || m.Muted != nil // Alertmanager notifies of it: it is muted no longer.
 	starts := m.Alert.StartsAt
 	c.Alert = o.Alert
 	if again {
@@ -320,7 +323,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 
 // begin starts an episode of a member.
 func (in *Incident) begin(t table, fp string, now time.Time) {
-	if in.firing() == 0 {
+	if in.loud() == 0 {
 		in.Epoch++
 		in.Attempted, in.MayHavePaged, in.Minimal, in.Blocked, in.KeyFault = false, false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
@@ -329,7 +332,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.HeldUntil, c.MovedTo = true, in.Epoch, time.Time{}, ""
+	c.Firing, c.Epoch, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
 	t.count(CountedEpisode)
@@ -339,13 +342,20 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 // end closes a member where it is.
 func (in *Incident) end(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo = false, time.Time{}, nil, time.Time{}, ""
+	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
 	}
 	was := in.firing()
 	in.put(fp, &c)
+	in.lapse(was, now)
+	in.settle(now)
+}
+
+// lapse follows a change after which fewer members than before make the incident
+// one that should be open.
+func (in *Incident) lapse(was int, now time.Time) {
 	if in.firing() == 0 && was > 0 {
 		in.Echo = nil
 		in.Attempts, in.NotBefore = 0, time.Time{}
@@ -354,7 +364,6 @@ func (in *Incident) end(fp string, e Ended, now time.Time) {
 			in.Blocked = nil
 		}
 	}
-	in.settle(now)
 }
 
 // trim forgets the oldest resolved members beyond what is kept.
@@ -434,14 +443,23 @@ func newIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
 		Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
 	}
+	if o.Reason == ReasonAdopted {
+		// PagerDuty may hold this very epoch: then the trigger joins it, and if it
+		// is over before that, a resolve is due.
+		in.Have, in.HaveEpoch = StateUnknown, 1
+	}
 	in.describe(o)
 	return in
 }
 
 func newMember(o *mapping.Observation, now time.Time) *Member {
 	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
-	if o.Origin == mapping.OriginTest {
+	if endsByItself(o.Origin) {
 		m.ExpiresAt = o.Alert.EndsAt
 	}
 	return m
 }
+
+// endsByItself says whether an alert's endsAt is its end: Alertmanager's own are
+// over only when it says so.
+func endsByItself(o mapping.Origin) bool { return o == mapping.OriginTest || o == mapping.OriginSelf }

@@ -111,7 +111,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		}
 	case Acknowledge:
 		in.Have = StateAcknowledged
-		if !it.Echo && in.firing() > 0 && in.Echo == nil {
+		if !it.Echo && in.Want() == StateAcknowledged && in.Echo == nil {
 			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
 		}
 	case Resolve:

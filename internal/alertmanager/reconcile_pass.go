@@ -1,0 +1,278 @@
+package alertmanager
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// pass is one comparison. It holds the fingerprints that the outbox holds, not
+// those that Alertmanager lists.
+type pass struct {
+	r        *Reconciler
+	settings *ReconcileSettings
+	began    time.Time
+	open     []*outbox.Incident
+	ours     map[string]string // receiver -> externalURL.
+	adopting bool              // take in what is unknown ...
+	after    time.Duration     // ... once it has fired for as long.
+
+	index   map[string]int32 // fingerprint -> place in held, or -1: being checked.
+	held    []held
+	unknown map[string]struct{}
+	shapes  map[string][]*groupShape
+	batch   []mapping.Observation
+	batched int // alerts in batch.
+
+	report Report
+}
+
+// held is an alert that fires here.
+type held struct {
+	fp   string
+	seen time.Time // newest, of all its incidents.
+	from string    // externalURL.
+	in   *outbox.Incident
+	more []*outbox.Incident // further incidents that hold it.
+
+	listed uint64 // the members that list it, ...
+	loud   uint64 // ... neither silenced nor inhibited.
+	by     string // what mutes it elsewhere.
+}
+
+func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
+	p := &pass{
+		r: r, settings: s, began: began, open: r.store.List(),
+		adopting: s.Policy.Adopt, after: r.cfg.UnknownAfter,
+		unknown: map[string]struct{}{},
+	}
+	if r.adopting() {
+		p.adopting, p.after = true, r.cfg.UnknownAfter/4
+	}
+	p.index = make(map[string]int32, len(p.open))
+	p.held = make([]held, 0, len(p.open))
+	for _, in := range p.open {
+		if in.Origin == mapping.OriginAlertmanager {
+			r.Heard(in.Receiver, in.ExternalURL)
+		}
+		for fp, m := range in.Members {
+			if m.Origin != mapping.OriginAlertmanager {
+				continue
+			}
+			p.hold(in, fp, m)
+			if m.Vouched == r.source {
+				r.vouched[m.ExternalURL] = true
+			}
+		}
+	}
+	r.heardMtx.Lock()
+	p.ours = maps.Clone(r.heard)
+	r.heardMtx.Unlock()
+	if names := s.Policy.Receivers; len(names) > 0 {
+		all := p.ours
+		p.ours = make(map[string]string, len(names))
+		for _, name := range names {
+			p.ours[name] = all[name]
+		}
+	}
+	return p
+}
+
+func (p *pass) hold(in *outbox.Incident, fp string, m *outbox.Member) {
+	at, ok := p.index[fp]
+	switch {
+	case !m.Firing && m.HeldUntil.IsZero():
+		return
+	case !m.Firing:
+		if !ok {
+			p.index[fp] = -1
+		}
+		return
+	case !ok || at < 0:
+		p.index[fp] = int32(len(p.held)) //nolint:gosec // as many as fit into memory.
+		p.held = append(p.held, held{fp: fp, seen: m.LastSeen, from: m.ExternalURL, in: in})
+		return
+	}
+	h := &p.held[at]
+	h.more = append(h.more, in)
+	if m.LastSeen.After(h.seen) {
+		h.seen, h.from = m.LastSeen, m.ExternalURL
+	}
+}
+
+func (p *pass) run(ctx context.Context) error {
+	standing, err := p.settings.Source.Survey(ctx, func(member int, l *Listing) error { return p.see(ctx, member, l) })
+	if err == nil {
+		err = p.adopt(ctx)
+	}
+	p.report.Unknown = len(p.unknown)
+	if err != nil {
+		p.r.streaks = nil
+		return ignoreClosed(err)
+	}
+	p.report.Doubts = standing.Doubts
+	if err := p.vouch(ctx); err != nil {
+		return err
+	}
+	if err := p.mutes(ctx, standing); err != nil {
+		return err
+	}
+	return p.absences(ctx, standing)
+}
+
+// see takes in one line of a member's list.
+func (p *pass) see(ctx context.Context, member int, l *Listing) error {
+	p.report.Listed++
+	at, ok := p.index[l.Fingerprint]
+	switch {
+	case !ok:
+		return p.seeUnknown(ctx, l)
+	case at < 0:
+		return nil
+	}
+	h := &p.held[at]
+	h.listed |= 1 << member
+	switch by := l.mutedBy(); {
+	case by == "silence" || (by != "" && h.by == ""):
+		h.by = by
+	case by == "" && l.Status.State != "unprocessed": // that one knows nothing of mutes yet.
+		h.loud |= 1 << member
+	}
+	return nil
+}
+
+// vouch remembers whose alerts the source lists. Only an Alertmanager that can be
+// asked says something by not listing an alert: others may post here, too.
+func (p *pass) vouch(ctx context.Context) error {
+	vouched := p.r.vouched
+	for i := range p.held {
+		if p.held[i].listed != 0 {
+			vouched[p.held[i].from] = true
+		}
+	}
+	// After a restart one open incident has to tell.
+	told, marks := map[string]bool{}, map[string]string{}
+	for i := range p.held {
+		h := &p.held[i]
+		if !vouched[h.from] || told[h.from] {
+			continue
+		}
+		if h.in.Members[h.fp].Vouched == p.r.source {
+			told[h.from] = true
+			delete(marks, h.from)
+		} else if marks[h.from] == "" {
+			marks[h.from] = h.fp
+		}
+	}
+	if len(marks) == 0 {
+		return nil
+	}
+	if err := p.r.store.Vouch(ctx, slices.Collect(maps.Values(marks)), p.r.source); ignoreClosed(err) != nil {
+		return fmt.Errorf("mark whose alerts are listed: %w", err)
+	}
+	return nil
+}
+
+// mutes finds what has become muted or ceased to be. A mute begins when all who
+// list the alert say so, and everybody was heard; it ends when one that has been
+// up for long enough says otherwise.
+func (p *pass) mutes(ctx context.Context, standing Standing) error {
+	var mature uint64
+	everybody := true
+	for i, ok := range standing.Mature {
+		everybody = everybody && ok
+		if ok {
+			mature |= 1 << i
+		}
+	}
+	var begin, end []outbox.Muting
+	for i := range p.held {
+		h := &p.held[i]
+		if h.listed == 0 {
+			continue
+		}
+		effect := p.settings.Policy.effect(h.by)
+		switch {
+		case h.loud&mature != 0, h.by != "" && effect == nil:
+			if h.any(func(in *outbox.Incident) bool { return in.Members[h.fp].Muted != nil }) {
+				end = append(end, outbox.Muting{Fingerprint: h.fp})
+			}
+		case everybody && effect != nil:
+			if h.any(func(in *outbox.Incident) bool { return in.Mutable(h.fp, *effect) }) {
+				begin = append(begin, outbox.Muting{Fingerprint: h.fp, LastSeen: h.seen, Mute: effect})
+			}
+		}
+	}
+	for _, c := range []struct {
+		changes []outbox.Muting
+		count   *int
+	}{{end, &p.report.Unmuted}, {begin, &p.report.Muted}} {
+		for chunk := range slices.Chunk(c.changes, storeBatch) {
+			n, err := p.r.store.Mute(ctx, chunk)
+			*c.count += n
+			if ignoreClosed(err) != nil {
+				return fmt.Errorf("store mutes: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (h *held) any(is func(*outbox.Incident) bool) bool {
+	return is(h.in) || slices.ContainsFunc(h.more, is)
+}
+
+// absences resolves what nobody has listed for long enough.
+func (p *pass) absences(ctx context.Context, standing Standing) error {
+	r := p.r
+	for i := range p.held {
+		if p.held[i].listed == 0 {
+			p.report.Missing++
+		}
+	}
+	if len(standing.Doubts) > 0 {
+		r.streaks = nil
+		return nil
+	}
+	counts := r.counted.IsZero() || p.began.Sub(r.counted) >= r.interval()/2
+	if counts {
+		r.counted = p.began
+	}
+	streaks := map[string]streak{}
+	var gone []outbox.Absence
+	for i := range p.held {
+		h := &p.held[i]
+		if h.listed != 0 {
+			continue
+		}
+		if !r.vouched[h.from] {
+			p.report.Foreign++
+			continue
+		}
+		s := r.streaks[h.fp]
+		if !s.seen.Equal(h.seen) {
+			s = streak{seen: h.seen}
+		}
+		if counts {
+			s.looks++
+		}
+		streaks[h.fp] = s
+		if s.looks >= goneAfter {
+			gone = append(gone, outbox.Absence{Fingerprint: h.fp, LastSeen: h.seen})
+		}
+	}
+	r.streaks = streaks
+	for chunk := range slices.Chunk(gone, storeBatch) {
+		n, err := r.store.Absent(ctx, chunk)
+		p.report.Resolved += n
+		if ignoreClosed(err) != nil {
+			return fmt.Errorf("store absences: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package outbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// lastSeen is the newest LastSeen of an alert.
+func (r *rig) lastSeen(fp string) time.Time {
+	var newest time.Time
+	for _, in := range r.List() {
+		if m := in.Members[fp]; m != nil && m.Firing && m.LastSeen.After(newest) {
+			newest = m.LastSeen
+		}
+	}
+	return newest
+}
+
+func (r *rig) absent(want int, gone ...outbox.Absence) {
+	r.t.Helper()
+	n, err := r.Absent(r.t.Context(), gone)
+	if err != nil || n != want {
+		r.t.Errorf("Absent: %d, %v; want %d, nil", n, err, want)
+	}
+}
+
+func TestAbsentResolves(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.gone("a")
+	s.absent(0, outbox.Absence{Fingerprint: "a"}, outbox.Absence{Fingerprint: "nobody"})
+}
+
+func TestAbsentWherever(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "one"}, alert{fp: "a", key: "two"}, alert{fp: "b", key: "two", shared: true})
+	s.accept("one")
+	s.accept("two")
+	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	wantActions(t, s.accept("one"), outbox.Resolve)
+	wantActions(t, s.accept("two")) // b still fires.
+	s.absent(1, outbox.Absence{Fingerprint: "b", LastSeen: s.lastSeen("b")})
+	wantActions(t, s.accept("two"), outbox.Resolve)
+}
+
+// A webhook that came after the look wins, whichever of the alert's incidents it was about.
+func TestAbsentLosesAgainstAWebhook(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "one"}, alert{fp: "a", key: "two"})
+	seen := s.lastSeen("a")
+	s.observe(alert{fp: "a", key: "two"}, alert{fp: "a", key: "one"})
+	if s.lastSeen("a").Equal(seen) {
+		t.Fatal("the clock stood still")
+	}
+	s.absent(0, outbox.Absence{Fingerprint: "a", LastSeen: seen})
+	if n, _ := s.get("one").Counts(); n != 1 {
+		t.Errorf("%d members fire, want 1", n)
+	}
+}
+
+func TestAbsentLeavesOtherOriginsAlone(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginHeartbeat, mapping.OriginSelf} {
+		fp := string(origin)
+		s.observe(alert{fp: fp, origin: origin})
+		s.absent(0, outbox.Absence{Fingerprint: fp, LastSeen: s.lastSeen(fp)})
+	}
+}
+
+func TestAbsentSurvivesAReopen(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	s = s.reopen()
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
+func TestAdopted(t *testing.T) {
+	t.Run("a late webhook joins", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a", reason: outbox.ReasonAdopted})
+		if got := s.get("a").Have; got != outbox.StateUnknown {
+			t.Errorf("have is %s, want unknown", got)
+		}
+		wantActions(t, s.accept("a"), outbox.Trigger)
+		s.observe(alert{fp: "a"})
+		wantActions(t, s.accept("a"))
+	})
+	t.Run("over before it was sent: PagerDuty may hold it", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a", reason: outbox.ReasonAdopted})
+		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+		wantActions(t, s.accept("a"), outbox.Resolve)
+	})
+	t.Run("what is known stays so", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "b", key: "k", shared: true})
+		s.accept("k")
+		s.observe(alert{fp: "a", key: "k", shared: true, reason: outbox.ReasonAdopted})
+		if got := s.get("k").Have; got != outbox.StateOpen {
+			t.Errorf("have is %s, want open", got)
+		}
+		wantActions(t, s.accept("k"), outbox.Trigger)
+	})
+}
+
+func TestVouchIsDurable(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"}, alert{fp: "b", origin: mapping.OriginTest, ends: 24 * 365 * 100 * time.Hour})
+	if err := s.Vouch(t.Context(), []string{"a", "b", "nobody"}, "src"); err != nil {
+		t.Fatal(err)
+	}
+	s = s.reopen()
+	if got := s.get("a").Members["a"].Vouched; got != "src" {
+		t.Errorf("a is vouched for by %q, want src", got)
+	}
+	if got := s.get("b").Members["b"].Vouched; got != "" {
+		t.Errorf("b, of another origin, is vouched for by %q", got)
+	}
+}

@@ -1,0 +1,118 @@
+package outbox
+
+import (
+	"context"
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// MuteAction is what a mute in Alertmanager does to the incident of an alert that
+// still fires.
+type MuteAction string
+
+// The effects. A mute without effect is not recorded at all.
+const (
+	MuteAcknowledge MuteAction = "acknowledge" // once everything that fires is muted.
+	MuteResolve     MuteAction = "resolve"     // as if the alert were over.
+)
+
+// Mute says what mutes a member, and to what effect.
+type Mute struct {
+	By string     `json:"by"` // silence or inhibition.
+	Do MuteAction `json:"do"`
+}
+
+// Muting is the beginning or the end of a mute.
+type Muting struct {
+	Fingerprint string
+	// LastSeen is Incident.Members' newest LastSeen of the alert when it was found
+	// muted: a webhook that came since says otherwise, and wins.
+	LastSeen time.Time
+	// Mute is nil where a mute has ended.
+	Mute *Mute
+}
+
+// Mute records that Alertmanager mutes alerts, or no longer does, wherever they
+// are members; it returns how many alerts that changed. A mute that ends while
+// its alert fires is a new episode, which pages. Only origin alertmanager can be
+// muted.
+func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
+	n := 0
+	err := s.change(ctx, func(tx *transaction) error {
+		for _, c := range changes {
+			changed := false
+			unseen := newestSeen(tx, c.Fingerprint).Equal(c.LastSeen)
+			for _, id := range firingIn(tx, c.Fingerprint) {
+				switch in := tx.incident(id); {
+				case c.Mute == nil && in.Members[c.Fingerprint].Muted != nil:
+					tx.edit(id).unmute(tx, c.Fingerprint, tx.now)
+					changed = true
+				case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
+					tx.edit(id).mute(tx, c.Fingerprint, *c.Mute, tx.now)
+					changed = true
+				}
+			}
+			if changed {
+				n++
+			}
+		}
+		return nil
+	})
+	return n, err
+}
+
+// Mutable says whether a mute would change anything about a member. What it
+// resolved stays so until the mute ends: to open it again only to acknowledge it
+// would page.
+func (in *Incident) Mutable(fingerprint string, to Mute) bool {
+	m := in.Members[fingerprint]
+	if m == nil || !m.Firing || m.resolvedByMute() || (m.Muted != nil && *m.Muted == to) {
+		return false
+	}
+	switch in.Urgency {
+	case mapping.High, mapping.Low:
+		return true
+	case mapping.Acknowledged:
+		return to.Do == MuteResolve
+	case mapping.Change, mapping.None:
+	}
+	return false
+}
+
+func (in *Incident) mute(t table, fp string, to Mute, now time.Time) {
+	was := in.firing()
+	c := *in.Members[fp]
+	c.Muted = &to
+	in.put(fp, &c)
+	in.lapse(was, now)
+	if in.loud() == 0 {
+		in.RepeatAt = time.Time{} // a trigger would open it for everybody to see.
+	}
+	in.note(now, "muted", fp+" by "+to.By+": "+string(to.Do))
+	in.settle(now)
+}
+
+func (in *Incident) unmute(t table, fp string, now time.Time) {
+	by := in.Members[fp].Muted.By
+	in.begin(t, fp, now)
+	in.note(now, "unmuted", fp+" still fires after its "+by)
+}
+
+// resolvedByMute says whether a mute makes the member count as over.
+func (m *Member) resolvedByMute() bool { return m.Muted != nil && m.Muted.Do == MuteResolve }
+
+// muted says whether any member is muted.
+func (in *Incident) muted() bool {
+	for _, m := range in.Members {
+		if m.Firing && m.Muted != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// loud counts the members that fire and are not muted. From none to one is a new
+// epoch: an incident that was acknowledged or closed for the others' being muted
+// must not swallow it.
+func (in *Incident) loud() int { return in.tallied().loud }

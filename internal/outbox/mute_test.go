@@ -1,0 +1,219 @@
+package outbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+func (r *rig) mute(fp string, do outbox.MuteAction) int {
+	r.t.Helper()
+	n, err := r.Mute(r.t.Context(), []outbox.Muting{{Fingerprint: fp, LastSeen: r.lastSeen(fp), Mute: &outbox.Mute{By: "silence", Do: do}}})
+	if err != nil {
+		r.t.Fatalf("Mute: %v", err)
+	}
+	return n
+}
+
+func (r *rig) unmute(fp string) int {
+	r.t.Helper()
+	n, err := r.Mute(r.t.Context(), []outbox.Muting{{Fingerprint: fp}})
+	if err != nil {
+		r.t.Fatalf("Mute: %v", err)
+	}
+	return n
+}
+
+func TestMutes(t *testing.T) {
+	const ack, resolve = outbox.MuteAcknowledge, outbox.MuteResolve
+	type actions = []outbox.Action
+	shared := func(fp string) alert { return alert{fp: fp, key: "k", shared: true} }
+	for _, tc := range []struct {
+		name string
+		do   func(s *rig)
+		want actions // after the first trigger.
+	}{
+		{"acknowledge", func(s *rig) { s.mute("a", ack) }, actions{outbox.Acknowledge}},
+		{"acknowledge, then it ends: pages again", func(s *rig) { s.mute("a", ack); s.accept("k"); s.unmute("a") }, actions{outbox.Resolve, outbox.Trigger}},
+		{"acknowledge, then it ends before that was sent", func(s *rig) { s.mute("a", ack); s.unmute("a") }, actions{outbox.Resolve, outbox.Trigger}},
+		{"acknowledge, then the alert is over", func(s *rig) {
+			s.mute("a", ack)
+			s.accept("k")
+			s.observe(alert{fp: "a", key: "k", resolved: true, ends: time.Minute})
+		}, actions{outbox.Resolve}},
+		{"acknowledge, then it is absent", func(s *rig) {
+			s.mute("a", ack)
+			s.accept("k")
+			s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+		}, actions{outbox.Resolve}},
+		{"acknowledge, then Alertmanager notifies of it", func(s *rig) { s.mute("a", ack); s.accept("k"); s.observe(shared("a")) }, actions{outbox.Resolve, outbox.Trigger}},
+		{"acknowledge, then another one fires: it is not swallowed", func(s *rig) { s.mute("a", ack); s.accept("k"); s.observe(shared("b")) }, actions{outbox.Resolve, outbox.Trigger}},
+		{"acknowledge one of two", func(s *rig) { s.observe(shared("b")); s.accept("k"); s.mute("a", ack) }, nil},
+		{"acknowledge both", func(s *rig) { s.observe(shared("b")); s.accept("k"); s.mute("a", ack); s.mute("b", ack) }, actions{outbox.Acknowledge}},
+		{"acknowledge one, the other is over", func(s *rig) {
+			s.observe(shared("b"))
+			s.accept("k")
+			s.mute("a", ack)
+			s.observe(alert{fp: "b", key: "k", resolved: true, ends: time.Minute})
+		}, actions{outbox.Acknowledge}},
+		{"a repeat that was seen before the mute is not passed on", func(s *rig) {
+			s.observe(alert{fp: "a", key: "k", shared: true, reason: "repeat interval elapsed"})
+			s.mute("a", ack)
+			if !s.get("k").RepeatAt.IsZero() {
+				s.t.Error("the repeat is still to be sent")
+			}
+		}, actions{outbox.Acknowledge}},
+
+		{"resolve", func(s *rig) { s.mute("a", resolve) }, actions{outbox.Resolve}},
+		{"resolve, then it ends: pages again", func(s *rig) { s.mute("a", resolve); s.accept("k"); s.unmute("a") }, actions{outbox.Trigger}},
+		{"resolve, then it ends before that was sent", func(s *rig) { s.mute("a", resolve); s.unmute("a") }, actions{outbox.Resolve, outbox.Trigger}},
+		{"resolve, then Alertmanager notifies of it", func(s *rig) { s.mute("a", resolve); s.accept("k"); s.observe(shared("a")) }, actions{outbox.Trigger}},
+		{"resolve, then it is absent", func(s *rig) {
+			s.mute("a", resolve)
+			s.accept("k")
+			s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+		}, nil},
+		{"resolve one of two", func(s *rig) { s.observe(shared("b")); s.accept("k"); s.mute("a", resolve) }, nil},
+		{"resolve one, the other is over", func(s *rig) {
+			s.observe(shared("b"))
+			s.accept("k")
+			s.mute("a", resolve)
+			s.observe(alert{fp: "b", key: "k", resolved: true, ends: time.Minute})
+		}, actions{outbox.Resolve}},
+		{"resolved and then to be acknowledged: it stays resolved", func(s *rig) { s.mute("a", resolve); s.accept("k"); s.mute("a", ack) }, nil},
+		{"acknowledged and then to be resolved", func(s *rig) { s.mute("a", ack); s.accept("k"); s.mute("a", resolve) }, actions{outbox.Resolve}},
+		{"after a restart it is remembered", func(s *rig) { s.mute("a", resolve); s.accept("k"); *s = *s.reopen(); s.unmute("a") }, actions{outbox.Trigger}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(shared("a"))
+			wantActions(t, s.accept("k"), outbox.Trigger)
+			tc.do(s)
+			wantActions(t, s.accept("k"), tc.want...)
+		})
+	}
+}
+
+func TestMuteIsKeptUntilItIsOver(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.mute("a", outbox.MuteResolve)
+	s.accept("a")
+	if got := s.get("a").Have; got != outbox.StateClosed {
+		t.Errorf("have is %s, want closed", got)
+	}
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"))
+	s.gone("a")
+}
+
+func TestWhatCannotBeMuted(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	for _, tc := range []struct {
+		urgency mapping.Urgency
+		do      outbox.MuteAction
+		want    int
+	}{
+		{mapping.High, outbox.MuteAcknowledge, 1},
+		{mapping.Low, outbox.MuteAcknowledge, 1},
+		{mapping.Acknowledged, outbox.MuteAcknowledge, 0}, // it is already.
+		{mapping.Acknowledged, outbox.MuteResolve, 1},
+		{mapping.Change, outbox.MuteResolve, 0},
+		{mapping.None, outbox.MuteResolve, 0},
+	} {
+		fp := string(tc.urgency) + string(tc.do)
+		s.observe(alert{fp: fp, urgency: tc.urgency})
+		if got := s.mute(fp, tc.do); got != tc.want {
+			t.Errorf("%s, %s: %d muted, want %d", tc.urgency, tc.do, got, tc.want)
+		}
+		if got := s.mute(fp, tc.do); got != 0 {
+			t.Errorf("%s, %s, again: %d muted, want 0", tc.urgency, tc.do, got)
+		}
+		if got := s.unmute(fp); got != tc.want {
+			t.Errorf("%s, %s: %d unmuted, want %d", tc.urgency, tc.do, got, tc.want)
+		}
+	}
+	s.observe(alert{fp: "test", origin: mapping.OriginTest, ends: 24 * 365 * 100 * time.Hour})
+	if got := s.mute("test", outbox.MuteResolve); got != 0 {
+		t.Error("an alert of another origin was muted")
+	}
+}
+
+func TestMuteLosesAgainstAWebhook(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	seen := s.lastSeen("a")
+	s.observe(alert{fp: "a"})
+	n, err := s.Mute(t.Context(), []outbox.Muting{{Fingerprint: "a", LastSeen: seen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteResolve}}})
+	if err != nil || n != 0 {
+		t.Errorf("Mute: %d, %v; want 0, nil", n, err)
+	}
+}
+
+func TestOwnAlertEndsAtItsEndsAt(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	o := alert{fp: "a", origin: mapping.OriginSelf}.observation()
+	o.Alert.EndsAt = time.Now().Add(-time.Nanosecond)
+	if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+		t.Fatal(err)
+	}
+	if d := s.next(s.get("a")); d.Step != outbox.StepExpire {
+		t.Errorf("Next says %+v, want expire", d)
+	}
+}
+
+func TestMuteIsOwedToPagerDuty(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.mute("a", outbox.MuteAcknowledge)
+	if got := s.get("a").Status(); got != "pending" {
+		t.Errorf("status is %s, want pending", got)
+	}
+	s.accept("a")
+	if got := s.get("a").Status(); got != "acknowledged" {
+		t.Errorf("status is %s, want acknowledged", got)
+	}
+}
+
+// A backoff is about what was to be said before.
+func TestMuteEndsABackoff(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+	s.mute("a", outbox.MuteResolve)
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
+func TestMuteEndsWhileItsAcknowledgeIsInFlight(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.mute("a", outbox.MuteAcknowledge)
+	in := s.get("a")
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.unmute("a")
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	if e := s.get("a").Echo; e != nil {
+		t.Errorf("an acknowledge is planned for what fires: %+v", e)
+	}
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+}
+
+func TestMuteEndsWithItsAlert(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
+	s.mute("a", outbox.MuteResolve)
+	s.observe(alert{fp: "a", key: "k", resolved: true, ends: time.Minute})
+	if m := s.get("k").Members["a"].Muted; m != nil {
+		t.Errorf("it is over and still muted: %+v", m)
+	}
+}
