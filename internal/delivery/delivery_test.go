@@ -214,19 +214,19 @@ type alert struct {
 
 func (r *rig) observe(alerts ...alert) {
 	r.t.Helper()
-	if err := r.Observe(r.t.Context(), observations(alerts)); err != nil {
+	if err := r.Observe(r.t.Context(), observations(alerts, r.wall())); err != nil {
 		r.t.Fatalf("Observe: %v", err)
 	}
 }
 
-func observations(alerts []alert) []mapping.Observation {
+func observations(alerts []alert, now time.Time) []mapping.Observation {
 	var obs []mapping.Observation
 	for _, a := range alerts {
 		o := mapping.Observation{
 			Service: "infra", DedupKey: a.name, Urgency: mapping.High, Severity: "critical", Origin: mapping.OriginAlertmanager,
 			ExternalURL: "http://am", Reason: "new alerts added",
 			Alert: template.Alert{
-				Status: mapping.Firing, Fingerprint: a.name, StartsAt: time.Now().Add(a.starts),
+				Status: mapping.Firing, Fingerprint: a.name, StartsAt: now.Add(a.starts),
 				Labels: template.KV{"alertname": strings.TrimRight(a.name, "0123456789")},
 			},
 		}
@@ -237,7 +237,7 @@ func observations(alerts []alert) []mapping.Observation {
 			o.Urgency = a.urgency
 		}
 		if a.resolved {
-			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, r.wall()
+			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, now
 		}
 		obs = append(obs, o)
 	}
@@ -456,7 +456,7 @@ func TestThrottledPageIsOwed(t *testing.T) {
 	pd.answer = func(n int, _ *pagerduty.Event) error {
 		if n == 0 { // over while the request is in flight.
 			go func() {
-				if err := r0.Observe(context.Background(), observations([]alert{{name: "a", resolved: true}})); err != nil {
+				if err := r0.Observe(context.Background(), observations([]alert{{name: "a", resolved: true}}, r0.wall())); err != nil {
 					t.Errorf("Observe: %v", err)
 				}
 			}()
