@@ -30,8 +30,10 @@ type table interface {
 	incident(id string) *Incident
 	edit(id string) *Incident
 	create(in *Incident)
-	// holding lists the ids of open incidents that have had the alert as a member.
+	// holding lists the ids of incidents that have, or have had, the alert as a
+	// member; hold adds one.
 	holding(fingerprint string) []string
+	hold(fingerprint, id string)
 	// tombstone returns what is remembered of a closed incident, or nil.
 	tombstone(id string) *Tombstone
 	count(what Counted)
@@ -158,6 +160,7 @@ func observeResolved(t table, o *mapping.Observation, now time.Time) {
 	m := newMember(o, now)
 	m.EndedAt, m.EndedSeen, m.EndedBy = o.Alert.EndsAt, now, o.ExternalURL
 	in.Members[fp] = m
+	t.hold(fp, id)
 	in.note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
 	in.settle(now)
 }
@@ -200,6 +203,7 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	m := newMember(o, now)
 	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
 	in.Members[fp] = m
+	t.hold(fp, id)
 	if late {
 		m.HeldUntil = now.Add(LateHold)
 		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked")

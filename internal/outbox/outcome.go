@@ -211,6 +211,7 @@ func copyTo(t table, in *Incident, service string, now time.Time) {
 		n := *m
 		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
 		c.Members[fp] = &n
+		t.hold(fp, c.ID)
 		c.begin(t, fp, now)
 	}
 	c.note(now, "received", "in place of service "+in.Service)
@@ -231,6 +232,7 @@ func part(t table, in *Incident, now time.Time) {
 		c.MovedTo = in.ID
 		c.HeldUntil = time.Time{}
 		old.Members[fp] = &c
+		t.hold(fp, old.ID)
 	}
 	old.note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")
 	old.settle(now)

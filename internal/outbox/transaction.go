@@ -74,12 +74,18 @@ func (t *transaction) archive(in *Incident, reason string) {
 
 func (t *transaction) holding(fp string) []string {
 	ids := slices.Clone(t.store.index[fp])
-	for id, in := range t.edited {
-		if _, ok := in.Members[fp]; ok && !slices.Contains(ids, id) {
+	for _, id := range t.holders[fp] {
+		if !slices.Contains(ids, id) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+func (t *transaction) hold(fp, id string) {
+	if !slices.Contains(t.holders[fp], id) {
+		t.holders[fp] = append(t.holders[fp], id)
+	}
 }
 
 func (t *transaction) tombstone(id string) *Tombstone {
