@@ -8,6 +8,7 @@ import (
 	"container/heap"
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -60,7 +61,7 @@ type Config struct {
 
 const (
 	defaultShutdown = 10 * time.Second
-	maxTasks        = 64 // steps and questions under way at once.
+	maxTasks        = 64 // of one pool, at once.
 )
 
 // Deliverer runs the lanes. Its methods other than Run are safe for concurrent use.
@@ -82,15 +83,15 @@ type Deliverer struct {
 	busy    map[string]bool // something is under way for the incident.
 	timers  timerHeap
 	timed   map[string]*timer
-	tasks   int
-	waiting []func()
-	asking  map[string]outbox.Question
+	asking  map[string]map[outbox.Question]bool
 	answers map[string]map[outbox.Question]outbox.Answer
 	higher  map[string]time.Time
 	// limited is when an incident was last answered with 429: it goes behind the others.
 	limited map[string]time.Time
 	sending int
-	seq     uint64
+	// What runs beside the loop, so that one kind does not hold up the other.
+	steps, questions, patient pool
+	seq                       uint64
 
 	draining bool
 }
@@ -118,7 +119,7 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 		cfg: cfg, log: cfg.Logger, store: store,
 		reload: make(chan struct{}, 1), events: make(chan func()),
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
-		timed: map[string]*timer{}, asking: map[string]outbox.Question{},
+		timed: map[string]*timer{}, asking: map[string]map[outbox.Question]bool{},
 		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
 		limited: map[string]time.Time{},
 	}
@@ -179,8 +180,14 @@ func (d *Deliverer) drain(cancel context.CancelFunc) {
 	d.draining = true
 	deadline := time.NewTimer(d.cfg.ShutdownTimeout)
 	defer deadline.Stop()
-	d.waiting = nil
-	for d.sending > 0 || d.tasks > 0 {
+	pools := []*pool{&d.steps, &d.questions, &d.patient}
+	busy := func() bool {
+		return d.sending > 0 || slices.ContainsFunc(pools, func(p *pool) bool { return p.active > 0 })
+	}
+	for _, p := range pools {
+		p.waiting = nil
+	}
+	for busy() {
 		select {
 		case f := <-d.events:
 			f()
@@ -202,26 +209,31 @@ func (d *Deliverer) reloaded(ctx context.Context) {
 	}
 }
 
-// task runs f beside the loop, and done in the loop after it. Not more than
-// maxTasks run at once.
-func (d *Deliverer) task(f func(), done func()) {
+// pool bounds how much of one kind runs beside the loop.
+type pool struct {
+	active  int
+	waiting []func()
+}
+
+// task runs f beside the loop, and done in the loop after it.
+func (d *Deliverer) task(p *pool, f func(), done func()) {
 	run := func() {
-		d.tasks++
+		p.active++
 		go func() {
 			f()
 			d.events <- func() {
-				d.tasks--
+				p.active--
 				done()
-				if len(d.waiting) > 0 {
-					next := d.waiting[0]
-					d.waiting = d.waiting[1:]
+				if len(p.waiting) > 0 {
+					next := p.waiting[0]
+					p.waiting = p.waiting[1:]
 					next()
 				}
 			}
 		}()
 	}
-	if d.tasks >= maxTasks {
-		d.waiting = append(d.waiting, run)
+	if p.active >= maxTasks {
+		p.waiting = append(p.waiting, run)
 		return
 	}
 	run()
@@ -275,11 +287,14 @@ func (d *Deliverer) clearTimer(id string) {
 	}
 }
 
-// fire evaluates the incidents whose time has come.
+// fire evaluates the incidents whose time has come, each once.
 func (d *Deliverer) fire(ctx context.Context, now time.Time) {
+	var due []string
 	for len(d.timers) > 0 && !now.Before(d.timers[0].at) {
-		id := d.timers[0].id
-		d.clearTimer(id)
+		due = append(due, d.timers[0].id)
+		d.clearTimer(d.timers[0].id)
+	}
+	for _, id := range due {
 		d.evaluate(ctx, id)
 	}
 }

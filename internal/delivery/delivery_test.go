@@ -141,6 +141,9 @@ type rig struct {
 	stop     func()
 	reg      *prometheus.Registry
 	jump     atomic.Int64 // how far the wall clock is from that of the bubble.
+
+	mu    sync.Mutex
+	began map[string]time.Time // startsAt by name.
 }
 
 // wall is the wall clock: it may jump, and its times have no monotonic reading.
@@ -236,6 +239,15 @@ func (r *rig) observations(alerts []alert) []mapping.Observation {
 		if a.urgency != "" {
 			o.Urgency = a.urgency
 		}
+		r.mu.Lock()
+		if r.began == nil {
+			r.began = map[string]time.Time{}
+		}
+		if began, ok := r.began[a.name]; ok && a.resolved { // an end names the start of what ends.
+			o.Alert.StartsAt = began
+		}
+		r.began[a.name] = o.Alert.StartsAt
+		r.mu.Unlock()
 		if a.resolved {
 			o.Alert.Status, o.Alert.EndsAt = mapping.Resolved, r.wall()
 		}

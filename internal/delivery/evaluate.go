@@ -96,6 +96,9 @@ func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
 	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
 		since = since.Add(-age)
 	}
+	if in.Digest != nil { // it names what is over: the more there is, the later it should go.
+		since = time.Now().Add(digestPatience)
+	}
 	if at := d.limited[in.ID]; at.After(since) {
 		since = at
 	}
@@ -123,7 +126,7 @@ func (d *Deliverer) dequeue(id string) {
 func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox.Decision, fallback string) {
 	d.busy[in.ID] = true
 	var err error
-	d.task(func() { err = d.store.Perform(ctx, in.ID, in.Version, dec, fallback) }, func() {
+	d.task(&d.steps, func() { err = d.store.Perform(ctx, in.ID, in.Version, dec, fallback) }, func() {
 		delete(d.busy, in.ID)
 		switch {
 		case err == nil && dec.Step == outbox.StepBlock:
@@ -143,10 +146,18 @@ func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox
 // answered. Meanwhile the incident is evaluated as usual.
 func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Decision, then func()) {
 	asker := d.settings.Load().Asker
-	d.asking[in.ID] = dec.Question
-	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision}
+	if d.asking[in.ID] == nil {
+		d.asking[in.ID] = map[outbox.Question]bool{}
+	}
+	d.asking[in.ID][dec.Question] = true
+	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision, About: in.Held()}
 	why := "nobody to ask"
-	d.task(func() {
+	// What a page waits for goes before what only a resolve waits for.
+	pool := &d.questions
+	if dec.Question == outbox.QuestionSiblings {
+		pool = &d.patient
+	}
+	d.task(pool, func() {
 		if asker == nil {
 			return
 		}
@@ -156,7 +167,14 @@ func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Dec
 	}, func() {
 		then()
 		a.At = d.cfg.Now()
-		delete(d.asking, in.ID)
+		delete(d.asking[in.ID], dec.Question)
+		if len(d.asking[in.ID]) == 0 {
+			delete(d.asking, in.ID)
+		}
+		a.Since = a.At
+		if before, ok := d.answers[in.ID][dec.Question]; ok && before.Verdict == outbox.VerdictUncertain {
+			a.Since = before.Since
+		}
 		if d.answers[in.ID] == nil {
 			d.answers[in.ID] = map[outbox.Question]outbox.Answer{}
 		}
@@ -170,6 +188,16 @@ func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Dec
 
 // pump lets every lane send what it may, and returns when to look again.
 func (d *Deliverer) pump(ctx context.Context, now time.Time) (next time.Time) {
+	for {
+		before := d.seq
+		next = d.pumpOnce(ctx, now)
+		if d.seq == before { // nothing was moved to another lane, or came back.
+			return next
+		}
+	}
+}
+
+func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time) {
 	for _, l := range d.lanes {
 		for {
 			it, again, rated := l.pick(now)
@@ -200,7 +228,7 @@ func (d *Deliverer) owe(ctx context.Context, l *lane) {
 		return
 	}
 	var err error
-	d.task(func() { err = d.store.Owe(ctx, ids) }, func() {
+	d.task(&d.steps, func() { err = d.store.Owe(ctx, ids) }, func() {
 		if err != nil && !errors.Is(err, outbox.ErrClosed) {
 			d.log.Error("Pages that wait for the rate limit could not be marked as owed", "incidents", len(ids), "err", err)
 		}

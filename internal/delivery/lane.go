@@ -14,6 +14,7 @@ const (
 	maxInFlight    = 16               // requests at once, ...
 	maxInFlightLow = 12               // ... of which this many may be other than high.
 	agedAfter      = 5 * time.Minute  // a class that has waited this long ...
+	digestPatience = time.Hour        // a digest counts as waiting only after this.
 	agedSlot       = 10               // ... gets one slot in ten.
 	highProbe      = 2 * time.Second  // after a 429, high tries again this often.
 	lowPause       = 10 * time.Second // after a 429 that names no time, the others wait this long.
@@ -170,6 +171,9 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 		if now.Before(until) {
 			return nil, until, false
 		}
+		if it := l.untried(now); l.failing && l.fault == "" && it != nil {
+			return l.take(it), time.Time{}, false
+		}
 	}
 	used := l.used(now)
 	high, highAgain := l.mayHigh(now, used)
@@ -200,6 +204,29 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 		again = earliest(again, lowAgain)
 	}
 	return nil, again, rated
+}
+
+// untried is the most urgent item that may leave and has not failed since PagerDuty
+// last answered: a few that always fail must not be all that is tried.
+func (l *lane) untried(now time.Time) *item {
+	used := l.used(now)
+	high, _ := l.mayHigh(now, used)
+	low, _ := l.mayLow(now, used, l.lowLimit())
+	for c := range l.ready {
+		if may := (outbox.Class(c).High() && high) || (!outbox.Class(c).High() && low); !may {
+			continue
+		}
+		var best *item
+		for i, it := range l.ready[c] {
+			if !l.failed[it.id] && (best == nil || l.ready[c].Less(i, best.index)) {
+				best = it
+			}
+		}
+		if best != nil {
+			return best
+		}
+	}
+	return nil
 }
 
 // mayHigh says whether a high event may leave, else when to ask again.

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,7 +15,7 @@ type metrics struct {
 	events    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 	throttled *prometheus.CounterVec
-	backoff   *prometheus.GaugeVec
+	backoff   *backoffCollector
 	questions *prometheus.CounterVec
 }
 
@@ -36,10 +37,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pagerelay_throttled_total",
 			Help: "Requests that PagerDuty answered with 429.",
 		}, []string{"service"}),
-		backoff: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "pagerelay_lane_backoff_seconds",
-			Help: "Time until the service's lane tries again; 0 while it is not backing off.",
-		}, []string{"service"}),
+		backoff: &backoffCollector{
+			until: map[string]time.Time{},
+			desc: prometheus.NewDesc("pagerelay_lane_backoff_seconds",
+				"Time until the service's lane tries again; 0 while it is not backing off.", []string{"service"}, nil),
+		},
 		questions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pagerelay_alertmanager_questions_total",
 			Help: "Questions put to Alertmanager before a page is sent or dropped, by what it said.",
@@ -68,7 +70,7 @@ func (m *metrics) init(services map[string]Service) {
 			}
 		}
 		m.throttled.WithLabelValues(name)
-		m.backoff.WithLabelValues(name)
+		m.backoff.set(name, time.Time{})
 	}
 }
 
@@ -76,5 +78,32 @@ func kinds() []pagerduty.Kind {
 	return []pagerduty.Kind{
 		pagerduty.Accepted, pagerduty.Refused, pagerduty.BadKey, pagerduty.TooLarge,
 		pagerduty.Throttled, pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous,
+	}
+}
+
+// backoffCollector says how long the lanes still back off when it is asked.
+type backoffCollector struct {
+	desc *prometheus.Desc
+
+	mu    sync.Mutex
+	until map[string]time.Time // by service.
+}
+
+func (c *backoffCollector) set(service string, until time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until[service] = until
+}
+
+// Describe implements prometheus.Collector.
+func (c *backoffCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *backoffCollector) Collect(ch chan<- prometheus.Metric) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for service, until := range c.until {
+		left := max(0, time.Until(until).Seconds())
+		ch <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, left, service)
 	}
 }

@@ -111,7 +111,7 @@ func (r *request) run(ctx context.Context) {
 		d.met.latency.WithLabelValues(string(in.Urgency)).Observe(wall.Sub(r.pendingSince).Seconds())
 	}
 	// The lane goes on as soon as PagerDuty has answered, the incident once that is stored.
-	d.events <- func() { r.settle(answer, now, wall) }
+	d.events <- func() { r.settle(ctx, answer, now, wall) }
 	for {
 		err := d.store.Finish(ctx, r.in.ID, intent, r.hash, o)
 		if err == nil || errors.Is(err, outbox.ErrClosed) || errors.Is(err, outbox.ErrNotFound) || ctx.Err() != nil {
@@ -134,7 +134,7 @@ func (r *request) release(ctx context.Context) {
 }
 
 // settle tells the lane what became of the request; wall is when by Config.Now.
-func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
+func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time.Time) {
 	l, d := r.lane, r.d
 	l.end(r.high, a.Kind != pagerduty.Unsent, now)
 	delete(d.limited, r.in.ID)
@@ -142,14 +142,14 @@ func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 		a.Kind != pagerduty.Unsent && a.Kind != pagerduty.Throttled && a.Kind != pagerduty.Refused {
 		d.higher[r.in.Service] = wall
 	}
-	defer func() { d.met.backoff.WithLabelValues(r.in.Service).Set(max(0, l.backoffUntil.Sub(now).Seconds())) }()
+	defer d.showBackoff(l)
 	switch a.Kind {
 	case pagerduty.Accepted, pagerduty.Refused, pagerduty.TooLarge:
 		l.answered()
-		if l.fault != "" && a.Kind == pagerduty.Accepted {
+		if l.fault != "" && a.Kind == pagerduty.Accepted && r.hash == l.hash {
 			l.fault = ""
 			d.log.Info("PagerDuty accepts the routing key again", "service", r.in.Service)
-			d.relook(r.in.ID, l)
+			d.relook(ctx, r.in.ID, l)
 		}
 		if a.Kind != pagerduty.Accepted {
 			d.log.Error("PagerDuty refused an event", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
@@ -164,7 +164,7 @@ func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 			d.log.Error("PagerDuty refuses the routing key; pages go to the fallback, if there is one, and the key is tried again every minute", "service", r.in.Service, "answer", a.Message)
 		}
 		l.refuseKey(a.Message, now)
-		d.relook(r.in.ID, l)
+		d.relook(ctx, r.in.ID, l)
 	case pagerduty.Throttled:
 		l.answered()
 		l.throttle(a.RetryAfter, now)
@@ -177,11 +177,20 @@ func (r *request) settle(a pagerduty.Answer, now, wall time.Time) {
 	}
 }
 
+// showBackoff sets the gauge of every service of a lane.
+func (d *Deliverer) showBackoff(l *lane) {
+	for name, k := range d.keys {
+		if k.hash == l.hash {
+			d.met.backoff.set(name, l.backoffUntil)
+		}
+	}
+}
+
 // relook evaluates every incident of a lane, but for one.
-func (d *Deliverer) relook(but string, l *lane) {
+func (d *Deliverer) relook(ctx context.Context, but string, l *lane) {
 	for _, in := range d.store.List() {
 		if k := d.keys[in.Service]; in.ID != but && k != nil && k.hash == l.hash {
-			d.evaluate(context.Background(), in.ID)
+			d.evaluate(ctx, in.ID)
 		}
 	}
 }

@@ -35,8 +35,9 @@ func (s *Store) Absent(ctx context.Context, gone []Absence) (int, error) {
 			n++
 			for _, id := range ids {
 				in := tx.edit(id)
-				in.end(tx, a.Fingerprint, Ended{At: tx.now, Seen: tx.now, By: "absent"}, tx.now)
+				in.end(a.Fingerprint, Ended{At: tx.now, Seen: tx.now, By: endedByAbsence}, tx.now)
 				in.note(tx.now, "absent", a.Fingerprint+": no Alertmanager lists it any more")
+				in.trim()
 				tx.count(CountedAbsent)
 			}
 		}
@@ -54,7 +55,7 @@ func (s *Store) Vouch(ctx context.Context, fingerprints []string, source string)
 				in := tx.edit(id)
 				c := *in.Members[fp]
 				c.Vouched = source
-				in.Members[fp] = &c
+				in.put(fp, &c)
 			}
 		}
 		return nil

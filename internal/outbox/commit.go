@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -10,8 +11,12 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// directRetry is how often the disk is tried in direct mode.
-const directRetry = time.Second
+const (
+	directRetry  = time.Second     // how often the disk is tried in direct mode.
+	diskPatience = 2 * time.Second // a commit that takes longer makes direct mode begin.
+)
+
+var errHanging = errors.New("the disk does not answer")
 
 // maxPatience is how long a patient operation waits for another one to share the
 // commit with.
@@ -30,7 +35,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.log.Error("Closing the outbox failed", "err", err)
 		}
 	}()
-	prune := time.NewTicker(pruneEvery)
+	prune := time.NewTimer(pruneFirst)
 	defer prune.Stop()
 	retry := time.NewTicker(directRetry)
 	defer retry.Stop()
@@ -48,6 +53,7 @@ func (s *Store) Run(ctx context.Context) error {
 			s.commit(batch)
 			batch = batch[:0]
 		case <-prune.C:
+			prune.Reset(pruneEvery)
 			if err := s.prune(s.cfg.Now()); err != nil {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
@@ -83,12 +89,18 @@ func (s *Store) Run(ctx context.Context) error {
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
 	began := time.Now()
+	var err error
+	if s.db.Load() == nil { // before anything is decided upon: the file may know more.
+		err = s.openLate()
+	}
 	tx := newTransaction(s, s.cfg.Now())
 	errs := make([]error, len(batch))
 	for i, o := range batch {
 		errs[i] = o.apply(tx)
 	}
-	err := s.store(tx)
+	if err == nil {
+		err = s.store(tx)
+	}
 	s.met.commits.Observe(time.Since(began).Seconds())
 	if err == nil {
 		s.leaveDirect()
@@ -109,26 +121,60 @@ func (s *Store) commit(batch []*op) {
 // store writes a transaction, and all that is in memory only, to the file. A file
 // that turns out to be damaged is moved aside, and everything is written to a new one.
 func (s *Store) store(tx *transaction) error {
-	db := s.db.Load()
-	if db == nil {
-		var err error
-		if db, err = s.openLate(); err != nil {
-			return err
-		}
+	r, err := tx.records()
+	if err != nil {
+		return err
 	}
-	if s.failCommit != nil {
-		if err := s.failCommit(); err != nil {
-			return err
-		}
-	}
-	err := guard(func() error { return db.Update(tx.write) })
+	err = s.update(r)
 	if !isDamage(err) {
 		return err
 	}
 	if err := s.replaceDamaged(err); err != nil {
 		return err
 	}
-	return guard(func() error { return s.db.Load().Update(tx.write) })
+	if r, err = tx.records(); err != nil { // now with all that survived.
+		return err
+	}
+	return s.update(r)
+}
+
+// update writes records to the file. A disk that does not answer in time is taken
+// for one that fails; nothing else is tried until it has answered.
+func (s *Store) update(r *records) error {
+	if s.hanging != nil {
+		select {
+		case <-s.hanging:
+			s.hanging = nil
+		default:
+			return errHanging
+		}
+	}
+	db := s.db.Load()
+	done := make(chan error, 1)
+	go func() {
+		done <- guard(func() error {
+			if s.failCommit != nil {
+				if err := s.failCommit(); err != nil {
+					return err
+				}
+			}
+			return db.Update(r.write)
+		})
+	}()
+	timer := time.NewTimer(diskPatience)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		answered := make(chan struct{})
+		go func() {
+			<-done // whatever it says: all of it is written again.
+			close(answered)
+		}()
+		s.hanging = answered
+		return errHanging
+	}
 }
 
 // guard turns a panic or a memory fault into an error: bbolt maps the file, and
@@ -153,6 +199,13 @@ func (s *Store) view(f func(tx *bolt.Tx) error) error {
 }
 
 func (s *Store) closeFile() error {
+	if s.hanging != nil {
+		select {
+		case <-s.hanging:
+		case <-time.After(diskPatience):
+			return errHanging // the end of the process closes it.
+		}
+	}
 	db := s.db.Swap(nil)
 	if db == nil {
 		return nil

@@ -59,10 +59,11 @@ func (s *Store) enterDirect(tx *transaction, err error) {
 }
 
 func (s *Store) leaveDirect() {
+	u := &s.unsaved
 	if !s.direct.Load() {
+		*u = unsaved{} // what survived damage is stored now, too.
 		return
 	}
-	u := &s.unsaved
 	s.log.Info("The disk takes commits again; everything is stored", "after", time.Since(u.since).Round(time.Second).String(), "incidents", len(u.ids), "ledger_entries_lost", u.lost)
 	*u = unsaved{}
 	s.direct.Store(false)
@@ -109,18 +110,19 @@ func (s *Store) held(o *mapping.Observation) bool {
 		}
 		return true
 	}
-	if s.open[id].paged() {
+	if o.Urgency == mapping.None || s.open[id].paged(fp) { // none asks for nothing.
 		return true
 	}
 	for _, other := range s.index[fp] {
-		if in := s.open[other]; in != nil && in.FallbackOf == id && in.paged() {
+		if in := s.open[other]; in != nil && in.FallbackOf == id && in.paged(fp) {
 			return true
 		}
 	}
 	return false
 }
 
-// paged says whether PagerDuty has accepted the newest episode.
-func (in *Incident) paged() bool {
-	return in != nil && in.firing() > 0 && in.AcceptedRevision >= in.Revision && (in.Have != StateClosed || in.Urgency == mapping.Change)
+// paged says whether PagerDuty has accepted the newest episode, and the alert is
+// part of it.
+func (in *Incident) paged(fp string) bool {
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && (in.Have != StateClosed || in.Urgency == mapping.Change)
 }

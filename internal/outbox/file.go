@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,7 +92,7 @@ func (s *Store) openAndLoad(now time.Time) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return fmt.Errorf("make the outbox's folder: %w", err)
 	}
-	db, err := openFile(s.path)
+	db, err := openFile(s.path, s.log)
 	if err != nil {
 		return err
 	}
@@ -137,7 +138,10 @@ func (in *Incident) merge(old *Incident) *Incident {
 	c := in.clone()
 	for fp, m := range old.Members {
 		if c.Members[fp] == nil {
-			c.Members[fp] = m
+			c.put(fp, m)
+			if m.Firing {
+				c.Revision++ // it may never have been paged.
+			}
 		}
 	}
 	c.Version = max(c.Version, old.Version) + 1
@@ -151,13 +155,13 @@ func (in *Incident) merge(old *Incident) *Incident {
 }
 
 // openLate opens the file that could not be opened at the start.
-func (s *Store) openLate() (*bolt.DB, error) {
+func (s *Store) openLate() error {
 	err := s.openAndLoad(s.cfg.Now())
 	if isDamage(err) {
 		err = s.replaceDamaged(err)
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, in := range s.List() { // what was merged is to be written, too.
 		if s.unsaved.ids == nil {
@@ -165,7 +169,7 @@ func (s *Store) openLate() (*bolt.DB, error) {
 		}
 		s.unsaved.ids[in.ID] = struct{}{}
 	}
-	return s.db.Load(), nil
+	return nil
 }
 
 // Damaged is the name under which a damaged file was moved aside; "" if none was.
@@ -199,7 +203,7 @@ func (s *Store) replaceDamaged(cause error) error {
 	return s.openAndLoad(s.cfg.Now())
 }
 
-func openFile(path string) (*bolt.DB, error) {
+func openFile(path string, log *slog.Logger) (*bolt.DB, error) {
 	readAhead(path)
 	db, err := openBolt(path)
 	if err != nil {
@@ -210,7 +214,7 @@ func openFile(path string) (*bolt.DB, error) {
 		return db, nil
 	}
 	if err := guard(func() error { return compact(db, path) }); err != nil {
-		return nil, fmt.Errorf("compact outbox: %w", err)
+		log.Warn("The outbox could not be compacted; it is used as it is", "err", err)
 	}
 	return openBolt(path)
 }
@@ -248,21 +252,28 @@ func openBolt(path string) (db *bolt.DB, err error) {
 	return db, nil
 }
 
-// compact copies db into a fresh file that takes its place, and closes it.
-func compact(db *bolt.DB, path string) error {
+// compact copies db into a fresh file that takes its place, and closes db. After
+// an error the old file is as it was.
+func compact(db *bolt.DB, path string) (err error) {
 	tmp := path + ".compact"
+	defer func() {
+		err = errors.Join(err, db.Close())
+		if err != nil {
+			_ = os.Remove(tmp) // a next try does it otherwise.
+		}
+	}()
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return errors.Join(err, db.Close())
+		return err
 	}
 	dst, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout})
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return err
 	}
 	err = bolt.Compact(dst, db, 16<<20)
 	if err == nil {
 		err = dst.Sync()
 	}
-	if err := errors.Join(err, dst.Close(), db.Close()); err != nil {
+	if err := errors.Join(err, dst.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
@@ -416,7 +427,7 @@ func decode(v []byte, into any) error {
 		return &damageError{errors.New("checksum does not match")}
 	}
 	if err := json.Unmarshal(v[4:], into); err != nil {
-		return fmt.Errorf("decode record: %w", err)
+		return &damageError{fmt.Errorf("decode record: %w", err)}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -70,8 +71,10 @@ type Incident struct {
 	GroupKey    string      `json:"group_key,omitempty"`
 	GroupLabels template.KV `json:"group_labels,omitempty"`
 
-	// Members by fingerprint.
+	// Members by fingerprint. Change them with put and drop only.
 	Members map[string]*Member `json:"members"`
+	tally   tally
+	counted bool // the tally is that of Members.
 
 	// Revision counts episodes, Epoch the times that unmuted members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
@@ -145,6 +148,8 @@ type Member struct {
 	ExternalURL string `json:"external_url,omitempty"`
 	// HeldUntil is set while a late firing waits for Alertmanager's word.
 	HeldUntil time.Time `json:"held_until,omitzero"`
+	// HeldAs is the late firing itself: what it makes of the incident if it is admitted.
+	HeldAs *mapping.Observation `json:"held_as,omitempty"`
 	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// The last resolve: its endsAt, when it was seen, and from whom.
@@ -234,15 +239,58 @@ func (in *Incident) Status() string {
 // Statuses lists what Status can say.
 func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
 
-// firing counts the members for which the incident should be open.
-func (in *Incident) firing() int {
-	n := 0
+// firing is the number of members for which the incident should be open. It is
+// counted once, before the incident is handed out, and kept up by put.
+func (in *Incident) firing() int { return in.count().open }
+
+// tally counts members: those for which the incident should be open, those that
+// fire and are not muted, and those that fire and are.
+type tally struct{ open, loud, muted int }
+
+func (t *tally) add(m *Member, n int) {
+	if m == nil || !m.Firing {
+		return
+	}
+	if !m.resolvedByMute() {
+		t.open += n
+	}
+	if m.Muted == nil {
+		t.loud += n
+	} else {
+		t.muted += n
+	}
+}
+
+func (in *Incident) count() tally {
+	if in.counted {
+		return in.tally
+	}
+	var t tally
 	for _, m := range in.Members {
-		if m.Firing && !m.resolvedByMute() {
-			n++
+		t.add(m, 1)
+	}
+	return t
+}
+
+// put replaces a member.
+func (in *Incident) put(fp string, m *Member) {
+	in.tally, in.counted = in.count(), true
+	in.tally.add(in.Members[fp], -1)
+	in.tally.add(m, 1)
+	in.Members[fp] = m
+}
+
+// Held tells the late firings that are being checked apart from others; "" if
+// there are none.
+func (in *Incident) Held() string {
+	var held []string
+	for fp, m := range in.Members {
+		if !m.HeldUntil.IsZero() {
+			held = append(held, fp+"@"+m.HeldUntil.Format(time.RFC3339Nano))
 		}
 	}
-	return n
+	slices.Sort(held)
+	return strings.Join(held, " ")
 }
 
 // Counts returns the number of firing and resolved members.
@@ -276,6 +324,7 @@ func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
 	maps.Copy(c.Members, in.Members)
+	c.tally, c.counted = in.count(), true
 	c.History = slices.Clip(in.History)
 	return &c
 }
@@ -325,5 +374,8 @@ func (in *Incident) owesPagerDuty() bool {
 	return in.Have != StateClosed || in.owes()
 }
 
-// owes says whether an episode that is over is still to be paged.
-func (in *Incident) owes() bool { return in.Owed > in.AcceptedRevision }
+// owes says whether an episode that is over is still to be paged: it was taken
+// neither here nor by the fallback.
+func (in *Incident) owes() bool {
+	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
+}

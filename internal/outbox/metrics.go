@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}),
 		superseded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_events_superseded_total",
-			Help: "Incidents that were over before anything of them was sent: not paged.",
+			Help: "Incidents that were over before PagerDuty accepted anything of them: not paged.",
 		}),
 		direct: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_outbox_direct_mode",

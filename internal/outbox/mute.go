@@ -49,7 +49,7 @@ func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
 					tx.edit(id).unmute(tx, c.Fingerprint, tx.now)
 					changed = true
 				case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
-					tx.edit(id).mute(tx, c.Fingerprint, *c.Mute, tx.now)
+					tx.edit(id).mute(c.Fingerprint, *c.Mute, tx.now)
 					changed = true
 				}
 			}
@@ -80,12 +80,12 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	return false
 }
 
-func (in *Incident) mute(t table, fp string, to Mute, now time.Time) {
+func (in *Incident) mute(fp string, to Mute, now time.Time) {
 	was := in.firing()
 	c := *in.Members[fp]
 	c.Muted = &to
-	in.Members[fp] = &c
-	in.lapse(t, was, now)
+	in.put(fp, &c)
+	in.lapse(was, now)
 	if in.loud() == 0 {
 		in.RepeatAt = time.Time{} // a trigger would open it for everybody to see.
 	}
@@ -103,24 +103,9 @@ func (in *Incident) unmute(t table, fp string, now time.Time) {
 func (m *Member) resolvedByMute() bool { return m.Muted != nil && m.Muted.Do == MuteResolve }
 
 // muted says whether any member is muted.
-func (in *Incident) muted() bool {
-	for _, m := range in.Members {
-		if m.Firing && m.Muted != nil {
-			return true
-		}
-	}
-	return false
-}
+func (in *Incident) muted() bool { return in.count().muted > 0 }
 
 // loud counts the members that fire and are not muted. From none to one is a new
 // epoch: an incident that was acknowledged or closed for the others' being muted
 // must not swallow it.
-func (in *Incident) loud() int {
-	n := 0
-	for _, m := range in.Members {
-		if m.Firing && m.Muted == nil {
-			n++
-		}
-	}
-	return n
-}
+func (in *Incident) loud() int { return in.count().loud }

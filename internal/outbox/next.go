@@ -123,8 +123,8 @@ type Evidence struct {
 	// last accepted, or may have been, on this service.
 	HigherTrigger time.Time
 
-	// Asking: the question is under way. Answers are what was said, by question.
-	Asking  Question
+	// Asking are the questions under way, Answers what was said, by question.
+	Asking  map[Question]bool
 	Answers map[Question]Answer
 }
 
@@ -133,12 +133,19 @@ type Answer struct {
 	Verdict  Verdict
 	At       time.Time
 	Revision int
+	// Since is when the question was first put, if the answers since were uncertain.
+	Since time.Time
+	// About is Incident.Held when QuestionLate was asked: another held alert needs
+	// an answer of its own.
+	About string
 }
 
 // Policy is the part of the configuration that Next needs.
 type Policy struct {
 	StaleAfter    time.Duration
 	Alertmanagers int // how many are configured; 0: there is nobody to ask.
+	// Services are the configured ones, so that their metrics start at 0.
+	Services []string
 }
 
 // Next says what is to be done about an incident. It is the whole of the rules;
@@ -153,10 +160,6 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	d := nextIncident(in, ev, p, now)
 	if in.muted() && d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
-	}
-	if d.Kind == Ask && ev.Asking == QuestionLate {
-		// One question at a time: two would take turns for ever.
-		return wait(in.wake(), "Alertmanager is being asked about a late firing first")
 	}
 	// Members that wait for a time of their own bring the incident back then.
 	if wake := in.wake(); !wake.IsZero() {
@@ -176,7 +179,11 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 func (in *Incident) wake() time.Time {
 	var t time.Time
 	for _, m := range in.Members {
-		for _, c := range []time.Time{m.HeldUntil, m.ExpiresAt} {
+		expires := m.ExpiresAt
+		if !m.Firing {
+			expires = time.Time{}
+		}
+		for _, c := range []time.Time{m.HeldUntil, expires} {
 			if !c.IsZero() && (t.IsZero() || c.Before(t)) {
 				t = c
 			}
@@ -200,7 +207,7 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 	if !held {
 		return Decision{}, false
 	}
-	if a, ok := ev.Answers[QuestionLate]; ok && a.fresh(in, now) {
+	if a, ok := ev.Answers[QuestionLate]; ok && a.fresh(in, now) && a.About == in.Held() {
 		if a.Verdict == VerdictGone {
 			return Decision{Kind: Perform, Step: StepDismiss, Reason: "a late duplicate: Alertmanager no longer knows it"}, true
 		}
@@ -209,7 +216,7 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 	if p.Alertmanagers == 0 {
 		return Decision{Kind: Perform, Step: StepAdmit, Reason: "nobody to ask: page"}, true
 	}
-	if ev.Asking == QuestionLate {
+	if ev.Asking[QuestionLate] {
 		return Decision{}, false
 	}
 	return Decision{Kind: Ask, Question: QuestionLate, Timeout: LateHold, Reason: "fires although its resolve was seen"}, true
@@ -315,7 +322,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return d
 		}
 		return Decision{Kind: Send, Action: Resolve, Class: ClassLowResolve, Echo: true, Reason: in.Echo.Reason}
-	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil:
+	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil && ev.Known:
 		if stop, d := obstacle(in, ev, now); stop {
 			return d
 		}
@@ -385,7 +392,7 @@ func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, b
 		}
 		return Decision{}, false
 	}
-	if ev.Asking == QuestionStale {
+	if ev.Asking[QuestionStale] {
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
 	}
 	timeout := StaleAsk
@@ -407,11 +414,11 @@ func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, boo
 		return Decision{}, false
 	case ok && a.fresh(in, now) && a.Verdict == VerdictFiring:
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "another alert with the same key still fires"}, true
-	case now.Sub(in.CreatedAt) >= siblingsGiveUp:
+	case ok && a.Verdict == VerdictUncertain && now.Sub(a.Since) >= siblingsGiveUp:
 		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and Alertmanager could not say whether others hold it"}, true
 	case ok && ahead(a.At.Add(siblingsAgain), now, siblingsAgain):
 		return wait(a.At.Add(siblingsAgain), "Alertmanager was not certain; it is asked again"), true
-	case ev.Asking == QuestionSiblings:
+	case ev.Asking[QuestionSiblings]:
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
 	}
 	return Decision{Kind: Ask, Question: QuestionSiblings, Timeout: StaleAsk, Reason: "a shared key never seen firing here"}, true

@@ -59,13 +59,15 @@ type given struct {
 	ev  outbox.Evidence
 	p   outbox.Policy
 	now time.Time
+	// held is what the incident holds when it is asked about.
+	held string
 }
 
 func ev(f func(*given)) func(*given) { return f }
 
 func answered(q outbox.Question, v outbox.Verdict) func(*given) {
 	return func(g *given) {
-		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1}}
+		g.ev.Answers = map[outbox.Question]outbox.Answer{q: {Verdict: v, At: g.now, Revision: 1, Since: t0, About: g.held}}
 	}
 }
 
@@ -122,7 +124,6 @@ func TestNext(t *testing.T) {
 		return func(in *outbox.Incident) { in.Members[fp] = &m }
 	}
 	adopted := func(in *outbox.Incident) { in.Have, in.HaveEpoch = outbox.StateUnknown, 1 }
-	asking := func(q outbox.Question) func(*given) { return func(g *given) { g.ev.Asking = q } }
 	test := func(in *outbox.Incident) {
 		in.Origin = mapping.OriginTest
 		in.Members["a"].Origin, in.Members["a"].ExpiresAt = mapping.OriginTest, at(time.Minute)
@@ -164,7 +165,7 @@ func TestNext(t *testing.T) {
 		{"not without an Alertmanager", incident(), later(time.Hour), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not of another origin", incident(func(in *outbox.Incident) { in.Origin = mapping.OriginCoverage }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"not what is owed", incident(func(in *outbox.Incident) { in.Owed = 1 }), all(later(time.Hour), alertmanagers(1)), send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"while it is asked nothing is sent", incident(), all(later(time.Hour), alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionStale }), idle},
+		{"while it is asked nothing is sent", incident(), all(later(time.Hour), alertmanagers(1), func(g *given) { g.ev.Asking = map[outbox.Question]bool{outbox.QuestionStale: true} }), idle},
 		{"stale and gone is superseded", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone)), step(outbox.StepSupersede)},
 		{"stale and firing is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictFiring)), send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"stale and uncertain is sent", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictUncertain)), send(outbox.Trigger, outbox.ClassHighTrigger)},
@@ -245,14 +246,17 @@ func TestNext(t *testing.T) {
 
 		// Late firings.
 		{"a held firing is asked about", incident(held), alertmanagers(1), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
-		{"while it is asked it is held", incident(held, have(outbox.StateClosed)), all(alertmanagers(1), func(g *given) { g.ev.Asking = outbox.QuestionLate }), wait(outbox.LateHold)},
+		{"while it is asked it is held", incident(held, have(outbox.StateClosed)), all(alertmanagers(1), func(g *given) { g.ev.Asking = map[outbox.Question]bool{outbox.QuestionLate: true} }), wait(outbox.LateHold)},
 		{"no word in time: page", incident(held), all(alertmanagers(1), later(outbox.LateHold)), step(outbox.StepAdmit)},
 		{"it fires: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictFiring)), step(outbox.StepAdmit)},
 		{"uncertain: page", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictUncertain)), step(outbox.StepAdmit)},
 		{"it is gone: dropped", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone)), step(outbox.StepDismiss)},
+		{"an answer about another late firing is none", incident(held), all(alertmanagers(1), answered(outbox.QuestionLate, outbox.VerdictGone), func(g *given) {
+			a := g.ev.Answers[outbox.QuestionLate]
+			a.About = "another@then"
+			g.ev.Answers[outbox.QuestionLate] = a
+		}), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
 		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
-
-		{"while it is asked about a late firing, nothing else is asked", incident(seenResolved, shared, and("b", outbox.Member{HeldUntil: at(outbox.LateHold)})), all(alertmanagers(1), asking(outbox.QuestionLate)), wait(outbox.LateHold)},
 
 		// Muted in Alertmanager.
 		{"muted, acknowledge: high, with what stops escalations", incident(told, muted(outbox.MuteAcknowledge)), nil, send(outbox.Acknowledge, outbox.ClassHighResolve)},
@@ -283,8 +287,10 @@ func TestNext(t *testing.T) {
 			in.Members["a"] = &outbox.Member{HeldUntil: at(6 * time.Hour), EndedAt: t0}
 		}), alertmanagers(1), step(outbox.StepAdmit)},
 		{"a refresh hours after a trigger of the future is sent", incident(told, func(in *outbox.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(outbox.Trigger, outbox.ClassRefresh)},
-		{"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
-			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger}},
+		{
+			"an answer of the future is asked for again", incident(), all(later(time.Hour), alertmanagers(1), answered(outbox.QuestionStale, outbox.VerdictGone), later(-time.Minute), func(g *given) { g.p.StaleAfter = -time.Hour }),
+			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
+		},
 		{"an uncertain answer of the future is asked for again", incident(seenResolved, shared), all(later(6*time.Hour), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision, later(0)), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
 
 		// The test door.
@@ -295,7 +301,7 @@ func TestNext(t *testing.T) {
 			g := given{
 				ev:  outbox.Evidence{Known: true, KeyHash: "k1", HigherTrigger: at(-time.Hour)},
 				p:   outbox.Policy{StaleAfter: 2 * time.Minute},
-				now: t0,
+				now: t0, held: tc.in.Held(),
 			}
 			if tc.given != nil {
 				tc.given(&g)

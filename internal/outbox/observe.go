@@ -19,7 +19,9 @@ const (
 	// the resolve is taken for a late duplicate (peers wait 15 s a position).
 	lateDuplicate = 60 * time.Second
 
-	endedByMove = "moved" // in place of an externalURL.
+	// In place of an externalURL.
+	endedByMove    = "moved"
+	endedByAbsence = "absent"
 )
 
 // table is what a transaction sees: incidents that may be replaced, the index of
@@ -32,6 +34,8 @@ type table interface {
 	create(in *Incident)
 	// holding lists the ids of open incidents that have had the alert as a member.
 	holding(fingerprint string) []string
+	// hold says that an incident has an alert as a member.
+	hold(fingerprint, id string)
 	// tombstone returns what is remembered of a closed incident, or nil.
 	tombstone(id string) *Tombstone
 	count(what Counted)
@@ -87,18 +91,29 @@ func observe(t table, obs []mapping.Observation, p Policy, now time.Time) {
 	}
 	repeat := isRepeat(t, obs, now)
 	ended := map[string]bool{}
+	touched := map[string]bool{}
 	for i := range obs {
 		o := &obs[i]
 		fp := o.Alert.Fingerprint
+		touched[IncidentID(o.Service, o.DedupKey)] = true
 		if o.Alert.Status == mapping.Resolved {
-			if !ended[fp] { // a resolve is applied wherever the alert is, once.
-				ended[fp] = true
-				observeResolved(t, o, now)
+			known, before := ended[fp]
+			if !before { // a resolve is applied wherever the alert is, once.
+				known = endHolders(t, o, touched, now)
+				ended[fp] = known
+			}
+			if !known {
+				observeUnknownEnd(t, o, now)
 			}
 			continue
 		}
 		observeFiring(t, o, repeat, p, now)
 		observeMoves(t, o, routed[fp], now)
+	}
+	for id := range touched {
+		if in := t.incident(id); in != nil && len(in.Members) > maxResolved {
+			t.edit(id).trim()
+		}
 	}
 }
 
@@ -121,30 +136,42 @@ func isRepeat(t table, obs []mapping.Observation, now time.Time) bool {
 	return len(obs) > 0
 }
 
-func observeResolved(t table, o *mapping.Observation, now time.Time) {
+// endHolders closes an alert in every incident that holds it, and says whether
+// there is one.
+func endHolders(t table, o *mapping.Observation, touched map[string]bool, now time.Time) bool {
 	fp := o.Alert.Fingerprint
 	known := false
 	for _, id := range t.holding(fp) {
 		in := t.incident(id)
-		if in == nil || in.Members[fp] == nil || in.Members[fp].Origin != o.Origin {
+		if in == nil || in.Members[fp] == nil {
 			continue
 		}
 		known = true
-		if m := in.Members[fp]; !m.Firing && m.HeldUntil.IsZero() {
+		m := in.Members[fp]
+		if m.Origin != o.Origin { // a test does not end what really fires.
+			continue
+		}
+		over := !m.Firing && m.HeldUntil.IsZero()
+		// A peer may be late with the end of an episode before this one.
+		earlier := o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt)
+		if over || earlier {
 			t.count(CountedDuplicate)
 			continue
 		}
 		in = t.edit(id)
-		in.end(t, fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
+		touched[id] = true
+		in.end(fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
 		in.note(now, "resolved", fp+" by "+o.ExternalURL)
 		t.count(CountedResolved)
 	}
-	if known {
-		return
-	}
-	id := IncidentID(o.Service, o.DedupKey)
+	return known
+}
+
+// observeUnknownEnd takes in the end of an alert that no incident holds.
+func observeUnknownEnd(t table, o *mapping.Observation, now time.Time) {
+	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	if ts := t.tombstone(id); ts != nil {
-		if _, ok := ts.Ends[fp]; ok {
+		if e, ok := ts.Ends[fp]; ok && !o.Alert.EndsAt.After(e.At) {
 			t.count(CountedDuplicate)
 			return
 		}
@@ -158,8 +185,10 @@ func observeResolved(t table, o *mapping.Observation, now time.Time) {
 		t.create(in)
 	}
 	m := newMember(o, now)
+	m.ExpiresAt = time.Time{}
 	m.EndedAt, m.EndedSeen, m.EndedBy = o.Alert.EndsAt, now, o.ExternalURL
-	in.Members[fp] = m
+	in.put(fp, m)
+	t.hold(fp, id)
 	in.note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
 	in.settle(now)
 }
@@ -168,23 +197,27 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	in := t.edit(id)
 	var last Ended
-	if in == nil {
+	if in == nil || in.Members[fp] == nil {
 		if ts := t.tombstone(id); ts != nil {
 			last = ts.Ends[fp]
 		}
-	} else if m := in.Members[fp]; m != nil {
+	} else {
+		m := in.Members[fp]
 		if m.Firing {
 			in.join(t, o, m, repeat, now)
 			return
 		}
 		last = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
-		if !m.HeldUntil.IsZero() { // already being checked: the newest text counts.
+		if !m.HeldUntil.IsZero() && !o.Alert.StartsAt.After(last.At) { // already being checked: the newest text counts.
 			c := *m
-			c.Alert, c.LastSeen = o.Alert, now
-			in.Members[fp] = &c
+			c.Alert, c.LastSeen, c.HeldAs = o.Alert, now, o
+			in.put(fp, &c)
 			t.count(CountedHeld)
 			return
 		}
+	}
+	if last.By == endedByMove || last.By == endedByAbsence { // Alertmanager never said that it ended.
+		last = Ended{}
 	}
 	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin == mapping.OriginAlertmanager
 	if late && p.Alertmanagers == 0 {
@@ -201,9 +234,10 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	m := newMember(o, now)
 	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
-	in.Members[fp] = m
+	in.put(fp, m)
+	t.hold(fp, id)
 	if late {
-		m.HeldUntil = now.Add(LateHold)
+		m.HeldUntil, m.HeldAs = now.Add(LateHold), o
 		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked")
 		t.count(CountedHeld)
 		return
@@ -230,8 +264,14 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	fp := o.Alert.Fingerprint
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
-	if endsByItself(o.Origin) {
+	switch {
+	case o.Origin == m.Origin && endsByItself(o.Origin):
 		c.ExpiresAt = o.Alert.EndsAt
+	case o.Origin == mapping.OriginAlertmanager && m.Origin == mapping.OriginTest: // a real one: it ends when Alertmanager says so.
+		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
+	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
+		t.count(CountedJoined)
+		return
 	}
 	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
 	if o.ExternalURL != m.ExternalURL {
@@ -246,7 +286,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 		c.Alert.StartsAt = starts
 	}
 	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
-	in.Members[fp] = &c
+	in.put(fp, &c)
 	if raise {
 		in.describe(o)
 	}
@@ -270,9 +310,10 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 }
 
 // describe takes what Render and the lanes need from the newest observation. An
-// urgency never goes down while members fire: PagerDuty's does not either.
+// urgency never goes down while members fire, nor before PagerDuty has been told
+// that they ended: its own does not either.
 func (in *Incident) describe(o *mapping.Observation) {
-	if in.firing() > 0 && o.Urgency.Rank() > in.Urgency.Rank() {
+	if (in.firing() > 0 || in.Have != StateClosed) && o.Urgency.Rank() > in.Urgency.Rank() {
 		return
 	}
 	in.Rule, in.Tier, in.Urgency, in.Severity = o.Rule, o.Tier, o.Urgency, o.Severity
@@ -292,34 +333,36 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 	}
 	c := *in.Members[fp]
 	c.Firing, c.Epoch, c.HeldUntil, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, "", nil
-	in.Members[fp] = &c
+	in.put(fp, &c)
 	in.Revision++
 	t.count(CountedEpisode)
 	in.settle(now)
 }
 
 // end closes a member where it is.
-func (in *Incident) end(t table, fp string, e Ended, now time.Time) {
+func (in *Incident) end(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, time.Time{}, "", nil
+	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
 	}
 	was := in.firing()
-	in.Members[fp] = &c
-	in.lapse(t, was, now)
-	in.trim()
+	in.put(fp, &c)
+	in.lapse(was, now)
 	in.settle(now)
 }
 
 // lapse follows a change after which fewer members than before make the incident
 // one that should be open.
-func (in *Incident) lapse(t table, was int, now time.Time) {
+func (in *Incident) lapse(was int, now time.Time) {
 	if in.firing() == 0 && was > 0 {
 		in.Echo = nil
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.PendingSince = now
+		if in.Have != StateClosed { // a refused refresh does not keep the resolve from leaving.
+			in.Blocked = nil
+		}
 	}
 }
 
@@ -336,13 +379,16 @@ func (in *Incident) trim() {
 	}
 	slices.SortFunc(over, func(a, b string) int { return in.Members[a].LastSeen.Compare(in.Members[b].LastSeen) })
 	for _, fp := range over[:len(over)-maxResolved] {
-		delete(in.Members, fp)
+		delete(in.Members, fp) // none of them fires.
 	}
 }
 
 // observeMoves marks the incidents that a changed route has taken the alert from.
 func observeMoves(t table, o *mapping.Observation, routed []string, now time.Time) {
 	fp, to := o.Alert.Fingerprint, IncidentID(o.Service, o.DedupKey)
+	if in := t.incident(to); in == nil || in.Members[fp] == nil || !in.Members[fp].Firing {
+		return // held or dropped: it has not arrived there.
+	}
 	for _, id := range t.holding(fp) {
 		in := t.incident(id)
 		if in == nil || slices.Contains(routed, id) || slices.Contains(routed, in.FallbackOf) {
@@ -355,7 +401,7 @@ func observeMoves(t table, o *mapping.Observation, routed []string, now time.Tim
 		in = t.edit(id)
 		c := *m
 		c.MovedTo = to
-		in.Members[fp] = &c
+		in.put(fp, &c)
 		in.note(now, "moved", fp+" is now routed to "+o.Service+" "+o.DedupKey)
 	}
 	if in := t.incident(to); in != nil {
@@ -372,15 +418,22 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision {
 		return
 	}
-	for fp := range in.Members {
+	for fp, m := range in.Members {
+		if !m.Firing {
+			continue
+		}
 		for _, id := range t.holding(fp) {
 			old := t.incident(id)
 			if old == nil || id == target || old.Members[fp] == nil || old.Members[fp].MovedTo != target {
 				continue
 			}
 			old = t.edit(id)
-			old.end(t, fp, Ended{At: now, Seen: now, By: endedByMove}, now)
+			old.end(fp, Ended{At: now, Seen: now, By: endedByMove}, now)
 			t.count(CountedMoved)
+			if old.DedupKey == in.DedupKey && old.KeyHash == in.KeyHash && old.firing() == 0 {
+				old.Have, old.Echo, old.Owed = StateClosed, nil, 0 // one alert at PagerDuty: it stays, as the new one's.
+				old.settle(now)
+			}
 		}
 	}
 }

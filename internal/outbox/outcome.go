@@ -83,6 +83,10 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.NotBefore = o.RetryAt
 		in.ambiguous(it, now)
 	}
+	if it.Echo && o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && o.Kind != OutcomeRefused &&
+		it.Epoch == in.Epoch && (it.Action == Resolve) == (in.firing() == 0) {
+		in.Echo = &Echo{Action: it.Action, Due: now, Reason: it.Reason} // it is still due.
+	}
 	// A request that was neither accepted nor may have been is no attempt.
 	if o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && it.Prev == StateClosed && in.AmbiguousTrigger.IsZero() {
 		in.Attempted = false
@@ -116,12 +120,28 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
 		}
+		in.lower()
 		if it.Prev == StateClosed {
 			in.Attempted = true // the resolve of what another replica may have opened is sent once.
 		}
 	case Change:
 		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
 	}
+}
+
+// lower brings the urgency down to what fires, once PagerDuty holds nothing. Only
+// Alertmanager's bare keys hold several urgencies.
+func (in *Incident) lower() {
+	if in.firing() == 0 || !in.BareKey {
+		return
+	}
+	urgency := mapping.None
+	for _, m := range in.Members {
+		if m.Firing && m.Urgency.Rank() < urgency.Rank() {
+			urgency = m.Urgency
+		}
+	}
+	in.Urgency = urgency
 }
 
 // stillLands returns the time of an ambiguous request if it may be applied after
@@ -153,6 +173,9 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 	case StepAdmit:
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
+				if m.HeldAs != nil {
+					in.describe(m.HeldAs)
+				}
 				in.begin(t, fp, now)
 			}
 		}
@@ -160,21 +183,21 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
 				c := *m
-				c.HeldUntil = time.Time{}
-				in.Members[fp] = &c
+				c.HeldUntil, c.HeldAs = time.Time{}, nil
+				in.put(fp, &c)
 				t.count(CountedDismissed)
 			}
 		}
 	case StepSupersede:
 		for fp, m := range in.Members {
 			if m.Firing {
-				in.end(t, fp, Ended{At: now, Seen: now, By: "absent"}, now)
+				in.end(fp, Ended{At: now, Seen: now, By: endedByAbsence}, now)
 			}
 		}
 	case StepExpire:
 		for fp, m := range in.Members {
 			if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
-				in.end(t, fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
+				in.end(fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
 			}
 		}
 	case StepBlock:
@@ -211,7 +234,8 @@ func copyTo(t table, in *Incident, service string, now time.Time) {
 		}
 		n := *m
 		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
-		c.Members[fp] = &n
+		c.put(fp, &n)
+		t.hold(fp, id)
 		c.begin(t, fp, now)
 	}
 	c.note(now, "received", "in place of service "+in.Service)
@@ -224,14 +248,15 @@ func copyTo(t table, in *Incident, service string, now time.Time) {
 // closes once the new one is accepted.
 func part(t table, in *Incident, now time.Time) {
 	old := in.clone()
-	old.ID = in.ID + "-" + in.KeyHash[:min(8, len(in.KeyHash))]
+	old.ID = partedID(in.ID, in.KeyHash)
 	old.Parted, old.Version, old.Intent = true, 0, nil
 	old.AcceptedRevision = old.Revision
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo = in.ID
-		c.HeldUntil = time.Time{}
-		old.Members[fp] = &c
+		c.HeldUntil, c.HeldAs = time.Time{}, nil
+		old.put(fp, &c)
+		t.hold(fp, old.ID)
 	}
 	old.note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")
 	old.settle(now)
@@ -241,3 +266,17 @@ func part(t table, in *Incident, now time.Time) {
 	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision = "", StateClosed, 0, 0
 	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger = nil, time.Time{}, time.Time{}
 }
+
+// absorb takes back what was parted from an incident when its trigger leaves under
+// that key again, as when a wrong key is taken back: it is one alert at PagerDuty.
+func absorb(t *transaction, in *Incident, keyHash string) {
+	old := t.edit(partedID(in.ID, keyHash))
+	if old == nil || in.Parted {
+		return
+	}
+	in.Have, in.HaveEpoch = old.Have, in.Epoch
+	in.AmbiguousTrigger, in.AmbiguousResolve = old.AmbiguousTrigger, old.AmbiguousResolve
+	t.archive(old, "the routing key was taken back")
+}
+
+func partedID(id, keyHash string) string { return id + "-" + keyHash[:min(8, len(keyHash))] }

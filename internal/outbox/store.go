@@ -46,6 +46,7 @@ const (
 	defaultRetention = 15 * 24 * time.Hour
 	defaultQueue     = 4096
 	tombstoneFor     = 7 * 24 * time.Hour // a late trigger is recognised this long.
+	pruneFirst       = time.Minute        // after the start.
 	pruneEvery       = time.Hour
 	maxBatch         = 512 // operations in one transaction.
 )
@@ -68,6 +69,7 @@ type Store struct {
 	// Direct mode, owned by the committer but for the flag: what is in memory only.
 	direct  atomic.Bool
 	unsaved unsaved
+	hanging chan struct{} // closed once the disk has answered; nil if it does.
 	// failCommit stands in for a disk that fails, in tests.
 	failCommit func() error
 
@@ -139,6 +141,9 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 		in = tx.edit(id)
 		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && in.Have != StateClosed {
 			part(tx, in, tx.now)
+		}
+		if d.Action == Trigger {
+			absorb(tx, in, keyHash)
 		}
 		in.started(d, keyHash, tx.now)
 		// A copy: later operations of the same commit edit the same value, and what

@@ -635,3 +635,102 @@ func TestMaybePagedIsNotToldAsMissed(t *testing.T) {
 		}
 	}
 }
+
+func TestNewEpisodeWhileALateFiringIsHeld(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	s.observe(alert{fp: "a", from: "http://am-2"})
+	if in := s.get("a"); in.Held() == "" {
+		t.Fatalf("the late firing is not held: %+v", in)
+	}
+	s.observe(alert{fp: "a", starts: 2 * time.Minute}) // this one is no late duplicate.
+	wantActions(t, s.accept("a"), outbox.Trigger)
+}
+
+func TestTestDoorAndAlertmanagerMeet(t *testing.T) {
+	t.Run("a test does not end what really fires", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a"})
+		s.observe(alert{fp: "a", origin: mapping.OriginTest, ends: -time.Hour})
+		wantActions(t, s.accept("a"), outbox.Trigger)
+		s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true})
+		wantActions(t, s.accept("a"))
+	})
+	t.Run("what really fires takes a test over", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a", origin: mapping.OriginTest, ends: 100 * 365 * 24 * time.Hour})
+		s.observe(alert{fp: "a"})
+		wantActions(t, s.accept("a"), outbox.Trigger)
+		if m := s.get("a").Members["a"]; m.Origin != mapping.OriginAlertmanager || !m.ExpiresAt.IsZero() {
+			t.Errorf("origin %s, expires %v; want alertmanager and never", m.Origin, m.ExpiresAt)
+		}
+		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+		wantActions(t, s.accept("a"), outbox.Resolve)
+	})
+}
+
+func TestAdmittedLateFiringDescribesTheIncident(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+	s.observe(alert{fp: "high", key: "k", bare: true, shared: true}, alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low})
+	s.accept("k")
+	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, resolved: true, ends: time.Minute}, alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, resolved: true, ends: time.Minute})
+	s.accept("k")
+	s.observe(alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, starts: 2 * time.Minute})
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, starts: 2 * time.Minute}) // a new start: not late.
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	if got := s.get("k").Urgency; got != mapping.High {
+		t.Errorf("urgency is %s, want high", got)
+	}
+	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, resolved: true, starts: 2 * time.Minute, ends: 3 * time.Minute})
+	s.observe(alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, resolved: true, starts: 2 * time.Minute, ends: 3 * time.Minute})
+	s.accept("k")
+	s.observe(alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, starts: 4 * time.Minute})
+	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, starts: 2 * time.Minute}) // it expired and is back.
+	in := s.get("k")
+	ev := evidence()
+	ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionLate: {Verdict: outbox.VerdictFiring, At: time.Now(), Revision: in.Revision, About: in.Held()}}
+	d := outbox.Next(in, ev, s.Policy(), time.Now())
+	if d.Step != outbox.StepAdmit {
+		t.Fatalf("Next says %+v, want to admit the held one", d)
+	}
+	if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.get("k").Urgency; got != mapping.High {
+		t.Errorf("urgency after admitting is %s, want high", got)
+	}
+}
+
+func TestRouteThatGoesBackLeavesOneIncident(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "one"})
+	s.accept("one")
+	s.observe(alert{fp: "a", key: "two"})
+	s.observe(alert{fp: "a", key: "one"}) // back before "two" was accepted.
+	s.accept("two")
+	s.accept("one")
+	if in := s.get("one"); in.Want() != outbox.StateOpen || in.Have != outbox.StateOpen {
+		t.Errorf("the incident it is routed to is want %s, have %s; want open, open", in.Want(), in.Have)
+	}
+	s.gone("two")
+}
+
+func TestTrimmedMembersLeaveTheIndex(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "stays", key: "k", shared: true})
+	for i := range 150 {
+		fp := fmt.Sprint("pod-", i)
+		s.observe(alert{fp: fp, key: "k", shared: true})
+		s.observe(alert{fp: fp, key: "k", shared: true, resolved: true, ends: time.Minute})
+	}
+	if n := len(s.get("k").Members); n > 101 {
+		t.Errorf("%d members are kept, want at most 101", n)
+	}
+	if n := s.Indexed(); n > 101 {
+		t.Errorf("%d fingerprints are indexed, want at most 101", n)
+	}
+}

@@ -73,13 +73,13 @@ func (t *transaction) archive(in *Incident, reason string) {
 }
 
 func (t *transaction) holding(fp string) []string {
-	ids := slices.Clone(t.store.index[fp])
-	for id, in := range t.edited {
-		if _, ok := in.Members[fp]; ok && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
+	return slices.Concat(t.store.index[fp], t.holders[fp])
+}
+
+func (t *transaction) hold(fp, id string) {
+	if !slices.Contains(t.store.index[fp], id) && !slices.Contains(t.holders[fp], id) {
+		t.holders[fp] = append(t.holders[fp], id)
 	}
-	return ids
 }
 
 func (t *transaction) tombstone(id string) *Tombstone {
@@ -118,49 +118,68 @@ func newTombstone(in *Incident) *Tombstone {
 	return ts
 }
 
-// write puts the changes, and all that is in memory only, into a transaction of
-// the file.
-func (t *transaction) write(tx *bolt.Tx) error {
-	incidents, ledger, tombstones := tx.Bucket([]byte(bucketIncidents)), tx.Bucket([]byte(bucketLedger)), tx.Bucket([]byte(bucketTombstones))
-	ids := maps.Clone(t.store.unsaved.ids)
-	if ids == nil {
-		ids = map[string]struct{}{}
+// records are what a commit writes: made beforehand, so that a disk that hangs
+// holds up nobody and reads nothing that changes meanwhile.
+type records struct {
+	gone       []string
+	incidents  map[string][]byte
+	ledger     map[string][]byte
+	tombstones map[string][]byte
+}
+
+// records encodes the changes, and all that is in memory only.
+func (t *transaction) records() (*records, error) {
+	r := &records{incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
+	var failed error
+	seal := func(v any) []byte {
+		b, err := encode(v)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return b
+	}
+	add := func(id string) {
+		if in := t.incident(id); in != nil {
+			r.incidents[id] = seal(in)
+		} else {
+			r.gone = append(r.gone, id)
+		}
+	}
+	for id := range t.store.unsaved.ids {
+		add(id)
 	}
 	for id := range t.edited {
-		ids[id] = struct{}{}
+		if _, twice := t.store.unsaved.ids[id]; !twice {
+			add(id)
+		}
 	}
 	for id := range t.archived {
-		ids[id] = struct{}{}
-	}
-	for _, id := range slices.Sorted(maps.Keys(ids)) {
-		in := t.incident(id)
-		if in == nil {
-			if err := incidents.Delete([]byte(id)); err != nil {
-				return fmt.Errorf("delete incident: %w", err)
-			}
-			continue
-		}
-		v, err := encode(in)
-		if err != nil {
-			return err
-		}
-		if err := incidents.Put([]byte(id), v); err != nil {
-			return fmt.Errorf("put incident: %w", err)
+		if _, twice := t.store.unsaved.ids[id]; !twice && t.edited[id] == nil {
+			add(id)
 		}
 	}
 	for _, in := range slices.Concat(t.store.unsaved.closed, t.closed) {
-		v, err := encode(in)
-		if err != nil {
-			return err
+		r.ledger[string(ledgerKey(in))] = seal(in)
+		r.tombstones[in.ID] = seal(newTombstone(in))
+	}
+	return r, failed
+}
+
+// write puts the records into a transaction of the file.
+func (r *records) write(tx *bolt.Tx) error {
+	for _, id := range r.gone {
+		if err := tx.Bucket([]byte(bucketIncidents)).Delete([]byte(id)); err != nil {
+			return fmt.Errorf("delete incident: %w", err)
 		}
-		if err := ledger.Put(ledgerKey(in), v); err != nil {
-			return fmt.Errorf("put ledger entry: %w", err)
-		}
-		if v, err = encode(newTombstone(in)); err != nil {
-			return err
-		}
-		if err := tombstones.Put([]byte(in.ID), v); err != nil {
-			return fmt.Errorf("put tombstone: %w", err)
+	}
+	for bucket, values := range map[string]map[string][]byte{
+		bucketIncidents: r.incidents, bucketLedger: r.ledger, bucketTombstones: r.tombstones,
+	} {
+		b := tx.Bucket([]byte(bucket))
+		for _, k := range slices.Sorted(maps.Keys(values)) {
+			if err := b.Put([]byte(k), values[k]); err != nil {
+				return fmt.Errorf("put into %s: %w", bucket, err)
+			}
 		}
 	}
 	return nil
@@ -171,7 +190,15 @@ func (t *transaction) publish() {
 	s := t.store
 	s.mu.Lock()
 	for id, in := range t.edited {
+		in.tally, in.counted = in.count(), true
 		old := s.open[id]
+		if old != nil {
+			for fp := range old.Members {
+				if in.Members[fp] == nil { // trimmed.
+					s.unindex(fp, id)
+				}
+			}
+		}
 		for fp := range in.Members {
 			if old != nil && old.Members[fp] != nil {
 				continue

@@ -1,0 +1,462 @@
+package outbox_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// The end of a test alert that was never seen firing, as `amtool alert add --end` in
+// the past makes it, is said and forgotten; Next never asks to be called again at
+// a time that is over, which would have the deliverer's loop spin for ever.
+func TestEndOfATestAlertNeverSeenFiring(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true, ends: -time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	if in, ok := s.Get(outbox.IncidentID("infra", "a")); ok {
+		now := in.Members["a"].ExpiresAt.Add(time.Hour)
+		if d := outbox.Next(in, evidence(), s.Policy(), now); d.Kind == outbox.Wait && !d.Until.After(now) {
+			t.Errorf("Next asks to be called again at %v, which is %v ago", d.Until, now.Sub(d.Until))
+		}
+	}
+	s.gone("a")
+}
+
+// HA: a peer's resolve of the last episode that comes after the next episode has
+// begun does not end the new one.
+func TestLateResolveOfAnOlderEpisodeEndsNothing(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+	s.observe(alert{fp: "a", from: "http://am-2", resolved: true, ends: time.Minute}) // what am-2 had been retrying.
+	wantActions(t, s.accept("a"))
+	if n, _ := s.get("a").Counts(); n != 1 {
+		t.Error("the alert fires and is not a firing member any more")
+	}
+}
+
+// An episode that another sidecar opened is resolved here, although this one
+// remembers an earlier episode of the same alert.
+func TestResolveOfAnotherSidecarsEpisodeIsSentDespiteATombstone(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	s.gone("a")
+	// The next episode, from 10 m on, went to the other sidecar; its end comes here.
+	s.observe(alert{fp: "a", starts: 10 * time.Minute, resolved: true, ends: 11 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
+// An alert that goes to two services and was never seen firing here is resolved on both.
+func TestUnseenResolveIsSentToEveryRoute(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", key: "one", resolved: true, ends: time.Minute}, alert{fp: "a", key: "two", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("one"), outbox.Resolve)
+	wantActions(t, s.accept("two"), outbox.Resolve)
+}
+
+// A test alert with the labels of one that fires neither ends it nor lets it expire.
+func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
+	t.Run("a firing test alert that ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := open(t, quickDir(t), outbox.Policy{})
+			defer s.stop()
+			s.observe(alert{fp: "a"})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			o := alert{fp: "a", origin: mapping.OriginTest}.observation()
+			o.ExternalURL = ""
+			o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
+			if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+				t.Fatal(err)
+			}
+			s.accept("a")
+			time.Sleep(10 * time.Minute) // virtual time.
+			for _, a := range s.accept("a") {
+				if a == outbox.Resolve {
+					t.Error("the page was resolved at the test alert's end although Alertmanager's alert fires")
+				}
+			}
+		})
+	})
+	t.Run("a resolved test alert", func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a"})
+		wantActions(t, s.accept("a"), outbox.Trigger)
+		s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true, ends: time.Minute})
+		wantActions(t, s.accept("a"))
+	})
+	t.Run("a test alert that was there first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := open(t, quickDir(t), outbox.Policy{})
+			defer s.stop()
+			o := alert{fp: "a", origin: mapping.OriginTest}.observation()
+			o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
+			if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+				t.Fatal(err)
+			}
+			s.accept("a")
+			s.observe(alert{fp: "a"})
+			s.accept("a")
+			time.Sleep(10 * time.Minute) // virtual time.
+			s.accept("a")
+			if in, ok := s.Get(outbox.IncidentID("infra", "a")); !ok || in.Want() != outbox.StateOpen {
+				t.Error("Alertmanager's alert fires and is not wanted open any more")
+			}
+		})
+	})
+}
+
+// A routing key that was changed by mistake and changed back: what is open under
+// it stays open.
+func TestRotatedKeyThatIsTakenBack(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.accept("a"), outbox.Trigger) // under k1.
+	in := s.get("a")
+	wrong := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: in.LastTrigger}
+	s.observe(alert{fp: "a"}) // seen firing under the wrong key.
+	in = s.get("a")
+	d := outbox.Next(in, wrong, s.Policy(), time.Now())
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeBadKey, Message: "Invalid routing key"}); err != nil {
+		t.Fatal(err)
+	}
+	s.accept("a") // the key is k1 again.
+	// Whatever else the outbox holds now, all of it is under k1 and the same dedup key.
+	for _, other := range s.List() {
+		for _, a := range s.drive(other.ID, outbox.OutcomeAccepted) {
+			if a == outbox.Resolve {
+				t.Errorf("a resolve of %q left under k1 although the alert fires", other.DedupKey)
+			}
+		}
+	}
+}
+
+// A planned repeat that PagerDuty throttled, or that never left, is still due.
+func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
+	for _, kind := range []outbox.OutcomeKind{outbox.OutcomeThrottled, outbox.OutcomeUnsent} {
+		t.Run("resolve "+string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, quickDir(t), outbox.Policy{})
+				defer s.stop()
+				id := outbox.IncidentID("infra", "a")
+				s.observe(alert{fp: "a"})
+				s.drive(id, outbox.OutcomeUnknown) // the trigger can still land.
+				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+				wantActions(t, s.accept("a"), outbox.Resolve)
+				time.Sleep(time.Minute)
+				s.once(id, kind)
+				time.Sleep(time.Minute)
+				wantActions(t, s.accept("a"), outbox.Resolve)
+			})
+		})
+		t.Run("trigger "+string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, quickDir(t), outbox.Policy{})
+				defer s.stop()
+				id := outbox.IncidentID("infra", "a")
+				s.observe(alert{fp: "a"})
+				s.accept("a")
+				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+				s.drive(id, outbox.OutcomeUnknown) // the resolve can still land.
+				s.observe(alert{fp: "a", starts: 2 * time.Minute})
+				time.Sleep(time.Second)
+				wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+				time.Sleep(time.Minute)
+				s.once(id, kind)
+				time.Sleep(time.Minute)
+				wantActions(t, s.accept("a"), outbox.Trigger)
+			})
+		})
+	}
+}
+
+// once sends the one request that Next asks for.
+func (r *rig) once(id string, kind outbox.OutcomeKind) {
+	r.t.Helper()
+	in, ok := r.Get(id)
+	if !ok {
+		r.t.Fatal("the incident is gone")
+	}
+	d := r.next(in)
+	if d.Kind != outbox.Send {
+		r.t.Fatalf("Next says %+v, want a request", d)
+	}
+	begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k1")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// Alertmanager's bare key: a less urgent alert that takes over before the resolve
+// of the more urgent one was sent does not make that resolve vanish.
+func TestBareKeyThatFallsToUrgencyNoneIsStillResolved(t *testing.T) {
+	for _, u := range []mapping.Urgency{mapping.None, mapping.Change} {
+		t.Run(string(u), func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a", key: "k", bare: true, shared: true})
+			wantActions(t, s.accept("k"), outbox.Trigger)
+			s.observe( // one webhook.
+				alert{fp: "a", key: "k", bare: true, shared: true, resolved: true, ends: time.Minute},
+				alert{fp: "b", key: "k", bare: true, shared: true, urgency: u, starts: time.Minute},
+			)
+			sent := s.accept("k")
+			s.observe(alert{fp: "b", key: "k", bare: true, shared: true, urgency: u, resolved: true, starts: time.Minute, ends: 2 * time.Minute})
+			sent = append(sent, s.accept("k")...)
+			resolved := false
+			for _, a := range sent {
+				resolved = resolved || a == outbox.Resolve
+			}
+			if _, open := s.Get(outbox.IncidentID("infra", "k")); !resolved && !open {
+				t.Errorf("sent %v, and the incident was forgotten although PagerDuty holds it open", sent)
+			}
+		})
+	}
+}
+
+// A configuration that is changed and changed back within a minute loses no alert.
+func TestMovedAndMovedBackAtOnce(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	const long = -1000 * 24 * time.Hour // before now, whenever that is.
+	a, b := alert{fp: "a", key: "k", shared: true, starts: long}, alert{fp: "b", key: "k", shared: true, starts: long}
+	s.observe(a, b)
+	wantActions(t, s.accept("k"), outbox.Trigger)
+	s.observe(alert{fp: "a", key: "elsewhere", starts: long})
+	wantActions(t, s.accept("elsewhere"), outbox.Trigger)
+	s.accept("k")
+	s.observe(a, b) // the change was taken back.
+	s.accept("k")
+	s.accept("elsewhere")
+	for _, in := range s.List() {
+		if m := in.Members["a"]; m != nil && m.Firing {
+			return
+		}
+	}
+	t.Error("the alert fires and no incident holds it as firing")
+}
+
+// The resolve of a shared key that Alertmanager has cleared survives an outage of
+// PagerDuty, or of this process, of more than ten minutes.
+func TestSharedResolveOutlivesAnOutage(t *testing.T) {
+	in := incident(urgency(mapping.High), over, have(outbox.StateUnknown), func(in *outbox.Incident) {
+		in.FirstSeenResolved, in.Shared, in.Revision, in.Epoch = true, true, 0, 0
+		in.Attempts = 12
+	})
+	given := outbox.Evidence{Known: true, KeyHash: "k1"}
+	p := outbox.Policy{Alertmanagers: 1}
+	t.Run("cleared two minutes ago, and tried since", func(t *testing.T) {
+		ev := given
+		ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionSiblings: {Verdict: outbox.VerdictGone, At: at(9 * time.Minute)}}
+		if d := outbox.Next(in, ev, p, at(11*time.Minute)); d.Kind == outbox.Perform && d.Step == outbox.StepDrop {
+			t.Errorf("the resolve is dropped: %s", d.Reason)
+		}
+	})
+	t.Run("after a restart", func(t *testing.T) {
+		if d := outbox.Next(in, given, p, at(11*time.Minute)); d.Kind == outbox.Perform && d.Step == outbox.StepDrop {
+			t.Errorf("the resolve is dropped before anybody was asked: %s", d.Reason)
+		}
+	})
+}
+
+// What Alertmanager said of one late firing says nothing of the next.
+func TestAnswerAboutALateFiringIsNotUsedForTheNext(t *testing.T) {
+	in := incident(told, func(in *outbox.Incident) {
+		// b is held 30 s after the late a was found gone and dismissed.
+		in.Members["b"] = &outbox.Member{Origin: mapping.OriginAlertmanager, HeldUntil: at(30*time.Second + outbox.LateHold), LastSeen: at(30 * time.Second), EndedAt: t0}
+	})
+	ev := evidence()
+	ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionLate: {Verdict: outbox.VerdictGone, At: t0, Revision: in.Revision}}
+	d := outbox.Next(in, ev, outbox.Policy{Alertmanagers: 1}, at(30*time.Second))
+	if d.Kind == outbox.Perform && d.Step == outbox.StepDismiss {
+		t.Errorf("the firing is dismissed on an answer that is older than it: %s", d.Reason)
+	}
+}
+
+// A page that was owed and that the fallback has taken is not paged again when it is over.
+func TestOwedPageThatTheFallbackTookIsForgotten(t *testing.T) {
+	in := incident(over, func(in *outbox.Incident) {
+		in.Owed, in.FallbackRevision, in.Blocked = 1, 1, &outbox.Blocked{Reason: "no"}
+	})
+	if d := outbox.Next(in, evidence(), outbox.Policy{}, at(time.Minute)); d.Step != outbox.StepForget {
+		t.Errorf("Next says %+v, want it forgotten", d)
+	}
+}
+
+// With several Alertmanagers, what is over on a service that is gone does not stay for ever.
+func TestOverOnAServiceThatIsGone(t *testing.T) {
+	in := incident(over)
+	d := outbox.Next(in, outbox.Evidence{}, outbox.Policy{Alertmanagers: 2}, at(time.Minute))
+	if d.Kind == outbox.Idle {
+		t.Errorf("Next says idle (%s) of an incident that is over, closed, and of which nothing was sent", d.Reason)
+	}
+}
+
+// A refresh that PagerDuty refuses does not keep the resolve from leaving.
+func TestRefusedRefreshDoesNotBlockTheResolve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, quickDir(t), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		time.Sleep(2 * time.Minute)
+		s.observe(alert{fp: "a", reason: "repeat interval elapsed"})
+		wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeRefused), outbox.Trigger, outbox.Trigger)
+		s.observe(alert{fp: "a", resolved: true, ends: 3 * time.Minute})
+		wantActions(t, s.accept("a"), outbox.Resolve)
+	})
+}
+
+// A file that could not be opened at the start, and is opened by the very commit
+// that touches one of its incidents: nothing of that incident is lost.
+func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, outbox.Policy{})
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true}) // answered 200, not yet paged.
+	s.stop()
+	aside := dir + "-aside"
+	if err := os.Rename(dir, aside); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder should be.
+		t.Fatal(err)
+	}
+	s = open(t, dir, outbox.Policy{})
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(aside, dir); err != nil { // the volume is there at last.
+		t.Fatal(err)
+	}
+	s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
+	in, ok := s.Get(outbox.IncidentID("infra", "k"))
+	if !ok || in.Members["b"] == nil || !in.Members["b"].Firing {
+		t.Fatalf("b was answered 200, was never paged, and is gone: %+v", in)
+	}
+}
+
+// A file that cannot be compacted, as on a full disk, is used as it is.
+func TestFileThatCannotBeCompactedIsUsedAsItIs(t *testing.T) {
+	dir := quickDir(t)
+	s := open(t, dir, outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.stop()
+	path := filepath.Join(dir, "outbox.db")
+	db, err := bolt.Open(path, 0o600, &bolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []func(tx *bolt.Tx) error{
+		func(tx *bolt.Tx) error {
+			b, err := tx.CreateBucket([]byte("junk"))
+			for i := 0; err == nil && i < 80; i++ {
+				err = b.Put([]byte(fmt.Sprint(i)), make([]byte, 1<<20))
+			}
+			return err
+		},
+		func(tx *bolt.Tx) error { return tx.DeleteBucket([]byte("junk")) },
+		func(tx *bolt.Tx) error { return nil },
+	} {
+		if err := db.Update(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(path+".compact/in the way", 0o700); err != nil { // stands in for a disk without room for the copy.
+		t.Fatal(err)
+	}
+	s = open(t, dir, outbox.Policy{})
+	s.get("a")
+	if s.Direct() {
+		t.Error("in direct mode although the file takes commits")
+	}
+}
+
+// One big group does not hold up the commits of everybody else for long.
+func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
+	s := open(t, quickDir(t), outbox.Policy{})
+	var obs []mapping.Observation
+	for i := range 10_000 {
+		obs = append(obs, alert{fp: fmt.Sprintf("%016x", i), key: "k", shared: true}.observation())
+	}
+	began := time.Now()
+	if err := s.Observe(t.Context(), obs); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("10,000 alerts of one incident: %v", time.Since(began))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v, want less than 2s", took)
+	}
+	for i := range obs {
+		obs[i].Alert.Status, obs[i].Alert.EndsAt = mapping.Resolved, t0.Add(time.Minute)
+	}
+	began = time.Now()
+	if err := s.Observe(t.Context(), obs); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("their ends: %v", time.Since(began))
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v, want less than 2s", took)
+	}
+}
+
+// A 200 in direct mode means that PagerDuty has accepted it: also of a late firing
+// that is held, on an incident that others keep open.
+func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
+	d := &disk{}
+	s := openFailing(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour}, d.fail)
+	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
+	s.accept("k")
+	s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
+	d.full.Store(true)
+	err := <-s.observing(alert{fp: "a", key: "k", shared: true}) // late: held, and in memory only.
+	if in := s.get("k"); err == nil && !in.Members["a"].HeldUntil.IsZero() && s.Direct() {
+		t.Error("answered 200 although the firing is neither on disk nor at PagerDuty")
+	}
+}
+
+// A disk that neither takes a commit nor refuses it does not stop a page.
+func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error { <-hang; return nil })
+		defer s.stop()
+		answer := s.observing(alert{fp: "a"})
+		time.Sleep(5 * time.Minute) // virtual time.
+		if _, ok := s.Get(outbox.IncidentID("infra", "a")); !ok {
+			t.Error("after five minutes nobody knows of the page yet")
+		}
+		close(hang)
+		<-answer
+	})
+}
+
+// A clock that was ahead when the outbox was last written holds no page back for
+// longer than any backoff lasts.
+func TestBackoffFromAClockThatWasAhead(t *testing.T) {
+	in := incident(func(in *outbox.Incident) { in.NotBefore = at(3 * time.Hour) })
+	if d := outbox.Next(in, evidence(), outbox.Policy{}, at(0)); d.Kind == outbox.Wait && d.Until.After(at(time.Minute)) {
+		t.Errorf("the page waits until %v, in %v", d.Until, d.Until.Sub(at(0)))
+	}
+}
