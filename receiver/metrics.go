@@ -18,6 +18,7 @@ const (
 	deferShutdown  = "shutdown"   // shutting down, or not started yet.
 	deferTokenFile = "token_file" // a token's hash could not be read.
 	deferCanceled  = "canceled"   // the caller left, or its body did not arrive whole.
+	deferBusy      = "busy"       // as many bodies are in memory as may be.
 )
 
 // Why a token was refused.
@@ -95,7 +96,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	for _, code := range codes() {
 		m.webhooks.WithLabelValues(strconv.Itoa(code))
 	}
-	for _, reason := range []string{deferSink, deferRateLimit, deferShutdown, deferTokenFile, deferCanceled} {
+	for _, reason := range []string{deferSink, deferRateLimit, deferShutdown, deferTokenFile, deferCanceled, deferBusy} {
 		m.deferred.WithLabelValues(reason)
 	}
 	for _, reason := range []string{tokenMissing, tokenPrefix, tokenUnknown, tokenScope} {

@@ -123,6 +123,7 @@ type Receiver struct {
 	audit    auditLog
 	origin   *http.CrossOriginProtection
 	buffers  sync.Pool // of *bytes.Buffer, for bodies.
+	room     room
 	policy   atomic.Pointer[policy]
 	draining atomic.Bool
 
@@ -148,7 +149,7 @@ func New(sink Sink, cfg Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics of receiver: %w", err)
 	}
-	return &Receiver{sink: sink, cfg: cfg, metrics: m, origin: http.NewCrossOriginProtection()}, nil
+	return &Receiver{sink: sink, cfg: cfg, metrics: m, origin: http.NewCrossOriginProtection(), room: newRoom(cfg.MaxBody)}, nil
 }
 
 // SetPolicy replaces routing and access at once, as a reload does. An error

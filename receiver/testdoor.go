@@ -26,6 +26,11 @@ func (r *Receiver) testAlerts(w http.ResponseWriter, req *http.Request) {
 	var groups []*mapping.Group
 	p, who, a := r.admit(req)
 	if a.code == 0 {
+		var leave func()
+		leave, a = r.enter(req)
+		defer leave()
+	}
+	if a.code == 0 {
 		now := r.cfg.Now()
 		groups, a = readBody(r, w, req, func(body []byte, maxDepth int) ([]*mapping.Group, error) {
 			return decodePosted(body, maxDepth, now, r.cfg.ResolveTimeout)

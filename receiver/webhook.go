@@ -45,6 +45,11 @@ func (r *Receiver) webhook(w http.ResponseWriter, req *http.Request) {
 	var g *mapping.Group
 	p, who, a := r.admit(req)
 	if a.code == 0 {
+		var leave func()
+		leave, a = r.enter(req)
+		defer leave()
+	}
+	if a.code == 0 {
 		g, a = readBody(r, w, req, decode)
 	}
 	if a.code == 0 {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -230,12 +231,18 @@ func TestClockJumpsChangeNoOrderAndLoseNoPage(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 8))
 			pd := &fakePagerDuty{}
 			rough := true
-			faults := rand.New(rand.NewPCG(seed, 9))
+			var rolls sync.Mutex
+			source := rand.New(rand.NewPCG(seed, 9))
+			faults := func(n int) int { // both PagerDuty and Alertmanager roll it.
+				rolls.Lock()
+				defer rolls.Unlock()
+				return source.IntN(n)
+			}
 			pd.answer = func(int, *pagerduty.Event) error {
 				if !rough {
 					return nil
 				}
-				switch faults.IntN(8) {
+				switch faults(8) {
 				case 0:
 					return &pagerduty.StatusError{Code: 503}
 				case 1:
@@ -251,7 +258,7 @@ func TestClockJumpsChangeNoOrderAndLoseNoPage(t *testing.T) {
 				}
 				r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
 				r.settings.Asker = asker(func(_ outbox.Question, in *outbox.Incident) outbox.Verdict {
-					if faults.IntN(3) == 0 {
+					if faults(3) == 0 {
 						return outbox.VerdictUncertain
 					}
 					return outbox.VerdictFiring // a late firing is one that fires.

@@ -169,7 +169,8 @@ func (s *Store) update(r *records) error {
 	case <-timer.C:
 		answered := make(chan struct{})
 		go func() {
-			<-done // whatever it says: all of it is written again.
+			err := <-done // whatever it says: all of it is written again.
+			s.log.Warn("The disk answers again", "err", err)
 			close(answered)
 		}()
 		s.hanging = answered

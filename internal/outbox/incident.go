@@ -73,8 +73,7 @@ type Incident struct {
 
 	// Members by fingerprint. Change them with put and drop only.
 	Members map[string]*Member `json:"members"`
-	tally   tally
-	counted bool // the tally is that of Members.
+	tally   *tally             // of them; nil until counted.
 
 	// Revision counts episodes, Epoch the times that unmuted members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a
@@ -239,44 +238,44 @@ func (in *Incident) Status() string {
 // Statuses lists what Status can say.
 func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
 
-// firing is the number of members for which the incident should be open. It is
-// counted once, before the incident is handed out, and kept up by put.
-func (in *Incident) firing() int { return in.count().open }
+// tally counts members: those for which the incident should be open, and those
+// that fire and are not muted.
+type tally struct{ open, loud int }
 
-// tally counts members: those for which the incident should be open, those that
-// fire and are not muted, and those that fire and are.
-type tally struct{ open, loud, muted int }
-
-func (t *tally) add(m *Member, n int) {
-	if m == nil || !m.Firing {
-		return
+func (c *tally) add(m *Member, n int) {
+	if m != nil && m.counts() {
+		c.open += n
 	}
-	if !m.resolvedByMute() {
-		t.open += n
-	}
-	if m.Muted == nil {
-		t.loud += n
-	} else {
-		t.muted += n
+	if m != nil && m.Firing && m.Muted == nil {
+		c.loud += n
 	}
 }
 
-func (in *Incident) count() tally {
-	if in.counted {
-		return in.tally
+// tallied counts the members if nobody has: before the incident is handed out it
+// has been done, and put keeps it up.
+func (in *Incident) tallied() tally {
+	if in.tally != nil {
+		return *in.tally
 	}
-	var t tally
+	var c tally
 	for _, m := range in.Members {
-		t.add(m, 1)
+		c.add(m, 1)
 	}
-	return t
+	return c
 }
+
+// firing is the number of members for which the incident should be open.
+func (in *Incident) firing() int { return in.tallied().open }
+
+// counts says whether the incident should be open for the member.
+func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
 
 // put replaces a member.
 func (in *Incident) put(fp string, m *Member) {
-	in.tally, in.counted = in.count(), true
-	in.tally.add(in.Members[fp], -1)
-	in.tally.add(m, 1)
+	c := in.tallied()
+	c.add(in.Members[fp], -1)
+	c.add(m, 1)
+	in.tally = &c
 	in.Members[fp] = m
 }
 
@@ -324,7 +323,8 @@ func (in *Incident) clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
 	maps.Copy(c.Members, in.Members)
-	c.tally, c.counted = in.count(), true
+	counted := in.tallied()
+	c.tally = &counted
 	c.History = slices.Clip(in.History)
 	return &c
 }

@@ -108,4 +108,4 @@ func (in *Incident) muted() bool { return in.count().muted > 0 }
 // loud counts the members that fire and are not muted. From none to one is a new
 // epoch: an incident that was acknowledged or closed for the others' being muted
 // must not swallow it.
-func (in *Incident) loud() int { return in.count().loud }
+func (in *Incident) loud() int { return in.tallied().loud }

@@ -161,6 +161,10 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if in.muted() && d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
 	}
+	if d.Kind == Ask && ev.Asking[QuestionLate] {
+		// One question at a time: two would take turns for ever.
+		return wait(in.wake(), "Alertmanager is being asked about a late firing first")
+	}
 	// Members that wait for a time of their own bring the incident back then.
 	if wake := in.wake(); !wake.IsZero() {
 		switch {

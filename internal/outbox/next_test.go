@@ -124,6 +124,9 @@ func TestNext(t *testing.T) {
 		return func(in *outbox.Incident) { in.Members[fp] = &m }
 	}
 	adopted := func(in *outbox.Incident) { in.Have, in.HaveEpoch = outbox.StateUnknown, 1 }
+	asking := func(q outbox.Question) func(*given) {
+		return func(g *given) { g.ev.Asking = map[outbox.Question]bool{q: true} }
+	}
 	test := func(in *outbox.Incident) {
 		in.Origin = mapping.OriginTest
 		in.Members["a"].Origin, in.Members["a"].ExpiresAt = mapping.OriginTest, at(time.Minute)

@@ -267,7 +267,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	switch {
 	case o.Origin == m.Origin && endsByItself(o.Origin):
 		c.ExpiresAt = o.Alert.EndsAt
-	case o.Origin == mapping.OriginAlertmanager && m.Origin == mapping.OriginTest: // a real one: it ends when Alertmanager says so.
+	case o.Origin == mapping.OriginAlertmanager && endsByItself(m.Origin): // a real one: it ends when Alertmanager says so.
 		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
 	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
 		t.count(CountedJoined)
@@ -332,7 +332,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.HeldUntil, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, "", nil
+	c.Firing, c.Epoch, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
 	t.count(CountedEpisode)

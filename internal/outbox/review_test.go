@@ -448,7 +448,9 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 			t.Error("after five minutes nobody knows of the page yet")
 		}
 		close(hang)
-		<-answer
+		if err := <-answer; err != nil {
+			t.Logf("the webhook was answered late: %v", err)
+		}
 	})
 }
 

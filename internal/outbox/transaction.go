@@ -190,7 +190,8 @@ func (t *transaction) publish() {
 	s := t.store
 	s.mu.Lock()
 	for id, in := range t.edited {
-		in.tally, in.counted = in.count(), true
+		counted := in.tallied()
+		in.tally = &counted
 		old := s.open[id]
 		if old != nil {
 			for fp := range old.Members {

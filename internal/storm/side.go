@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -270,8 +271,8 @@ func (s *side) start(ctx context.Context, name, path string, args ...string) (*s
 }
 
 func (s *side) close() {
-	for i := len(s.ends) - 1; i >= 0; i-- {
-		s.ends[i]()
+	for _, end := range slices.Backward(s.ends) {
+		end()
 	}
 }
 

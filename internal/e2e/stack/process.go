@@ -102,6 +102,9 @@ func (p *Process) exitError() error {
 // URL is the address that it listens on, as a URL without a path.
 func (p *Process) URL() string { return "http://" + p.Addr }
 
+// PID is the number of the process, while it runs.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 

@@ -1,0 +1,263 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/procfs"
+
+	"github.com/pagerelay/pagerelay/internal/emulator"
+)
+
+const (
+	idleConnections = 3000
+	slowHeaders     = 500 // clients that never finish their headers.
+	slowBodies      = 200 // clients that stop in the middle of a body of 200 KiB.
+	bigClients      = 32  // clients that post bodies of nearly 16 MiB at the same time, ...
+	bigRounds       = 2   // ... so many times each.
+	pendingTotal    = 100_000
+	maxOverload     = 512 << 20 // bytes of memory of its own, while all of them are at it.
+	maxPending      = 768 << 20 // with 100,000 pending incidents.
+)
+
+// overload watches a pagerelay that more is asked of than it can do.
+type overload struct {
+	*installation
+	url    string
+	client *http.Client
+
+	mu      sync.Mutex
+	slowest map[string]time.Duration // by path.
+	failed  []string
+	peak    uint64
+}
+
+// watch asks for health and metrics again and again until stop is called, and
+// looks at the memory.
+func watch(s *installation) (o *overload, stop func()) {
+	o = &overload{installation: s, url: s.members[0].relay.URL(), slowest: map[string]time.Duration{}}
+	// A connection a request, as a kubelet does it.
+	o.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	var wg sync.WaitGroup
+	for _, path := range []string{"/-/healthy", "/metrics"} {
+		wg.Go(func() {
+			tick := time.NewTicker(100 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					o.probe(path)
+				case <-ctx.Done():
+					return
+				}
+			}
+		})
+	}
+	return o, sync.OnceFunc(func() {
+		cancel()
+		wg.Wait()
+	})
+}
+
+func (o *overload) probe(path string) {
+	began := time.Now()
+	resp, err := o.client.Get(o.url + path)
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("answered %s", resp.Status)
+		}
+	}
+	took := time.Since(began)
+	memory, memErr := o.memory()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.slowest[path] = max(o.slowest[path], took)
+	o.peak = max(o.peak, memory)
+	if err != nil || memErr != nil {
+		o.failed = append(o.failed, fmt.Sprintf("%s after %s: %v, %v", path, took, err, memErr))
+	}
+}
+
+// memory is what the process has of its own, in bytes.
+func (o *overload) memory() (uint64, error) {
+	proc, err := procfs.NewProc(o.members[0].relay.PID())
+	if err != nil {
+		return 0, err
+	}
+	status, err := proc.NewStatus()
+	return status.RssAnon, err
+}
+
+// check holds what was seen against what is promised.
+func (o *overload) check(what string, most uint64) {
+	o.t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	patience := time.Second
+	if raceEnabled { // which costs a multiple of time and memory.
+		patience, most = 10*time.Second, 6*most
+	}
+	for path, took := range o.slowest {
+		if took > patience {
+			o.t.Errorf("%s: %s took %s, want %s at most", what, path, took, patience)
+		}
+	}
+	for _, f := range o.failed {
+		o.t.Errorf("%s: %s", what, f)
+	}
+	if o.peak > most {
+		o.t.Errorf("%s: %d MiB of memory, want %d at most", what, o.peak>>20, most>>20)
+	}
+	o.t.Logf("%s: at most %d MiB of memory, %s for health, %s for metrics", what, o.peak>>20,
+		o.slowest["/-/healthy"].Round(time.Millisecond), o.slowest["/metrics"].Round(time.Millisecond))
+}
+
+// connect opens a connection, says something on it, and leaves it open.
+func (o *overload) connect(say string) {
+	o.t.Helper()
+	c, err := net.Dial("tcp", o.members[0].relay.Addr)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(func() { _ = c.Close() }) // its only use was to be there.
+	if _, err := io.WriteString(c, say); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// webhook posts a body and returns the status and how long it took.
+func (o *overload) webhook(body []byte) (int, time.Duration) {
+	began := time.Now()
+	resp, err := o.client.Post(o.url+"/webhook/alertmanager", "application/json", bytes.NewReader(body))
+	if err != nil {
+		o.t.Errorf("post %d bytes: %v after %s", len(body), err, time.Since(began))
+		return 0, 0
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode, time.Since(began)
+}
+
+func group(names []string, annotation string) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"version":"4","groupKey":"{}:{}","status":"firing","receiver":"pagerelay","externalURL":"http://am","groupLabels":{},"commonLabels":{},"commonAnnotations":{},"alerts":[`)
+	for i, name := range names {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"status":"firing","labels":{"alertname":%q,"severity":"critical","instance":"node-17.example.com:9100","job":"node"},"annotations":{"summary":"a disk is nearly full","text":%q},"startsAt":"2026-01-02T03:04:05Z","endsAt":"0001-01-01T00:00:00Z","fingerprint":%q}`,
+			name, annotation, fingerprint(name))
+	}
+	b.WriteString("]}")
+	return b.Bytes()
+}
+
+func needProc(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("memory is read from /proc")
+	}
+	if testing.Short() {
+		t.Skip("long")
+	}
+}
+
+func TestOverloadOfConnectionsAndBodies(t *testing.T) {
+	needProc(t)
+	s := install(t, options{noAlertmanager: true})
+	s.tolerated = []string{"Alerts not stored", "alerts not stored"}
+	o, stop := watch(s)
+	defer stop()
+
+	for range idleConnections {
+		o.connect("")
+	}
+	for range slowHeaders {
+		o.connect("POST /webhook/alertmanager HTTP/1.1\r\nHost: relay\r\nX-Slow: ")
+	}
+	for range slowBodies {
+		o.connect("POST /webhook/alertmanager HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat(" ", 100_000))
+	}
+	big := group([]string{"Big"}, strings.Repeat("x", 16<<20-2000))
+	var many []string
+	for i := range 40_000 {
+		many = append(many, fmt.Sprintf("Many%05d", i))
+	}
+	wide := group(many, "")
+	if len(big) > 16<<20 || len(wide) > 16<<20 {
+		t.Fatalf("bodies of %d and %d bytes are over the limit: this shows nothing", len(big), len(wide))
+	}
+	var mu sync.Mutex
+	codes := map[int]int{}
+	slowest := time.Duration(0)
+	var wg sync.WaitGroup
+	for i := range bigClients {
+		wg.Go(func() {
+			for range bigRounds {
+				body := big
+				if i == 0 {
+					body = wide
+				}
+				code, took := o.webhook(body)
+				mu.Lock()
+				codes[code]++
+				slowest = max(slowest, took)
+				mu.Unlock()
+			}
+		})
+	}
+	// A page in the middle of it: stored, or told to come again, but soon.
+	for i := range 20 {
+		code, took := o.webhook(group([]string{fmt.Sprintf("Small%d", i)}, ""))
+		if code != http.StatusOK {
+			t.Errorf("a small webhook was answered %d after %s, want 200", code, took)
+		}
+	}
+	wg.Wait()
+	stop()
+	for code := range codes {
+		if code != http.StatusOK && code != http.StatusServiceUnavailable {
+			t.Errorf("answers to bodies of 16 MiB: %v, want 200 or 503", codes)
+		}
+	}
+	t.Logf("answers to bodies of 16 MiB: %v, the slowest after %s", codes, slowest.Round(time.Millisecond))
+	o.check("overload", maxOverload)
+}
+
+func TestOverloadOfPendingIncidents(t *testing.T) {
+	needProc(t)
+	total := pendingTotal
+	if raceEnabled {
+		total /= 10
+	}
+	s := install(t, options{noAlertmanager: true})
+	s.faults(emulator.Fault{Name: "outage", Do: emulator.DoAnswer, Status: 503})
+	o, stop := watch(s)
+	defer stop()
+	var names []string
+	for i := range total {
+		if names = append(names, fmt.Sprintf("Pending%06d", i)); len(names) == 500 {
+			if code, took := o.webhook(group(names, "")); code != http.StatusOK {
+				t.Fatalf("a webhook was answered %d after %s, want 200", code, took)
+			}
+			names = names[:0]
+		}
+	}
+	if n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="pending"}`); err != nil || int(n) != total {
+		t.Errorf("%v pending incidents, %v, want %d", n, err, total)
+	}
+	stop()
+	o.check(fmt.Sprint(total, " pending incidents"), maxPending)
+}
