@@ -103,7 +103,14 @@ func (in *Incident) unmute(t table, fp string, now time.Time) {
 func (m *Member) resolvedByMute() bool { return m.Muted != nil && m.Muted.Do == MuteResolve }
 
 // muted says whether any member is muted.
-func (in *Incident) muted() bool { return in.count().muted > 0 }
+func (in *Incident) muted() bool {
+	for _, m := range in.Members {
+		if m.Firing && m.Muted != nil {
+			return true
+		}
+	}
+	return false
+}
 
 // loud counts the members that fire and are not muted. From none to one is a new
 // epoch: an incident that was acknowledged or closed for the others' being muted

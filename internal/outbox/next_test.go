@@ -261,6 +261,8 @@ func TestNext(t *testing.T) {
 		}), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionLate, Timeout: outbox.LateHold}},
 		{"a reload took Alertmanager away: page", incident(held), nil, step(outbox.StepAdmit)},
 
+		{"while it is asked about a late firing, nothing else is asked", incident(seenResolved, shared, and("b", outbox.Member{HeldUntil: at(outbox.LateHold)})), all(alertmanagers(1), asking(outbox.QuestionLate)), wait(outbox.LateHold)},
+
 		// Muted in Alertmanager.
 		{"muted, acknowledge: high, with what stops escalations", incident(told, muted(outbox.MuteAcknowledge)), nil, send(outbox.Acknowledge, outbox.ClassHighResolve)},
 		{"muted, acknowledge: low", incident(told, urgency(mapping.Low), muted(outbox.MuteAcknowledge)), nil, send(outbox.Acknowledge, outbox.ClassAcknowledge)},
