@@ -82,6 +82,10 @@ bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
 
+.PHONY: mutants
+mutants: ## break the core, one line at a time, and see the model test fail (half an hour)
+	$(GO) run ./internal/mutants
+
 .PHONY: bench-storm
 bench-storm: build alertmanager ## measure an alert storm, beside Alertmanager's own notifier (17 minutes)
 	$(GO) run ./internal/storm --pagerelay=bin/pagerelay --alertmanager=$(ALERTMANAGER_BIN) $(STORM)

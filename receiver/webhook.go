@@ -68,7 +68,7 @@ func readBody[T any](r *Receiver, w http.ResponseWriter, req *http.Request, deco
 	}
 	tooLarge := answer{
 		code:    http.StatusRequestEntityTooLarge,
-		line:    "body over the limit of " + strconv.FormatInt(r.cfg.MaxBody, 10) + " bytes; set max_alerts in Alertmanager's webhook_configs, or raise the limit",
+		line:    "body over the limit of " + strconv.FormatInt(r.cfg.MaxBody, 10) + " bytes; set max_alerts in Alertmanager's webhook_configs, or raise --web.max-body-size",
 		refused: ReasonTooLarge,
 	}
 	if req.ContentLength > r.cfg.MaxBody {

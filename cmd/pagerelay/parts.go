@@ -44,7 +44,7 @@ func assemble(cfg *config.Config) (*parts, error) {
 		settings: delivery.Settings{
 			Services: map[string]delivery.Service{}, Renderer: mapper, Sender: sender,
 		},
-		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members()},
+		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members(), Services: cfg.ServiceNames()},
 		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
 	if client.Configured() {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/alecthomas/units"
 	"github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -41,6 +42,7 @@ type serveCommand struct {
 	listenAddresses []string
 	webConfigFile   string
 	externalURL     *url.URL
+	maxBody         units.Base2Bytes
 	enableAmtool    bool
 	enableAdmin     bool
 	autoReload      model.Duration
@@ -55,6 +57,7 @@ func newServe(app *kingpin.Application) *serveCommand {
 	cmd.Flag("web.listen-address", "The address to listen on; repeatable. Port 0 takes a free one.").Default("127.0.0.1:9095").StringsVar(&c.listenAddresses)
 	cmd.Flag("web.config.file", "A file that turns on TLS or basic authentication: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md").StringVar(&c.webConfigFile)
 	cmd.Flag("web.external-url", "The URL under which others reach pagerelay; its path prefixes every path.").URLVar(&c.externalURL)
+	cmd.Flag("web.max-body-size", "The largest webhook body that is read; a larger one is answered 413, which Alertmanager does not send again.").Default("16MiB").BytesVar(&c.maxBody)
 	cmd.Flag("web.enable-amtool", "Take test alerts from `amtool alert add`.").BoolVar(&c.enableAmtool)
 	cmd.Flag("web.enable-admin-api", "Allow `outbox retry` and `outbox drop`.").BoolVar(&c.enableAdmin)
 	cmd.Flag("config.auto-reload-interval", "How often to look whether the configuration file has changed, and to reload it then; 0 never does.").Default("0s").SetValue(&c.autoReload)
@@ -135,7 +138,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 
 	// The receiver: Alertmanager's door into the outbox.
 	door, err := receiver.New(alertmanager.Learn{Sink: store, Reconciler: reconciler}, receiver.Config{
-		TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
+		MaxBody: int64(c.maxBody), TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
 		OnTruncated: func(reason string) {
 			logger.Warn("Alertmanager may know of alerts that did not arrive", "reason", reason)
 			reconciler.Adopt()
@@ -238,6 +241,9 @@ func (c *serveCommand) check() (prefix string, err error) {
 	var errs []error
 	if c.retention <= 0 {
 		errs = append(errs, errors.New("--data.retention: must be more than 0"))
+	}
+	if c.maxBody <= 0 {
+		errs = append(errs, errors.New("--web.max-body-size: must be more than 0"))
 	}
 	if c.shutdownTimeout <= 0 {
 		errs = append(errs, errors.New("--shutdown.timeout: must be more than 0"))

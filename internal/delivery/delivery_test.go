@@ -576,7 +576,7 @@ func TestWhatWasMissedIsToldOnce(t *testing.T) {
 				told = append(told, s.dedup)
 			}
 		}
-		want := "[50 alerts fired and ended before PagerDuty took them: low (50)]"
+		want := "[50 alerts fired and ended before PagerDuty confirmed them: low (50)]"
 		if got := fmt.Sprint(told); got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}

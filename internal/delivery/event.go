@@ -14,7 +14,7 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// digestEvent tells what was over before PagerDuty took it.
+// digestEvent tells what was over before PagerDuty confirmed it.
 func digestEvent(in *outbox.Incident) mapping.Event {
 	d := in.Digest
 	names := slices.SortedFunc(maps.Keys(d.Names), func(a, b string) int {
@@ -35,7 +35,7 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 		parts = append(parts, fmt.Sprintf("%.60s (%d)", name, d.Names[names[i]]))
 	}
 	return mapping.Event{
-		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty took them: %s", d.Count, strings.Join(parts, ", ")),
+		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them: %s", d.Count, strings.Join(parts, ", ")),
 		Source:    "pagerelay",
 		Timestamp: d.Last,
 		Details: map[string]any{

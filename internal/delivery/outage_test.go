@@ -155,7 +155,7 @@ func outage(t *testing.T, r *rig, n int, end func()) {
 	named, first := 0, 0
 	for _, text := range digests {
 		count := 0
-		if _, err := fmt.Sscanf(text, "%d alerts fired and ended before PagerDuty took them", &count); err != nil {
+		if _, err := fmt.Sscanf(text, "%d alerts fired and ended before PagerDuty confirmed them", &count); err != nil {
 			t.Errorf("the change event %q names nothing: %v", text, err)
 		}
 		named += count

@@ -19,8 +19,8 @@ func mutants() []mutant {
 		},
 		{
 			"refcount: the first resolve closes a shared one", observe,
-			"\tin.Members[fp] = &c\n\tif in.firing() == 0 && was > 0 {",
-			"\tin.Members[fp] = &c\n\tfor k, m := range in.Members {\n\t\tn := *m\n\t\tn.Firing = false\n\t\tin.Members[k] = &n\n\t}\n\tif in.firing() == 0 && was > 0 {",
+			"\tin.put(fp, &c)\n\tin.lapse(was, now)",
+			"\tin.put(fp, &c)\n\tfor k, m := range in.Members {\n\t\tn := *m\n\t\tn.Firing = false\n\t\tin.put(k, &n)\n\t}\n\tin.lapse(was, now)",
 		},
 		{
 			"reserve: low may use all of the window", delivery,
@@ -64,12 +64,12 @@ func mutants() []mutant {
 		},
 		{
 			"late: a duplicate pages", observe,
-			"if o.ExternalURL != last.By && now.Sub(last.Seen) <= lateDuplicate {",
-			"if false {",
+			"since >= 0 && since <= lateDuplicate {",
+			"false {",
 		},
 		{
 			"moved: the old incident stays open", observe,
-			"old.end(t, fp, Ended{At: now, Seen: now, By: endedByMove}, now)",
+			"old.end(fp, Ended{At: now, Seen: now, By: endedByMove}, now)",
 			"_ = old",
 		},
 		{

@@ -16,7 +16,7 @@ const (
 	digestGathers = time.Minute
 )
 
-// Digest is what was over before PagerDuty took it, on one service.
+// Digest is what was over before PagerDuty confirmed it, on one service.
 type Digest struct {
 	Count   int            `json:"count"` // of alerts.
 	Names   map[string]int `json:"names"` // by alertname, "" for those beyond the limit.
@@ -33,12 +33,13 @@ type Missed struct {
 }
 
 // supersede takes note of an incident that is forgotten although its newest
-// episode was never accepted, neither here nor by the fallback, as far as is known: it is not paged,
+// episode was never confirmed, neither here nor by the fallback (a request whose
+// answer was lost may have been applied all the same): it is not paged,
 // but told, in the digest of its service. That is sent once the lane has nothing
 // more urgent, so after the outage.
 func supersede(t table, in *Incident, now time.Time) {
 	pages := in.Urgency != mapping.Change && in.Urgency != mapping.None
-	if !pages || in.Revision <= in.AcceptedRevision || in.MayHavePaged || in.FallbackRevision >= in.Revision {
+	if !pages || in.Revision <= in.AcceptedRevision || in.FallbackRevision >= in.Revision {
 		return
 	}
 	for _, m := range in.Members {
@@ -47,7 +48,7 @@ func supersede(t table, in *Incident, now time.Time) {
 		}
 	}
 	t.count(CountedSuperseded)
-	in.note(now, "superseded", "over before PagerDuty took it")
+	in.note(now, "superseded", "over before PagerDuty confirmed it")
 	key := in.Service + "/missed"
 	id := IncidentID(in.Service, key)
 	d := t.edit(id)
@@ -100,5 +101,5 @@ func nextDigest(in *Incident, ev Evidence, now time.Time) Decision {
 	if stop, d := obstacle(in, ev, now); stop {
 		return d
 	}
-	return send(Change, ClassLast, "what was over before PagerDuty took it")
+	return send(Change, ClassLast, "what was over before PagerDuty confirmed it")
 }

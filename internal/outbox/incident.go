@@ -88,8 +88,6 @@ type Incident struct {
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
-	// MayHavePaged: a trigger of the present epoch whose outcome is not known left.
-	MayHavePaged bool `json:"may_have_paged,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
 	KeyHash string `json:"key_hash,omitempty"`
 	// Parted: this is what an earlier routing key of the service still holds.
@@ -125,7 +123,7 @@ type Incident struct {
 	FallbackRevision int `json:"fallback_revision,omitempty"`
 
 	// Digest is set on the incident that tells, in one change event, what was over
-	// before PagerDuty took it.
+	// before PagerDuty confirmed it.
 	Digest *Digest `json:"digest,omitempty"`
 
 	CreatedAt time.Time `json:"created_at"`

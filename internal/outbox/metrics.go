@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}),
 		superseded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_events_superseded_total",
-			Help: "Incidents that were over before PagerDuty accepted anything of them: not paged.",
+			Help: "Incidents that were over before PagerDuty confirmed anything of them: not paged.",
 		}),
 		direct: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_outbox_direct_mode",
@@ -86,6 +86,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	now := c.store.cfg.Now()
 	states, oldest := map[string]int{}, map[lane]time.Duration{}
+	for _, service := range c.store.Policy().Services {
+		for _, u := range mapping.Urgencies() {
+			oldest[lane{service, u}] = 0
+		}
+	}
 	for _, in := range c.store.List() {
 		states[in.Status()]++
 		k := lane{in.Service, in.Urgency}

@@ -19,6 +19,10 @@ const (
 	// the resolve is taken for a late duplicate (peers wait 15 s a position).
 	lateDuplicate = 60 * time.Second
 
+	// An end that was given in whole seconds, as with amtool's --end, may lie this
+	// much before the start of what it ends.
+	wholeSeconds = 2 * time.Second
+
 	// In place of an externalURL.
 	endedByMove    = "moved"
 	endedByAbsence = "absent"
@@ -153,7 +157,8 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 		}
 		over := !m.Firing && m.HeldUntil.IsZero()
 		// A peer may be late with the end of an episode before this one.
-		earlier := o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt)
+		earlier := o.Origin == mapping.OriginAlertmanager &&
+			o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt.Add(-wholeSeconds))
 		if over || earlier {
 			t.count(CountedDuplicate)
 			continue
@@ -325,7 +330,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
-		in.Attempted, in.MayHavePaged, in.Minimal, in.Blocked, in.KeyFault = false, false, false, nil, ""
+		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false

@@ -159,7 +159,6 @@ func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
 		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
-		in.MayHavePaged = true
 	case Resolve:
 		in.Have, in.AmbiguousResolve = StateUnknown, now
 	case Acknowledge, Change: // sent again: harmless.

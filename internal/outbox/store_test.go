@@ -623,19 +623,6 @@ func TestBeginReturnsTheVersionItCommitted(t *testing.T) {
 	}
 }
 
-func TestMaybePagedIsNotToldAsMissed(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
-	s.observe(alert{fp: "a"})
-	s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown) // its answer was lost.
-	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	s.accept("a")
-	for _, in := range s.List() {
-		if in.Digest != nil {
-			t.Errorf("told as missed: %+v", in.Digest)
-		}
-	}
-}
-
 func TestNewEpisodeWhileALateFiringIsHeld(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
 	s.observe(alert{fp: "a"})
@@ -733,4 +720,12 @@ func TestTrimmedMembersLeaveTheIndex(t *testing.T) {
 	if n := s.Indexed(); n > 101 {
 		t.Errorf("%d fingerprints are indexed, want at most 101", n)
 	}
+}
+
+func TestEndInWholeSecondsEndsWhatBeganInThatSecond(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a", starts: 700 * time.Millisecond})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true}) // amtool alert add a --end="$(date -u +%FT%TZ)", at once.
+	wantActions(t, s.accept("a"), outbox.Resolve)
 }
