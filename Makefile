@@ -51,7 +51,9 @@ run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leav
 test: try-alertmanager ## run all tests, with the race detector where there is a C compiler
 	@if echo '#include <stdlib.h>' | $$($(GO) env CC) -x c -E - >/dev/null 2>&1; then \
 		echo "$(GO) test -race -shuffle=on ./..."; \
-		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...; \
+		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./... && \
+		echo "$(GO) test -run Overload ./internal/e2e" && \
+		$(GO) test -run Overload ./internal/e2e; \
 	else \
 		echo ">> no C compiler found: testing WITHOUT the race detector"; \
 		CGO_ENABLED=0 $(GO) test -shuffle=on ./...; \
