@@ -254,3 +254,43 @@ func TestAcknowledgeLongAgoIsForgotten(t *testing.T) {
 		wantActions(t, s.accept("a"))
 	})
 }
+
+func TestThePageAfterALateAcknowledgeSurvivesThrottling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+		s.unmute("a")
+		s.accept("a")
+		time.Sleep(time.Minute) // virtual time.
+		in := s.get("a")
+		begun, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeThrottled}); err != nil {
+			t.Fatal(err)
+		}
+		wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	})
+}
+
+func TestMutedAgainBeforeItIsPagedOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+		s.unmute("a")
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		wantActions(t, s.accept("a"), outbox.Acknowledge)
+		time.Sleep(2 * time.Minute) // virtual time.
+		wantActions(t, s.accept("a"), outbox.Acknowledge)
+	})
+}
