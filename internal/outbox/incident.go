@@ -106,6 +106,7 @@ type Incident struct {
 	// Times of the newest request whose outcome is not known, while it can still land.
 	AmbiguousTrigger time.Time `json:"ambiguous_trigger,omitzero"`
 	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
+	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
 	Echo             *Echo     `json:"echo,omitempty"`
 
 	Attempts  int       `json:"attempts,omitempty"` // failed in a row.

@@ -87,7 +87,7 @@ func (in *Incident) mute(fp string, to Mute, now time.Time) {
 	in.put(fp, &c)
 	in.lapse(was, now)
 	if in.loud() == 0 {
-		in.RepeatAt = time.Time{} // a trigger would open it for everybody to see.
+		in.RepeatAt, in.Echo = time.Time{}, nil // a trigger would open it for everybody to see.
 	}
 	in.note(now, "muted", fp+" by "+to.By+": "+string(to.Do))
 	in.settle(now)

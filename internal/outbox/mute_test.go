@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -216,4 +217,80 @@ func TestMuteEndsWithItsAlert(t *testing.T) {
 	if m := s.get("k").Members["a"].Muted; m != nil {
 		t.Errorf("it is over and still muted: %+v", m)
 	}
+}
+
+// An acknowledge that timed out may reach the page of the next epoch and silence it.
+func TestLateAcknowledgeDoesNotSilenceTheNextPage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown), outbox.Acknowledge)
+		s.unmute("a")
+		wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+		time.Sleep(59 * time.Second) // virtual time.
+		wantActions(t, s.accept("a"))
+		time.Sleep(time.Second)
+		wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+		time.Sleep(time.Hour)
+		wantActions(t, s.accept("a"))
+	})
+}
+
+func TestAcknowledgeLongAgoIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+		time.Sleep(3 * time.Minute) // virtual time.
+		s.unmute("a")
+		wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+		time.Sleep(2 * time.Minute)
+		wantActions(t, s.accept("a"))
+	})
+}
+
+func TestThePageAfterALateAcknowledgeSurvivesThrottling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+		s.unmute("a")
+		s.accept("a")
+		time.Sleep(time.Minute) // virtual time.
+		in := s.get("a")
+		begun, err := s.Begin(t.Context(), in.ID, in.Version, s.next(in), "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeThrottled}); err != nil {
+			t.Fatal(err)
+		}
+		wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	})
+}
+
+func TestMutedAgainBeforeItIsPagedOnceMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		defer s.stop()
+		s.observe(alert{fp: "a"})
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown)
+		s.unmute("a")
+		s.accept("a")
+		s.mute("a", outbox.MuteAcknowledge)
+		wantActions(t, s.accept("a"), outbox.Acknowledge)
+		time.Sleep(2 * time.Minute) // virtual time.
+		wantActions(t, s.accept("a"), outbox.Acknowledge)
+	})
 }

@@ -277,7 +277,9 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
-	case in.Have == StateUnknown || in.Have == StateClosed:
+	case in.Have == StateClosed:
+		return send(Trigger, class, "it fires, and PagerDuty holds nothing")
+	case in.Have == StateUnknown:
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
 	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || in.Echo != nil):
 		// An acknowledge matches only under the key of the trigger, which is gone.
@@ -294,7 +296,10 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		if ahead(in.Echo.Due, now, echoAfter) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
-		return Decision{Kind: Send, Action: in.Echo.Action, Class: ClassRefresh, Echo: true, Reason: in.Echo.Reason}
+		if in.Echo.Action != Resolve { // a page follows that one.
+			class = ClassRefresh
+		}
+		return Decision{Kind: Send, Action: in.Echo.Action, Class: class, Echo: true, Reason: in.Echo.Reason}
 	}
 	if !in.RepeatAt.IsZero() {
 		if due := in.LastTrigger.Add(refreshEvery); ahead(due, now, refreshEvery) {

@@ -84,7 +84,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.ambiguous(it, now)
 	}
 	if it.Echo && o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && o.Kind != OutcomeRefused &&
-		it.Epoch == in.Epoch && (it.Action == Resolve) == (in.firing() == 0) {
+		it.Epoch == in.Epoch && (it.Action == Resolve || in.firing() > 0) {
 		in.Echo = &Echo{Action: it.Action, Due: now, Reason: it.Reason} // it is still due.
 	}
 	// A request that was neither accepted nor may have been is no attempt.
@@ -108,6 +108,12 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
 		if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {
 			in.Echo = &Echo{Action: Trigger, Due: now.Add(echoAfter), Reason: "an earlier resolve timed out and can still land"}
+		}
+		in.AmbiguousAck = stillLands(in.AmbiguousAck, it, now)
+		if !in.AmbiguousAck.IsZero() && in.Want() == StateOpen {
+			// It would silence this page, and a trigger alone would not undo that.
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an acknowledge of the epoch before timed out and can still land: paged once more"}
+			in.AmbiguousAck = time.Time{}
 		}
 	case Acknowledge:
 		in.Have = StateAcknowledged
@@ -161,7 +167,9 @@ func (in *Incident) ambiguous(it *Intent, now time.Time) {
 		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
 	case Resolve:
 		in.Have, in.AmbiguousResolve = StateUnknown, now
-	case Acknowledge, Change: // sent again: harmless.
+	case Acknowledge:
+		in.Have, in.AmbiguousAck = it.Prev, now
+	case Change: // sent again: harmless.
 		in.Have = it.Prev
 	}
 }
