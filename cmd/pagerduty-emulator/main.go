@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -56,6 +57,10 @@ func main() {
 
 // serve runs until a signal comes, which is no error, or the listener fails.
 func serve(f flags, logger *slog.Logger) (err error) {
+	// From the start: a signal that comes before all is up must not cut it off.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+
 	cfg := emulator.Default()
 	if f.configFile != "" {
 		loaded, err := emulator.Load(f.configFile)
@@ -104,9 +109,9 @@ func serve(f flags, logger *slog.Logger) (err error) {
 	}
 	{
 		// Ends the group on SIGTERM or SIGINT.
-		g.Add(run.SignalHandler(context.Background(), syscall.SIGTERM, syscall.SIGINT))
+		g.Add(run.ContextHandler(ctx))
 	}
-	if err := g.Run(); !errors.Is(err, run.ErrSignal) {
+	if err := g.Run(); ctx.Err() == nil {
 		return err
 	}
 	return nil

@@ -71,10 +71,13 @@ func newServe(app *kingpin.Application) *serveCommand {
 func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.Logger) error {
 	logger.Info("Starting pagerelay", "version", version.Info(), "build_context", version.BuildContext())
 
-	// A SIGHUP that comes before all is up must not end the process.
-	hup := make(chan os.Signal, 1)
+	// A SIGHUP that comes before all is up must not end the process, and one that is
+	// to end it must not cut it off.
+	hup, stop := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(hup)
+	defer signal.Stop(stop)
 
 	// What can be wrong with the flags.
 	prefix, err := c.check()
@@ -184,12 +187,18 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	var g run.Group
 	{
 		// The first to hear of a signal: its end is everybody's.
-		wait, interrupt := run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM)
+		ctx, cancel := context.WithCancel(ctx)
 		g.Add(func() error {
-			reason := wait()
+			var reason error
+			select {
+			case s := <-stop:
+				reason = &run.SignalError{Signal: s}
+			case <-ctx.Done():
+				reason = ctx.Err()
+			}
 			logger.Info("Shutting down", "reason", reason.Error())
 			return reason
-		}, interrupt)
+		}, func(error) { cancel() })
 	}
 	{
 		// Reloads the configuration on SIGHUP, or when the file has changed.

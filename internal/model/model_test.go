@@ -120,6 +120,7 @@ func (w *world) step(s step) {
 			w.say("all alerts resolved", s.Alert)
 			time.Sleep(time.Duration(s.N) * time.Second)
 			w.setFiring(s.Alert, true)
+			w.unheard[s.Alert] = false
 			w.ends[s.Alert] = time.Time{}
 			w.say("first notification", s.Alert)
 		}

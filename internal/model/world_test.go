@@ -98,6 +98,7 @@ type world struct {
 	unclear   bool // Alertmanager cannot be reached or has just started.
 	muted     []string
 	unheard   []bool // fires, and no webhook has ever said so.
+	reloaded  bool
 	policy    alertmanager.Reconcile
 
 	store     *outbox.Store
@@ -218,7 +219,7 @@ func (w *world) crash() {
 }
 
 func (w *world) reload(variant int) {
-	w.rough = true
+	w.rough, w.reloaded = true, true
 	w.load(variant)
 	w.apply()
 	if _, err := w.store.RetryBlocked(context.Background(), "reload"); err != nil {
@@ -403,7 +404,7 @@ func (w *world) finish() []string {
 	time.Sleep(10 * time.Minute)
 	w.retryBlocked()
 	for i, on := range w.firing { // Alertmanager's repeat_interval.
-		if on && (!w.unheard[i] || !w.policy.Adopt) {
+		if on && (!w.unheard[i] || !w.policy.Adopt || w.reloaded) { // only a webhook tells of a new route.
 			w.say("repeat interval elapsed", i)
 		}
 	}

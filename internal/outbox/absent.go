@@ -37,6 +37,7 @@ func (s *Store) Absent(ctx context.Context, gone []Absence) (int, error) {
 				in := tx.edit(id)
 				in.end(a.Fingerprint, Ended{At: tx.now, Seen: tx.now, By: endedByAbsence}, tx.now)
 				in.note(tx.now, "absent", a.Fingerprint+": no Alertmanager lists it any more")
+				in.trim()
 				tx.count(CountedAbsent)
 			}
 		}

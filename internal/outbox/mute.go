@@ -49,7 +49,7 @@ func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
 					tx.edit(id).unmute(tx, c.Fingerprint, tx.now)
 					changed = true
 				case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
-					tx.edit(id).mute(tx, c.Fingerprint, *c.Mute, tx.now)
+					tx.edit(id).mute(c.Fingerprint, *c.Mute, tx.now)
 					changed = true
 				}
 			}
@@ -80,7 +80,7 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	return false
 }
 
-func (in *Incident) mute(t table, fp string, to Mute, now time.Time) {
+func (in *Incident) mute(fp string, to Mute, now time.Time) {
 	was := in.firing()
 	c := *in.Members[fp]
 	c.Muted = &to

@@ -158,7 +158,7 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
-	if in.muted() && d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) {
+	if d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) && in.muted() {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
 	}
 	if d.Kind == Ask && ev.Asking[QuestionLate] {

@@ -21,7 +21,7 @@ const (
 
 	// An end that was given in whole seconds, as with amtool's --end, may lie this
 	// much before the start of what it ends.
-	wholeSeconds = 2 * time.Second
+	endRounding = 2 * time.Second
 
 	// In place of an externalURL.
 	endedByMove    = "moved"
@@ -158,7 +158,7 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 		over := !m.Firing && m.HeldUntil.IsZero()
 		// A peer may be late with the end of an episode before this one.
 		earlier := o.Origin == mapping.OriginAlertmanager &&
-			o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt.Add(-wholeSeconds))
+			o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt.Add(-endRounding))
 		if over || earlier {
 			t.count(CountedDuplicate)
 			continue

@@ -395,6 +395,9 @@ func TestFileThatCannotBeCompactedIsUsedAsItIs(t *testing.T) {
 
 // One big group does not hold up the commits of everybody else for long.
 func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
+	// Some 0.5 s as it is, 2 s on a busy machine with the race detector; work that
+	// grows with the square of the group took 10 s and more without it.
+	const enough = 8 * time.Second
 	s := open(t, quickDir(t), outbox.Policy{})
 	var obs []mapping.Observation
 	for i := range 10_000 {
@@ -405,8 +408,8 @@ func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("10,000 alerts of one incident: %v", time.Since(began))
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("took %v, want less than 2s", took)
+	if took := time.Since(began); took > enough {
+		t.Errorf("took %v, want less than %v", took, enough)
 	}
 	for i := range obs {
 		obs[i].Alert.Status, obs[i].Alert.EndsAt = mapping.Resolved, t0.Add(time.Minute)
@@ -416,8 +419,8 @@ func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("their ends: %v", time.Since(began))
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("took %v, want less than 2s", took)
+	if took := time.Since(began); took > enough {
+		t.Errorf("took %v, want less than %v", took, enough)
 	}
 }
 
