@@ -56,7 +56,7 @@ func TestLargeBodiesShareWhatOneMayTake(t *testing.T) {
 			t.Fatalf("a body of %d bytes was answered %d before it was to be stored", size, code)
 		}
 	}
-	begin(600 << 10)
+	begin(900 << 10)
 	for name, second := range map[string]func() *httptest.ResponseRecorder{
 		"another large one":     func() *httptest.ResponseRecorder { return post(600<<10, false) },
 		"one of unknown length": func() *httptest.ResponseRecorder { return post(0, true) },
@@ -65,7 +65,7 @@ func TestLargeBodiesShareWhatOneMayTake(t *testing.T) {
 			t.Errorf("%s beside a large one was answered %d, Retry-After %q, want 503 with one", name, rec.Code, rec.Header().Get("Retry-After"))
 		}
 	}
-	begin(0) // the small one is not kept waiting.
+	begin(200 << 10) // a small one finds room.
 	close(sink.goOn)
 	for range 2 {
 		if code := <-done; code != http.StatusOK {

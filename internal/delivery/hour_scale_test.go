@@ -232,3 +232,40 @@ func TestAFloodOfHighStarvesNobody(t *testing.T) {
 		}
 	})
 }
+
+// More high pages at once than are provided for (12), in the middle of a flood:
+// what the warnings hold comes free little by little, not a minute later.
+func TestBurstsOfHighInAFloodFindPlaces(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120, latency: 50 * time.Millisecond}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("low", 3000, mapping.Low)...)
+		fired := map[string]time.Time{}
+		for burst := range 8 {
+			time.Sleep(50 * time.Second)
+			alerts := many(fmt.Sprint("high-", burst, "-"), 20, mapping.High)
+			for _, a := range alerts {
+				fired[a.name] = time.Now()
+			}
+			r.observe(alerts...)
+		}
+		time.Sleep(time.Minute)
+		late := map[string]time.Duration{}
+		for _, s := range pd.requests() {
+			if at, ok := fired[s.dedup]; ok && s.code == 202 {
+				burst := s.dedup[:6]
+				late[burst] = max(late[burst], s.at.Sub(at))
+				delete(fired, s.dedup)
+			}
+		}
+		if len(fired) > 0 {
+			t.Errorf("%d high pages were not sent", len(fired))
+		}
+		for burst, d := range late {
+			// The first ones meet warnings that have all left in the same second.
+			if d > 7*time.Second && burst > "high-2" {
+				t.Errorf("%s: the last of 20 waited for %v, want 7s at most", burst, d)
+			}
+		}
+		t.Logf("the last of each burst waited for %v", late)
+	})
+}
