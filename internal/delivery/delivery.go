@@ -88,6 +88,7 @@ type Deliverer struct {
 	higher  map[string]time.Time
 	// limited is when an incident was last answered with 429: it goes behind the others.
 	limited map[string]time.Time
+	rated   map[string]bool // services whose high pages wait for the rate limit, as the outbox knows it.
 	sending int
 	// What runs beside the loop, so that one kind does not hold up the other.
 	steps, questions, patient pool

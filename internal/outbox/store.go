@@ -65,6 +65,8 @@ type Store struct {
 	ops    chan *op
 	closed chan struct{} // closed when Run has ended.
 	policy atomic.Pointer[Policy]
+	// limited are the services that SetLimited names.
+	limited atomic.Pointer[map[string]bool]
 
 	// Direct mode, owned by the committer but for the flag: what is in memory only.
 	direct  atomic.Bool
@@ -210,14 +212,17 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
 		for _, id := range ids {
 			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
-				in = tx.edit(id)
-				in.Owed = in.Revision
-				in.note(tx.now, "owed", "waits for the rate limit")
+				tx.edit(id).owe(tx.now)
 			}
 		}
 		return nil
 	}})
 }
+
+// SetLimited says for which services a high page waits for nothing but the rate
+// limit now: those taken in meanwhile are owed from the start, which spares each
+// the commit of a mark of its own.
+func (s *Store) SetLimited(services map[string]bool) { s.limited.Store(&services) }
 
 // Retry lifts what blocks an incident, and its backoff.
 func (s *Store) Retry(ctx context.Context, id string) error {
