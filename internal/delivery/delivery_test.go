@@ -532,6 +532,51 @@ func TestPreviousKeyThatIsRefusedBlocksOnlyItsIncident(t *testing.T) {
 	})
 }
 
+// A trigger that timed out can land after the key was rotated and the alert fires
+// anew under the new one: nothing but a resolve under the old key closes it then.
+func TestLateTriggerUnderAnOldKeyIsResolved(t *testing.T) {
+	const newKey = "fedcba9876543210fedcba9876543210"
+	var key atomic.Value
+	key.Store(testKey)
+	pd := &fakePagerDuty{}
+	pd.answer = func(n int, _ *pagerduty.Event) error {
+		if n == 0 {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	inBubble(t, pd, func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) { return key.Load().(string), nil }
+		s.PreviousKeys = func() []string { return []string{testKey} }
+		r.settings.Services["infra"] = s
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		r.observe(alert{name: "a", resolved: true})
+		time.Sleep(5 * time.Second)
+		key.Store(newKey)
+		time.Sleep(5 * time.Second)
+		r.observe(alert{name: "a"})
+		time.Sleep(5 * time.Minute)
+		old := 0
+		for _, s := range pd.requests() {
+			if s.key == testKey && s.action == "resolve" && s.at.Sub(pd.requests()[0].at) >= time.Minute {
+				old++
+			}
+		}
+		if old == 0 {
+			t.Errorf("sent %q: no resolve under the old key once the late trigger could have landed", pd.actions("a"))
+		}
+		if in, _ := r.Get(outbox.IncidentID("infra", "a")); in == nil || in.Have != outbox.StateOpen || !in.PendingSince.IsZero() {
+			t.Errorf("the new epoch is %+v, want it open", in)
+		}
+		if n := len(r.List()); n != 1 {
+			t.Errorf("%d incidents are left, want only the new epoch's", n)
+		}
+	})
+}
+
 func TestOverDuringAnOutageIsNotPaged(t *testing.T) {
 	pd := &fakePagerDuty{}
 	down := true

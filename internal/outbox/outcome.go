@@ -160,6 +160,11 @@ func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time 
 	return ambiguous
 }
 
+// triggerCanLand says whether a trigger that timed out may yet be applied.
+func (in *Incident) triggerCanLand(now time.Time) bool {
+	return !in.AmbiguousTrigger.IsZero() && now.Sub(in.AmbiguousTrigger) <= 2*echoAfter
+}
+
 // ambiguous records a request that may have been applied.
 func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	switch it.Action {
@@ -258,6 +263,9 @@ func part(t table, in *Incident, now time.Time) {
 	old.ID = partedID(in.ID, in.KeyHash)
 	old.Parted, old.Version, old.Intent = true, 0, nil
 	old.AcceptedRevision = old.Revision
+	if old.Have == StateClosed { // for now: a trigger that timed out can still land.
+		old.Have = StateUnknown
+	}
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo = in.ID

@@ -141,7 +141,7 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 			return ErrChanged
 		}
 		in = tx.edit(id)
-		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && in.Have != StateClosed {
+		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && (in.Have != StateClosed || in.triggerCanLand(tx.now)) {
 			part(tx, in, tx.now)
 		}
 		if d.Action == Trigger {
