@@ -641,7 +641,7 @@ func TestWhatWasMissedIsToldOnce(t *testing.T) {
 				told = append(told, s.dedup)
 			}
 		}
-		want := "[50 alerts fired and ended before PagerDuty confirmed them: low (50)]"
+		want := "[50 alerts fired and ended before PagerDuty confirmed them or anybody could be paged: low (50)]"
 		if got := fmt.Sprint(told); got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}

@@ -18,6 +18,9 @@ func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidenc
 		return ev, nil
 	}
 	ev.Fallback = svc.Fallback
+	if s.Coverage != nil {
+		ev.Coverage = s.Coverage(in.Service, now)
+	}
 	k := d.keys[in.Service]
 	if k == nil {
 		k = &keys{}

@@ -431,7 +431,7 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 	if in.FallbackOf != "" {
 		target = in.FallbackOf
 	}
-	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision {
+	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision || in.Hole != nil {
 		return
 	}
 	for fp, m := range in.Members {

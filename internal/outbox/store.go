@@ -190,7 +190,7 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 			supersede(tx, in, tx.now)
 			tx.archive(in, d.Reason)
 		case StepFallback:
-			copyTo(tx, tx.edit(id), fallback, tx.now)
+			copyTo(tx, tx.edit(id), fallback, d.Reason, tx.now)
 		case StepDrop:
 			in = tx.edit(id)
 			perform(tx, in, d, s.Policy(), tx.now)
