@@ -64,19 +64,11 @@ func drawSteps(rt *rapid.T) []step {
 // run plays the steps in a bubble of virtual time and returns what was wrong.
 func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.Reconcile) []string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
-	if err != nil {
-		dir = t.TempDir()
-	}
-	defer os.RemoveAll(dir)
-	for _, name := range []string{"previous"} {
-		if err := os.WriteFile(dir+"/"+name, []byte(keyInfra), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := newDir(t)
+	defer os.RemoveAll(dir) // thousands of histories are one test.
 	var problems []string
 	synctest.Test(t, func(*testing.T) {
-		w := newWorld(dir, peers, account(perMinute), policy)
+		w := newWorld(dir, peers, pagerDuty(perMinute), policy)
 		for _, s := range steps {
 			w.step(s)
 			if s.Pause > 0 {
@@ -89,7 +81,8 @@ func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.R
 	return problems
 }
 
-func account(perMinute int) emulator.Config {
+// pagerDuty is the account: two services, and somebody on call for both.
+func pagerDuty(perMinute int) emulator.Config {
 	return emulator.Config{
 		Limits: emulator.Limits{EventsPerMinute: perMinute},
 		Services: []emulator.Service{

@@ -2,7 +2,6 @@ package model_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,17 +14,10 @@ import (
 // alert has fired again: what fires stays open at PagerDuty.
 func TestPeersOldResolveClosesNothing(t *testing.T) {
 	for _, peers := range []int{0, 2} {
-		dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
-		if err != nil {
-			dir = t.TempDir()
-		}
-		defer os.RemoveAll(dir)
-		if err := os.WriteFile(dir+"/previous", []byte(keyInfra), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		dir := newDir(t)
 		t.Run(fmt.Sprint(peers, " Alertmanagers to ask"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(dir, peers, account(120), alertmanager.Reconcile{})
+				w := newWorld(dir, peers, pagerDuty(120), alertmanager.Reconcile{})
 				defer w.stop()
 				first := time.Now()
 				w.setFiring(0, true)

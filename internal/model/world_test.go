@@ -4,14 +4,11 @@
 package model_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync"
 	"testing/synctest"
@@ -19,13 +16,14 @@ import (
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
-	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
-	"github.com/pagerelay/pagerelay/receiver"
 )
+
+// staleAfter is the program's default.
+const staleAfter = 2 * time.Minute
 
 const (
 	keyInfra = "11111111111111111111111111111111"
@@ -82,7 +80,7 @@ rules:` + moved + `
 // world is Alertmanager, pagerelay and PagerDuty, in one bubble.
 type world struct {
 	dir   string
-	pd    *emulator.Emulator
+	pd    account
 	peers int // Alertmanagers that pagerelay may ask; 0: none.
 
 	// What Alertmanager says.
@@ -101,13 +99,8 @@ type world struct {
 	reloaded  bool
 	policy    alertmanager.Reconcile
 
-	store     *outbox.Store
-	door      *http.ServeMux
-	deliver   *delivery.Deliverer
-	reconcile *alertmanager.Reconciler
-	config    *config.Config
-	receiver  *receiver.Receiver
-	stop      func()
+	config *config.Config
+	*sidecar
 
 	mu       sync.Mutex
 	mapped   map[string]map[int]bool // dedup key -> alerts that were ever mapped to it.
@@ -120,12 +113,8 @@ type world struct {
 
 func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
 	n := len(alerts())
-	pd, err := emulator.New(emu, emulator.Options{})
-	if err != nil {
-		panic(err)
-	}
 	w := &world{
-		dir: dir, pd: pd, peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
+		dir: dir, pd: newAccount(emu), peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
 		mapped: map[string]map[int]bool{}, settled: map[string]time.Time{}, episodes: map[string]int{},
 	}
 	w.peerFires, w.peerDue = make([]bool, n), make([]time.Time, n)
@@ -133,7 +122,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.said[0], w.said[1] = make([]bool, n), make([]bool, n)
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.load(0)
-	w.start()
+	w.begins()
 	for i := range 2 {
 		w.begin(watchdog + i)
 		w.sayAs(i, "first notification", watchdog+i, true, w.starts[watchdog+i], time.Time{})
@@ -151,77 +140,30 @@ func (w *world) load(variant int) {
 	w.config = c
 }
 
-// start opens the outbox and lets everything run, as a start of the process does.
-func (w *world) start() {
-	store, err := outbox.Open(w.dir, outbox.Config{})
-	if err != nil {
-		panic(err)
-	}
-	w.store = store
-	w.deliver = delivery.New(store, delivery.Config{})
-	w.reconcile = alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
-	w.receiver, err = receiver.New(alertmanager.Learn{Sink: store, Reconciler: w.reconcile}, receiver.Config{})
-	if err != nil {
-		panic(err)
-	}
-	w.apply()
-	door := http.NewServeMux()
-	w.receiver.Register(door)
-	w.mu.Lock()
-	w.door = door
-	w.mu.Unlock()
-	storeCtx, stopStore := context.WithCancel(context.Background())
-	ctx, stopDelivery := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(storeCtx) })
-	running.Go(func() { _ = w.deliver.Run(ctx) })
-	running.Go(func() { _ = w.reconcile.Run(ctx) })
-	// The outbox goes first: nothing that happens from now on is stored, as in a crash.
-	w.stop = func() {
-		stopStore()
-		stopDelivery()
-		running.Wait()
-	}
-}
-
-func (w *world) apply() {
-	mapper, err := mapping.New(w.config.Mapping)
-	if err != nil {
-		panic(err)
-	}
-	if err := w.receiver.SetPolicy(mapper, receiver.Access{}); err != nil {
-		panic(err)
-	}
-	w.store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: w.peers})
-	services := map[string]delivery.Service{}
-	for name, s := range w.config.Services {
-		services[name] = delivery.Service{
-			Name: name, Fallback: s.Fallback, Key: func() (string, error) { return string(s.RoutingKey), nil },
-			PreviousKeys: func() []string { return []string{keyInfra, keyNext} },
-		}
-	}
-	var asker delivery.Asker
-	if w.peers > 0 {
-		asker = w
-	}
-	w.deliver.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: w, Asker: asker})
-	settings := alertmanager.ReconcileSettings{Router: mapper, Policy: w.policy}
-	if w.peers > 0 {
-		settings.Source = w
-	}
-	w.reconcile.Apply(settings)
+// settings are what is configured now.
+func (w *world) settings() settings {
+	return settings{config: w.config, peers: w.peers, policy: w.policy, previousKeys: []string{keyInfra, keyNext}}
 }
 
 func (w *world) crash() {
 	w.rough = true
 	w.stop()
-	w.start()
+	w.begins()
+}
+
+// begins starts pagerelay.
+func (w *world) begins() {
+	next := newSidecar(w.dir, w, w.settings())
+	w.mu.Lock()
+	w.sidecar = next
+	w.mu.Unlock()
+	next.start()
 }
 
 func (w *world) reload(variant int) {
 	w.rough, w.reloaded = true, true
 	w.load(variant)
-	w.apply()
+	w.apply(w.settings())
 	if _, err := w.store.RetryBlocked(context.Background(), "reload"); err != nil {
 		w.problem("RetryBlocked: %v", err)
 	}
@@ -282,13 +224,10 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 	w.turn[peer] <- struct{}{} // a peer sends one webhook after the other, and again until it is taken.
 	defer func() { <-w.turn[peer] }()
 	for {
-		rec := httptest.NewRecorder()
-		req := httptest.NewRequest(http.MethodPost, "/webhook/alertmanager", bytes.NewReader(body))
-		req.Header.Set("Content-Type", "application/json")
 		w.mu.Lock()
 		door := w.door
 		w.mu.Unlock()
-		door.ServeHTTP(rec, req)
+		rec := post(door, body)
 		if rec.Code == http.StatusOK {
 			break
 		}
@@ -334,42 +273,16 @@ func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (
 }
 
 // Enqueue sends to the emulator, and holds each trigger against the second promise.
-func (w *world) Enqueue(ctx context.Context, _ string, e *pagerduty.Event) error {
+func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) error {
 	if e.Action == "trigger" {
 		w.checkTrigger(e)
 	}
-	return w.send(ctx, "http://pagerduty/v2/enqueue", e)
+	return w.pd.Enqueue(ctx, region, e)
 }
 
 // EnqueueChange sends a change event to the emulator.
-func (w *world) EnqueueChange(ctx context.Context, _ string, e *pagerduty.ChangeEvent) error {
-	return w.send(ctx, "http://pagerduty/v2/change/enqueue", e)
-}
-
-func (w *world) send(ctx context.Context, url string, e any) error {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := w.pd.Transport().RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusAccepted {
-		return &pagerduty.StatusError{Code: resp.StatusCode, Header: resp.Header, Body: answer}
-	}
-	return nil
+func (w *world) EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error {
+	return w.pd.EnqueueChange(ctx, region, e)
 }
 
 func (w *world) checkTrigger(e *pagerduty.Event) {
