@@ -28,9 +28,6 @@ func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidenc
 	}
 	k.read(svc, now)
 	ev.KeyHash, ev.KeyError, ev.OldKeys, ev.KeySince = k.hash, k.err, k.hashes, k.since
-	if ev.KeySince.Before(d.started) {
-		ev.KeySince = d.started
-	}
 	ev.HigherTrigger = d.started // what was sent before this process is not known.
 	if t, ok := d.higher[in.Service]; ok {
 		ev.HigherTrigger = t

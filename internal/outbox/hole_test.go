@@ -85,6 +85,9 @@ func TestPageIntoAHole(t *testing.T) {
 		wantActions(t, s.drive("infra", "a"), outbox.Resolve, outbox.Trigger)
 		s.wantStatus("a", "open")
 		wantActions(t, s.drive("infra", "a"))
+		s.observe(alert{fp: "a"}) // a group update.
+		wantActions(t, s.drive("infra", "a"))
+		wantActions(t, s.drive("catch-all", "a"))
 
 		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 		wantActions(t, s.drive("infra", "a"), outbox.Resolve)
