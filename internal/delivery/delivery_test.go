@@ -95,7 +95,7 @@ func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
 }
 
 func (f *fakePagerDuty) EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error {
-	return f.Enqueue(ctx, region, &pagerduty.Event{RoutingKey: e.RoutingKey, Action: "change", DedupKey: e.Payload.Summary})
+	return f.Enqueue(ctx, region, &pagerduty.Event{RoutingKey: e.RoutingKey, Action: "change", DedupKey: e.Payload.Summary, Payload: &pagerduty.Payload{Source: e.Payload.Source}})
 }
 
 func (f *fakePagerDuty) requests() []sent {

@@ -34,7 +34,7 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 		}
 		parts = append(parts, fmt.Sprintf("%.60s (%d)", name, d.Names[names[i]]))
 	}
-	return mapping.Event{
+	e := mapping.Event{
 		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them or anybody could be paged: %s", d.Count, strings.Join(parts, ", ")),
 		Source:    "pagerelay",
 		Timestamp: d.Last,
@@ -43,6 +43,10 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 			"first_start": timestamp(d.First), "last_end": timestamp(d.Last), "examples": d.Samples,
 		},
 	}
+	if in.Minimal {
+		e.Details = nil
+	}
+	return e
 }
 
 // TriggerEvent is the event that opens an incident, as it goes over the wire.

@@ -38,6 +38,22 @@ func keyed(pd *fakePagerDuty, dedup string) string {
 	return strings.Join(out, ", ")
 }
 
+// A change event has a minimal form, too.
+func TestRefusedChangeEventIsAcceptedAsTheMinimalOne(t *testing.T) {
+	pd := &fakePagerDuty{}
+	pd.answer = func(_ int, e *pagerduty.Event) error {
+		if e.Payload.Source != "minimal" {
+			return refusal()
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(alert{name: "a", urgency: mapping.Change})
+		synctest.Wait()
+		r.want("a", "change 400", "change 202")
+	})
+}
+
 func TestRefusedFullEventIsAcceptedAsTheMinimalOne(t *testing.T) {
 	for name, refuse := range map[string]func() error{
 		"400": refusal,

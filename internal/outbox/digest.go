@@ -68,6 +68,7 @@ func supersede(t table, in *Incident, now time.Time) {
 	maps.Copy(g.Names, d.Digest.Names)
 	if d.AcceptedRevision >= d.Revision { // the last one was told: a new digest.
 		g = Digest{Names: map[string]int{}}
+		d.Minimal = false
 	}
 	for _, m := range in.Members {
 		if m.Epoch != in.Epoch {

@@ -63,7 +63,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.fell(it, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
-		if it.Action == Trigger && !it.Minimal {
+		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
 			in.Minimal = true
 		} else {
 			in.Blocked = &Blocked{Reason: o.Message, At: now}
