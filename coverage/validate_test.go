@@ -31,12 +31,12 @@ escalation_policies:
 people: {profile: never_miss_a_page, mute: [inactive_user]}
 time_intervals: [{name: office-hours, time_intervals: [{weekdays: [monday]}]}]`, ""},
 		{"durations too short", "{interval: 4m, horizon: 59m, ignore_shorter_than: 1ms}", `
-interval: is 4m0s, must be at least 5m
-horizon: is 59m0s, must be from 1h to 90d
+interval: is 4m, must be at least 5m
+horizon: is 59m, must be from 1h to 90d
 ignore_shorter_than: is 1ms, must be from 1s to 1d`},
 		{"durations too long", "{interval: 1y, horizon: 91d, ignore_shorter_than: 25h}", `
-horizon: is 2184h0m0s, must be from 1h to 90d
-ignore_shorter_than: is 25h0m0s, must be from 1s to 1d`},
+horizon: is 13w, must be from 1h to 90d
+ignore_shorter_than: is 1d1h, must be from 1s to 1d`},
 		{"names", `{schedules: [{name: a}, {name: " "}, {name: a}], escalation_policies: [{name: a}, {}, {name: a}],
 			time_intervals: [{name: b, time_intervals: [{}]}, {time_intervals: [{}]}, {name: b}]}`, `
 time_intervals[1].name: is missing
@@ -92,6 +92,19 @@ people.profile: is "phone", must be never_miss_a_page, try_every_method, more_th
 				}
 			}
 		})
+	}
+}
+
+func TestValidateNegative(t *testing.T) {
+	c := coverage.Config{Interval: -1e9, Horizon: -1e9, IgnoreShorterThan: -1e9, Policies: []coverage.PolicyConfig{{
+		Name: "a", Levels: []coverage.LevelConfig{{Targets: []string{"b"}, EscalateAfter: -60e9}},
+	}}}
+	want := `interval: is -1s, must be at least 5m
+horizon: is -1s, must be from 1h to 90d
+ignore_shorter_than: is -1s, must be from 1s to 1d
+escalation_policies[0].levels[0].escalate_after: is -1m0s, must be whole minutes; PagerDuty knows no others`
+	if err := c.Validate(); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

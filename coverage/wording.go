@@ -24,13 +24,21 @@ const (
 // clean makes what somebody else wrote one line of at most n characters, without
 // controls and without what changes the direction of the text or cannot be seen.
 func clean(s string, n int) string {
+	const longest = 8 // bytes that are looked at for one character that is kept.
+	long := len(s) > longest*n
+	if long {
+		s = s[:longest*n]
+	}
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, string(utf8.RuneError)), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 	}), " ")
-	if utf8.RuneCountInString(s) <= n {
-		return s
+	switch runes := utf8.RuneCountInString(s); {
+	case runes > n || long && runes == n:
+		return string([]rune(s)[:n-1]) + "…"
+	case long:
+		return s + "…"
 	}
-	return string([]rune(s)[:n-1]) + "…"
+	return s
 }
 
 // named is a name for people, or the id of what has none.
