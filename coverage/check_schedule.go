@@ -16,13 +16,11 @@ const (
 
 func (j *judge) scheduleChecks() {
 	for _, a := range j.schedules {
-		var shifts []Span
-		for _, s := range a.Shifts {
-			if j.live(s.User) {
-				shifts = append(shifts, s.Span)
-			}
+		var laps []lap
+		for _, turns := range a.turns {
+			laps = append(laps, turns...)
 		}
-		uncovered := subtract(a.required, normalise(shifts, j.read))
+		uncovered := subtract(a.required, asSpans(merge(laps), j.read))
 		gaps := j.longEnough(uncovered)
 		j.cover(subject(KindSchedule, a.ID, a.Name), a.required, uncovered, gaps, len(j.engineers(a)))
 		j.scheduleGap(a, gaps)
@@ -37,8 +35,8 @@ func (j *judge) scheduleChecks() {
 // cover notes how a subject is covered; uncovered is within what was read.
 func (j *judge) cover(s Subject, required, uncovered, gaps []Span, engineers int) {
 	c := Cover{Subject: s, Window: j.window, Gaps: gaps, Ratio: 1, Engineers: engineers}
-	if need := total(j.seen(required)); need > 0 {
-		c.Ratio = 1 - total(j.seen(uncovered)).Seconds()/need.Seconds()
+	if need := overlap(required, j.window); need > 0 {
+		c.Ratio = 1 - overlap(uncovered, j.window).Seconds()/need.Seconds()
 	}
 	j.result.Cover = append(j.result.Cover, c)
 }
@@ -150,23 +148,19 @@ func (j *judge) belowMinEngineers(a auditedSchedule) {
 // can be said of shares with fewer than two engineers, or of 14 days with a shorter
 // horizon. Info: it costs no page, but tired people answer late.
 func (j *judge) overload(a auditedSchedule) {
-	turns := map[string][]Span{}
-	var longest time.Duration
+	var longest, all, fair time.Duration
 	for _, s := range a.Shifts {
-		if part, ok := s.within(j.window); ok && j.live(s.User) {
-			turns[s.User] = append(turns[s.User], part)
+		if part, ok := s.within(j.window); ok {
 			longest = max(longest, part.duration())
 		}
 	}
-	var all time.Duration
-	for user, spans := range turns {
-		turns[user] = normalise(spans, j.window)
+	turns := make(map[string][]Span, len(a.turns))
+	for user, laps := range a.turns {
+		turns[user] = j.seen(asSpans(laps, j.read))
 		all += total(turns[user])
 	}
-	engineers := len(j.engineers(a))
-	var fair time.Duration
-	if engineers >= 2 {
-		fair = all / time.Duration(engineers)
+	if n := len(j.engineers(a)); n >= 2 {
+		fair = all / time.Duration(n)
 	}
 	clock := j.clock(a.TimeZone)
 	var who []string

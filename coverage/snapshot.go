@@ -35,3 +35,20 @@ func (s *Snapshot) live(user string) bool {
 	u := s.Users[user]
 	return user != "" && (u == nil || !u.Gone)
 }
+
+// byPolicy is who is on call, by the policy, in the order of what was read.
+func (s *Snapshot) byPolicy() map[string][]OnCall {
+	counts := map[string]int{}
+	for i := range s.OnCalls {
+		counts[s.OnCalls[i].Policy]++
+	}
+	out := make(map[string][]OnCall, len(counts))
+	for i := range s.OnCalls {
+		o := &s.OnCalls[i]
+		if out[o.Policy] == nil {
+			out[o.Policy] = make([]OnCall, 0, counts[o.Policy])
+		}
+		out[o.Policy] = append(out[o.Policy], *o)
+	}
+	return out
+}
