@@ -137,6 +137,9 @@ func (u User) validate(f *faults, path string) {
 	}
 }
 
+// maxTargets is how many targets a level may have (REST specification, EscalationRule).
+const maxTargets = 10
+
 func (p EscalationPolicy) validate(f *faults, path string, users, schedules map[string]bool) {
 	if len(p.Levels) == 0 {
 		f.add(path+".levels", "is missing: at least one is needed")
@@ -148,6 +151,9 @@ func (p EscalationPolicy) validate(f *faults, path string, users, schedules map[
 		}
 		if len(l.Targets) == 0 {
 			f.add(lp+".targets", "is missing: at least one is needed")
+		}
+		if len(l.Targets) > maxTargets {
+			f.add(lp+".targets", "are %d, a level has at most %d", len(l.Targets), maxTargets)
 		}
 		for j, t := range l.Targets {
 			tp := fmt.Sprintf("%s.targets[%d]", lp, j)
@@ -183,12 +189,7 @@ func (s Service) validate(f *faults, path string, policies, keys map[string]bool
 	if !policies[s.EscalationPolicy] {
 		f.add(path+".escalation_policy", "%q is not in escalation_policies", s.EscalationPolicy)
 	}
-	if s.UrgencyRule.Type == "use_support_hours" {
-		f.add(path+".incident_urgency_rule.type", "use_support_hours is not emulated; use constant")
-	} else {
-		f.oneOf(path+".incident_urgency_rule.type", s.UrgencyRule.Type, "constant")
-	}
-	f.oneOf(path+".incident_urgency_rule.urgency", s.UrgencyRule.Urgency, urgencyHigh, urgencyLow, urgencyBySeverity)
+	s.validateUrgency(f, path)
 	if s.AcknowledgementTimeout < 0 {
 		f.add(path+".acknowledgement_timeout", "%s is negative", s.AcknowledgementTimeout)
 	}
