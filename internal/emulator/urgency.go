@@ -79,7 +79,7 @@ func (s *Service) urgencyDefaults() {
 	s.SupportHours = &h
 }
 
-func (s Service) validateUrgency(f *faults, path string) {
+func (s Service) validateUrgency(f *faults, path string, zones zoneSet) {
 	r, at := s.UrgencyRule, path+".incident_urgency_rule"
 	f.oneOf(at+".type", r.Type, ruleConstant, ruleSupportHours)
 	if r.Type != ruleSupportHours {
@@ -95,9 +95,7 @@ func (s Service) validateUrgency(f *faults, path string) {
 	f.oneOf(at+".during_support_hours", r.During, urgencyHigh, urgencyLow, urgencyBySeverity)
 	f.oneOf(at+".outside_support_hours", r.Outside, urgencyHigh, urgencyLow, urgencyBySeverity)
 	h, at := *s.SupportHours, path+".support_hours"
-	if _, err := time.LoadLocation(h.TimeZone); err != nil {
-		f.add(at+".time_zone", "%q is not a time zone of the IANA database", h.TimeZone)
-	}
+	zones.check(f, at+".time_zone", h.TimeZone)
 	for i, day := range h.Days {
 		if day < 1 || day > 7 {
 			f.add(fmt.Sprintf("%s.days_of_week[%d]", at, i), "%d is not between 1 and 7", day)
