@@ -15,7 +15,8 @@ func (j *judge) policyChecks() {
 		p := &j.policies[i]
 		stays = stays[:0]
 		laps := make([]lap, 0, len(p.onCalls))
-		for _, o := range p.onCalls {
+		for _, at := range p.onCalls {
+			o := &j.s.OnCalls[at]
 			if l, ok := o.lap(j.read); ok && o.Level > 0 && j.live(o.User) {
 				laps = append(laps, l)
 				stays = append(stays, stay{o.Span, o.User, o.Level - 1})
