@@ -29,6 +29,12 @@ func Check(s *Snapshot, c Config, now time.Time) Result {
 	// A gap that has begun is as long as it is, not as what remains of it.
 	j.read = Span{s.Window.Start.UTC(), window.End}
 	j.required = newRequirements(c, j.read)
+	j.gone = map[string]bool{}
+	for id, u := range s.Users {
+		if u.Gone {
+			j.gone[id] = true
+		}
+	}
 	j.notFound()
 	j.find()
 	j.policyChecks()
@@ -53,6 +59,7 @@ type judge struct {
 
 	relayed []*Service // that pagerelay is known to page, by id.
 
+	gone   map[string]bool // people without an account.
 	zones  map[string]*time.Location
 	listed map[Key]bool // what is in result.Unknown.
 	result Result
@@ -68,9 +75,9 @@ type auditedSchedule struct {
 type auditedPolicy struct {
 	config PolicyConfig
 	*Policy
-	required []Span // within read.
-	onCalls  []OnCall
-	nobody   []Span // within read, required or not, however short.
+	required []Span  // within read.
+	onCalls  []int32 // places in Snapshot.OnCalls.
+	nobody   []Span  // within read, required or not, however short.
 }
 
 // find looks up what the configuration names. What it cannot find, or what could
@@ -186,8 +193,9 @@ func (j *judge) order() {
 	})
 }
 
-// live says whether somebody can be paged, as far as is known.
-func (j *judge) live(user string) bool { return j.s.live(user) }
+// live says whether somebody can be paged, as far as is known, as Snapshot.live does:
+// it is asked for every shift.
+func (j *judge) live(user string) bool { return user != "" && !j.gone[user] }
 
 // seen cuts spans of what was read to what is judged.
 func (j *judge) seen(spans []Span) []Span { return intersect(spans, []Span{j.window}) }

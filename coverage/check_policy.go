@@ -15,7 +15,8 @@ func (j *judge) policyChecks() {
 		p := &j.policies[i]
 		stays = stays[:0]
 		laps := make([]lap, 0, len(p.onCalls))
-		for _, o := range p.onCalls {
+		for _, at := range p.onCalls {
+			o := &j.s.OnCalls[at]
 			if l, ok := o.lap(j.read); ok && o.Level > 0 && j.live(o.User) {
 				laps = append(laps, l)
 				stays = append(stays, stay{o.Span, o.User, o.Level - 1})
@@ -121,11 +122,15 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 	var few, again []Span
 	least := p.config.MinPeople
 	repeated := map[int]map[string]bool{} // of levels, their people.
+	counts := func(s Span) bool {         // reports whether some of s is required and judged.
+		part, ok := s.within(j.window)
+		return ok && overlap(p.required, part) > 0
+	}
 	sweep(stays, j.read, func(s Span, r roster) {
 		n := r.people()
 		if n < p.config.MinPeople {
 			few = join(few, s)
-			if part := intersect([]Span{s}, p.required); len(j.seen(part)) > 0 {
+			if counts(s) {
 				least = min(least, n)
 			}
 		}
@@ -141,7 +146,7 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 			}
 			if known > 0 && fresh == 0 {
 				again = join(again, s)
-				if len(j.seen(intersect([]Span{s}, p.required))) > 0 {
+				if counts(s) {
 					note(repeated, l, r, on)
 				}
 			}

@@ -16,7 +16,7 @@ const (
 
 func (j *judge) scheduleChecks() {
 	for _, a := range j.schedules {
-		var laps []lap
+		laps := make([]lap, 0, len(a.Shifts))
 		for _, turns := range a.turns {
 			laps = append(laps, turns...)
 		}
@@ -154,28 +154,38 @@ func (j *judge) overload(a auditedSchedule) {
 			longest = max(longest, part.duration())
 		}
 	}
-	turns := make(map[string][]Span, len(a.turns))
+	mine := make(map[string]time.Duration, len(a.turns))
+	atOnce := map[string]bool{}
+	judged := lap{j.window.Start.Sub(j.read.Start), j.window.End.Sub(j.read.Start)}
 	for user, laps := range a.turns {
-		turns[user] = j.seen(asSpans(laps, j.read))
-		all += total(turns[user])
+		for _, l := range laps {
+			long := min(l.to, judged.to) - max(l.from, judged.from)
+			if long > 0 {
+				mine[user] += long
+				all += long
+			}
+			if long >= overloadAtOnce {
+				atOnce[user] = true
+			}
+		}
 	}
 	if n := len(j.engineers(a)); n >= 2 {
 		fair = all / time.Duration(n)
 	}
-	clock := j.clock(a.TimeZone)
 	var who []string
 	var when []Span
-	for _, user := range sortedKeys(turns) {
-		mine := total(turns[user])
-		atOnce := atLeast(turns[user], overloadAtOnce)
-		switch {
-		case len(atOnce) > 0:
-			who = append(who, fmt.Sprintf("%s is on call without a break: %s", j.person(user), clock.spans(atOnce)))
-			when = append(when, atOnce...)
-		case fair > 0 && mine > overloadFactor*fair && mine > fair+longest:
-			who = append(who, fmt.Sprintf("%s is on call for %s, a fair share is %s", j.person(user), length(mine), length(fair)))
-			when = append(when, turns[user]...)
+	for _, user := range sortedKeys(mine) {
+		if !atOnce[user] && (fair == 0 || mine[user] <= overloadFactor*fair || mine[user] <= fair+longest) {
+			continue
 		}
+		turns := j.seen(asSpans(a.turns[user], j.read))
+		if atOnce[user] {
+			turns = atLeast(turns, overloadAtOnce)
+			who = append(who, fmt.Sprintf("%s is on call without a break: %s", j.person(user), j.clock(a.TimeZone).spans(turns)))
+		} else {
+			who = append(who, fmt.Sprintf("%s is on call for %s, a fair share is %s", j.person(user), length(mine[user]), length(fair)))
+		}
+		when = append(when, turns...)
 	}
 	if len(who) == 0 {
 		return

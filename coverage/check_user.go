@@ -63,7 +63,8 @@ func (j *judge) duties() map[string]*duty {
 				}
 			}
 		}
-		for _, o := range p.onCalls {
+		for _, at := range p.onCalls {
+			o := &j.s.OnCalls[at]
 			if d := of(o.User); len(d.policies) == 0 || d.policies[len(d.policies)-1] != i {
 				if _, ok := o.within(j.window); ok {
 					d.policies = append(d.policies, i)
@@ -94,8 +95,8 @@ func (j *judge) onCall(user string, d *duty) []Span {
 		spans = append(spans, asSpans(j.schedules[i].turns[user], j.read)...)
 	}
 	for _, i := range d.policies {
-		for _, o := range j.policies[i].onCalls {
-			if o.User == user {
+		for _, at := range j.policies[i].onCalls {
+			if o := &j.s.OnCalls[at]; o.User == user {
 				spans = append(spans, o.Span)
 			}
 		}

@@ -36,19 +36,19 @@ func (s *Snapshot) live(user string) bool {
 	return user != "" && (u == nil || !u.Gone)
 }
 
-// byPolicy is who is on call, by the policy, in the order of what was read.
-func (s *Snapshot) byPolicy() map[string][]OnCall {
+// byPolicy are the places of a policy's on-calls in OnCalls, in their order.
+func (s *Snapshot) byPolicy() map[string][]int32 {
 	counts := map[string]int{}
 	for i := range s.OnCalls {
 		counts[s.OnCalls[i].Policy]++
 	}
-	out := make(map[string][]OnCall, len(counts))
-	for i := range s.OnCalls {
-		o := &s.OnCalls[i]
-		if out[o.Policy] == nil {
-			out[o.Policy] = make([]OnCall, 0, counts[o.Policy])
-		}
-		out[o.Policy] = append(out[o.Policy], *o)
+	places := make(map[string][]int32, len(counts))
+	for id, n := range counts {
+		places[id] = make([]int32, 0, n)
 	}
-	return out
+	for i := range s.OnCalls {
+		id := s.OnCalls[i].Policy
+		places[id] = append(places[id], int32(i))
+	}
+	return places
 }

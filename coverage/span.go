@@ -85,7 +85,10 @@ func join(list []Span, s Span) []Span {
 
 // intersect is what lies in both normal lists.
 func intersect(a, b []Span) []Span {
-	var out []Span
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	out := make([]Span, 0, max(len(a), len(b)))
 	for len(a) > 0 && len(b) > 0 {
 		if s, ok := a[0].within(b[0]); ok {
 			out = append(out, s) // cannot touch the last: there is a hole in a or in b between.
@@ -124,13 +127,11 @@ func subtract(a, b []Span) []Span {
 
 // atLeast is the spans of a normal list that last d or longer.
 func atLeast(spans []Span, d time.Duration) []Span {
-	var out []Span
-	for _, s := range spans {
-		if s.duration() >= d {
-			out = append(out, s)
-		}
+	short := func(s Span) bool { return s.duration() < d }
+	if !slices.ContainsFunc(spans, short) {
+		return spans // as nearly always.
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(spans), short)
 }
 
 // total is how long the spans of a normal list last together.
