@@ -88,27 +88,45 @@ func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, 
 	return f
 }
 
-// single looks up one thing: by its id, if it may be one, then by its name.
+// single looks up one thing: by its id first if it looks like one, otherwise by its
+// name first.
 func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, idsOnly bool, src source[T]) {
-	if idsOnly || looksLikeID(want) {
-		err := g.call(ctx, p, func(ctx context.Context) error {
-			item, err := src.get(ctx, want)
-			if err == nil {
-				f.items[want] = item
-			}
-			return err
-		})
-		switch {
-		case err == nil:
-			f.ids[want] = []string{want}
-			return
-		case status(err) != http.StatusNotFound:
+	steps := []func(context.Context, *pass, *guard, string, source[T]) error{f.byName, f.byID}
+	switch {
+	case idsOnly:
+		steps = steps[1:]
+	case looksLikeID(want):
+		slices.Reverse(steps)
+	case !pagerduty.IsID(want):
+		steps = steps[:1]
+	}
+	for _, step := range steps {
+		if err := step(ctx, p, g, want, src); err != nil {
 			f.failed[want] = err
 			return
-		case idsOnly:
+		}
+		if len(f.ids[want]) > 0 {
 			return
 		}
 	}
+}
+
+func (f *found[T]) byID(ctx context.Context, p *pass, g *guard, want string, src source[T]) error {
+	err := g.call(ctx, p, func(ctx context.Context) error {
+		item, err := src.get(ctx, want)
+		if err == nil {
+			f.items[want] = item
+			f.ids[want] = []string{want}
+		}
+		return err
+	})
+	if status(err) == http.StatusNotFound {
+		return nil
+	}
+	return err
+}
+
+func (f *found[T]) byName(ctx context.Context, p *pass, g *guard, want string, src source[T]) error {
 	var items []T
 	err := g.call(ctx, p, func(ctx context.Context) (err error) {
 		items, err = pagerduty.All(ctx, func(ctx context.Context, offset int) (pagerduty.Page[T], error) {
@@ -116,20 +134,17 @@ func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, i
 		})
 		return err
 	})
-	if err != nil {
-		f.failed[want] = err
-		return
-	}
 	for _, item := range items {
 		if id := src.id(item); src.name(item) == want && !slices.Contains(f.ids[want], id) {
 			f.items[id] = item
 			f.ids[want] = append(f.ids[want], id)
 		}
 	}
+	return err
 }
 
 // looksLikeID says whether text is more likely an id of PagerDuty than a name: P, Q or
-// R, and at least six capital letters and digits.
+// R, and at least six capital letters and digits. It only saves a request.
 func looksLikeID(text string) bool {
 	if len(text) < 7 || text[0] < 'P' || text[0] > 'R' || !pagerduty.IsID(text) {
 		return false

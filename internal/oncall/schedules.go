@@ -117,19 +117,24 @@ func (p *pass) scheduleSource(wanted []string) source[schedule] {
 				since = time.Time{}
 			}
 			page, err := p.api.Schedules(ctx, query, since, p.snap.Window.End, offset)
-			if err != nil && rendered && ctx.Err() == nil && tooHeavy(err) {
+			if err != nil && rendered && ctx.Err() == nil && p.failures == 0 && tooHeavy(err) {
 				// A hundred schedules may be too much to work out at once: their
 				// names will do, and each is got by itself.
 				rendered = false
 				page, err = p.api.Schedules(ctx, query, time.Time{}, time.Time{}, offset)
 			}
 			out := pagerduty.Page[schedule]{Next: page.Next}
+			worked := false
 			for i := range page.Items {
 				s := schedule{id: page.Items[i].ID, name: page.Items[i].Name}
+				worked = worked || page.Items[i].Final != nil
 				if rendered && (keep[s.id] || keep[s.name]) && p.rendered(&page.Items[i]) {
 					s.read, s.err = p.layered(&page.Items[i])
 				}
 				out.Items = append(out.Items, s)
+			}
+			if len(page.Items) > 0 && !worked {
+				rendered = false // the next page would have layers for nothing.
 			}
 			return out, err
 		},
