@@ -26,16 +26,18 @@ type found[T any] struct {
 	items map[string]T // by id.
 	// ids are those that bear what was wanted: none, if there is no such thing.
 	ids map[string][]string
-	// failed are those of which that is not known.
-	failed map[string]error
+	// failed are those of which that is not known, and absent the ids that PagerDuty
+	// answers 404 to.
+	failed, absent map[string]error
 }
 
-// lookup finds things by what is wanted of them: names or ids, or, if idsOnly, ids.
+// lookup finds things by what is wanted of them: names or ids, and certainly ids where
+// isID says so.
 // A thing that a page holds costs nothing more; so all are listed, until single
 // requests for what is not certain yet cost no more than the pages so far: at worst
 // it takes twice as many requests as are needed.
-func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, src source[T]) found[T] {
-	f := found[T]{items: map[string]T{}, ids: map[string][]string{}, failed: map[string]error{}}
+func lookup[T any](ctx context.Context, p *pass, wanted []string, isID func(string) bool, src source[T]) found[T] {
+	f := found[T]{items: map[string]T{}, ids: map[string][]string{}, failed: map[string]error{}, absent: map[string]error{}}
 	wanted = slices.Clone(wanted)
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
@@ -77,12 +79,12 @@ func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, 
 		switch {
 		case settled(want):
 			f.ids[want] = []string{want}
-		case complete && !idsOnly:
+		case complete && !isID(want):
 			f.ids[want] = byName[want]
 		case refused != nil:
 			f.failed[want] = refused
 		default:
-			f.single(ctx, p, &g, want, idsOnly, src)
+			f.single(ctx, p, &g, want, isID(want), src)
 		}
 	}
 	return f
@@ -90,10 +92,10 @@ func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, 
 
 // single looks up one thing: by its id first if it looks like one, otherwise by its
 // name first.
-func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, idsOnly bool, src source[T]) {
+func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, isID bool, src source[T]) {
 	steps := []func(context.Context, *pass, *guard, string, source[T]) error{f.byName, f.byID}
 	switch {
-	case idsOnly:
+	case isID:
 		steps = steps[1:]
 	case looksLikeID(want):
 		slices.Reverse(steps)
@@ -121,6 +123,7 @@ func (f *found[T]) byID(ctx context.Context, p *pass, g *guard, want string, src
 		return err
 	})
 	if status(err) == http.StatusNotFound {
+		f.absent[want] = err
 		return nil
 	}
 	return err

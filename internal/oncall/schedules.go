@@ -1,6 +1,7 @@
 package oncall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (p *pass) schedules(ctx context.Context) {
 			wanted = append(wanted, want)
 		}
 	}
-	f := lookup(ctx, p, wanted, false, p.scheduleSource(wanted))
+	f := lookup(ctx, p, wanted, func(want string) bool { return targets[want] }, p.scheduleSource(wanted))
 
 	needed := maps.Clone(targets)
 	for _, name := range names {
@@ -66,10 +67,11 @@ func (p *pass) schedules(ctx context.Context) {
 	p.expect(len(needed))
 	g := guard{}
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
-		s, known := f.items[id]
-		if err := f.failed[id]; err != nil && !known {
-			s.err = err
-		} else if s.read == nil && s.err == nil {
+		s := f.items[id]
+		if s.err == nil {
+			s.err = cmp.Or(f.failed[id], f.absent[id])
+		}
+		if s.read == nil && s.err == nil {
 			s = p.getSchedule(ctx, &g, id)
 		}
 		p.step(1)
