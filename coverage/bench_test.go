@@ -30,11 +30,11 @@ func BenchmarkCheck1000Schedules90Days3Levels(b *testing.B) {
 	}
 }
 
-// BenchmarkHole asks the same snapshot about one page.
-func BenchmarkHole(b *testing.B) {
+// BenchmarkHeard asks the same snapshot about one page.
+func BenchmarkHeard(b *testing.B) {
 	s, cfg := large(true)
 	for b.Loop() {
-		s.Hole(cfg, "relay-7", s.At.Add(day))
+		s.Heard(cfg, "relay-7", s.At.Add(day))
 	}
 }
 

@@ -30,74 +30,116 @@ type Hole struct {
 	Policy string
 }
 
-// Hole says whether a page to pagerelay's service, sent at the given time, opens
-// nothing, as far as the snapshot knows; where it does not know, it says no. What is
-// required or muted does not matter to it: a page is lost at any hour.
+// Heard is what is known of whether a page opens an incident.
+type Heard string
+
+// What may be known.
+const (
+	NotAudited  Heard = ""        // no policy or PagerDuty service is known to be behind it.
+	NotKnown    Heard = "unknown" // what tells could not be read, or speaks of other times.
+	Hears       Heard = "somebody"
+	NobodyHears Heard = "nobody"
+)
+
+// Heard says whether a page to pagerelay's service, sent at the given time, opens an
+// incident, and if nobody hears of it, why. What is required or muted does not matter to
+// it: a page is lost at any hour.
 //
 // The service's own joins count first (Service.Relay), then those of the
 // configuration. Where there are several, as behind a routing key that leads to more
 // than one service, all of them must have a hole, and it ends with the first.
-func (s *Snapshot) Hole(c Config, service string, at time.Time) (Hole, bool) {
-	if s == nil || service == "" || !s.Window.contains(at) {
-		return Hole{}, false
-	}
+func (s *Snapshot) Heard(c Config, service string, at time.Time) (Heard, Hole) {
 	c = c.WithDefaults()
-	policies := byName(s.Policies, func(p *Policy) string { return p.Name })
-	audited := map[string]bool{} // those of which all on-calls were asked for.
-	var joined []string
-	for _, pc := range c.Policies {
-		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
-			audited[p.ID] = true
-			if slices.Contains(pc.Services, service) {
-				joined = append(joined, p.ID)
-			}
-		} else if slices.Contains(pc.Services, service) {
-			joined = append(joined, "") // of which nothing is known.
-		}
+	audited, joined := s.joins(c, service)
+	if !s.Window.contains(at) {
+		return NotKnown, Hole{}
 	}
-
-	var holes []Hole
-	relayed := false
+	var all []heard
 	for _, id := range sortedKeys(s.Services) {
-		svc := s.Services[id]
-		if svc.Relay != service {
-			continue
+		if svc := s.Services[id]; svc.Relay == service {
+			all = append(all, s.heardBy(c, svc, audited, at))
 		}
-		relayed = true
-		h, ok := Hole{}, false
-		if !s.unread(KindService, svc.ID, svc.Name) {
-			h, ok = svc.hole(at)
-		}
-		if !ok && audited[svc.Policy] {
-			h, ok = s.nobody(c, svc.Policy, at)
-		}
-		if !ok {
-			return Hole{}, false
-		}
-		holes = append(holes, h)
 	}
-	if !relayed {
+	if len(all) == 0 {
 		for _, id := range joined {
-			h, ok := Hole{}, false
-			if audited[id] {
-				h, ok = s.nobody(c, id, at)
-			}
-			if !ok {
-				return Hole{}, false
-			}
-			holes = append(holes, h)
+			all = append(all, s.heardOn(c, id, audited, at))
 		}
 	}
-	if len(holes) == 0 {
-		return Hole{}, false
+	switch {
+	case len(all) > 0:
+		return together(all)
+	case s.unread(KindService):
+		return NotKnown, Hole{}
 	}
-	first := holes[0]
-	for _, h := range holes[1:] {
-		if first.Until.IsZero() || !h.Until.IsZero() && h.Until.Before(first.Until) {
+	return NotAudited, Hole{}
+}
+
+// heard is what is known of one PagerDuty service or policy.
+type heard struct {
+	state Heard
+	hole  Hole
+}
+
+// together is what is known of a page that goes to all of them.
+func together(all []heard) (Heard, Hole) {
+	first := all[0]
+	for _, h := range all {
+		switch {
+		case h.state == Hears:
+			return Hears, Hole{}
+		case h.state == NotKnown:
+			first = h
+		case first.state == NobodyHears && (first.hole.Until.IsZero() || !h.hole.Until.IsZero() && h.hole.Until.Before(first.hole.Until)):
 			first = h
 		}
 	}
-	return first, true
+	return first.state, first.hole
+}
+
+// joins finds the policies of which all on-calls were asked for, whether one that is
+// to be was not read, and the ids of those that the configuration puts behind a
+// service ("" for one of which nothing is known).
+func (s *Snapshot) joins(c Config, service string) (audited map[string]bool, joined []string) {
+	audited = map[string]bool{}
+	policies := byName(s.Policies, func(p *Policy) string { return p.Name })
+	for _, pc := range c.Policies {
+		id := ""
+		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
+			id = p.ID
+		}
+		audited[id] = true
+		if slices.Contains(pc.Services, service) {
+			joined = append(joined, id)
+		}
+	}
+	return audited, joined
+}
+
+// heardBy is what is known of a PagerDuty service.
+func (s *Snapshot) heardBy(c Config, svc *Service, audited map[string]bool, at time.Time) heard {
+	unread := s.unread(KindService, svc.ID, svc.Name)
+	if h, ok := svc.hole(at); ok && !unread {
+		return heard{NobodyHears, h}
+	}
+	if h := s.heardOn(c, svc.Policy, audited, at); h.state == NobodyHears || !unread {
+		return h
+	}
+	return heard{state: NotKnown}
+}
+
+// heardOn is what is known of a policy. One that nobody wants to have audited is
+// taken to have somebody.
+func (s *Snapshot) heardOn(c Config, id string, audited map[string]bool, at time.Time) heard {
+	switch {
+	case id == "", !audited[id] && audited[""]: // it may be the one that was not read.
+		return heard{state: NotKnown}
+	case !audited[id]:
+		return heard{state: Hears}
+	}
+	if h, ok := s.nobody(c, id, at); ok {
+		return heard{NobodyHears, h}
+	}
+	return heard{state: Hears}
 }
 
 // hole says whether the service itself takes no pages.

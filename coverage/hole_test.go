@@ -137,21 +137,59 @@ func TestHole(t *testing.T) {
 			if tc.service == "" {
 				tc.service = "infra-core"
 			}
-			if tc.service == "none" {
-				tc.service = ""
-			}
 			at := w.now
 			if tc.at != "" {
 				at = instant(tc.at)
 			}
-			got, ok := w.Hole(w.cfg, tc.service, at)
-			if got != tc.want || ok != (tc.want != none) {
-				t.Errorf("got %+v, %v, want %+v", got, ok, tc.want)
+			state, got := w.Heard(w.cfg, tc.service, at)
+			if got != tc.want || (state == coverage.NobodyHears) != (tc.want != none) {
+				t.Errorf("got %s, %+v, want %+v", state, got, tc.want)
 			}
 		})
 	}
-	var s *coverage.Snapshot
-	if _, ok := s.Hole(coverage.Config{}, "infra-core", instant("2026-11-23 08:00")); ok {
-		t.Error("got a hole without a snapshot, want none")
+}
+
+// That nobody knows is not that somebody hears: what fell into a hole waits for it.
+func TestHeardOrNotKnown(t *testing.T) {
+	unread := func(kind coverage.Kind, id string) func(*scene) {
+		return func(w *scene) { w.Unread = []coverage.Unread{{Kind: kind, ID: id}} }
+	}
+	for _, tc := range []struct {
+		name    string
+		service string
+		at      string // default now.
+		change  func(w *scene)
+		want    coverage.Heard
+	}{
+		{"somebody is on call", "infra-core", "", func(*scene) {}, coverage.Hears},
+		{"a service that nobody knows", "web", "", func(*scene) {}, coverage.NotAudited},
+		{"it may be one that was not read", "web", "", func(w *scene) {
+			w.Services = nil
+			unread(coverage.KindService, "")(w)
+		}, coverage.NotKnown},
+		{"the policies were not read", "infra-core", "", unread(coverage.KindPolicy, ""), coverage.NotKnown},
+		{"nor the services, with a policy joined", "infra-core", "", func(w *scene) {
+			w.Services, w.Policies = nil, nil
+			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy}, {Kind: coverage.KindService}}
+		}, coverage.NotKnown},
+		{"the service was not read", "infra-core", "", unread(coverage.KindService, "PCORE"), coverage.NotKnown},
+		{"after what was read", "infra-core", "2026-12-07 08:00", func(*scene) {}, coverage.NotKnown},
+		{"a policy that is not audited", "infra-core", "", func(w *scene) { w.cfg.Policies = nil }, coverage.Hears},
+		{"one of two policies is not known", "infra-core", "", func(w *scene) {
+			w.Services, w.OnCalls = nil, nil
+			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "web", Services: []string{"infra-core"}})
+		}, coverage.NotKnown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := healthy()
+			tc.change(w)
+			at := w.now
+			if tc.at != "" {
+				at = instant(tc.at)
+			}
+			if got, hole := w.Heard(w.cfg, tc.service, at); got != tc.want || hole != (coverage.Hole{}) {
+				t.Errorf("got %q, %+v, want %q", got, hole, tc.want)
+			}
+		})
 	}
 }

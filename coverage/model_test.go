@@ -48,8 +48,8 @@ func FuzzCheck(f *testing.F) {
 		}
 		for i := 0; i < len(all); i += 1 + len(all)/100 {
 			at := m.window.Start.Add(time.Duration(i) * time.Minute)
-			if _, hole := s.Hole(m.cfg, "relay", at); hole != m.hole(all, i) {
-				t.Fatalf("hole at %v: got %v, want %v", at, hole, m.hole(all, i))
+			if got, _ := s.Heard(m.cfg, "relay", at); (got == coverage.NobodyHears) != m.hole(all, i) {
+				t.Fatalf("heard at %v: got %q, want a hole: %v", at, got, m.hole(all, i))
 			}
 		}
 	})
