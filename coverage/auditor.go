@@ -65,6 +65,7 @@ type Auditor struct {
 
 	settings atomic.Pointer[Settings]
 	last     atomic.Pointer[Audit]
+	hearing  atomic.Pointer[Hearing] // by the last audit.
 	// trouble is what was wrong with the newest audit; "" if nothing was.
 	trouble atomic.Pointer[string]
 
@@ -108,8 +109,8 @@ func (a *Auditor) Last() *Audit { return a.last.Load() }
 // incident, as far as the last audit knows; and if not, why. Before the first audit
 // nothing is known of what is to be audited.
 func (a *Auditor) Heard(service string, at time.Time) (Heard, Hole) {
-	if r := a.last.Load(); r != nil {
-		return r.Snapshot.Heard(r.Config, service, at)
+	if h := a.hearing.Load(); h != nil {
+		return h.Heard(service, at)
 	}
 	if s := a.settings.Load(); s != nil && s.Config.Audits() {
 		return NotKnown, Hole{}
@@ -200,6 +201,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 		return nil, a.failed(ctx, err)
 	}
 	a.last.Store(r)
+	a.hearing.Store(NewHearing(r.Snapshot, r.Config))
 	a.cfg.OnAudit()
 	told, err := a.report(ctx, s, &r.Result, r.At)
 	if err != nil {
@@ -220,6 +222,7 @@ func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
 
 // auditNothing ends what was reported when something was still audited.
 func (a *Auditor) auditNothing(ctx context.Context, s *Settings) error {
+	a.hearing.Store(nil)
 	if a.last.Swap(nil) != nil {
 		a.cfg.OnAudit()
 	}

@@ -1,7 +1,7 @@
 package coverage
 
 import (
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -41,105 +41,127 @@ const (
 	NobodyHears Heard = "nobody"
 )
 
-// Heard says whether a page to pagerelay's service, sent at the given time, opens an
-// incident, and if nobody hears of it, why. What is required or muted does not matter to
-// it: a page is lost at any hour.
+// Hearing says when pages open an incident, as far as a snapshot knows. It does not
+// change once made.
+type Hearing struct {
+	window  Span
+	ways    map[string][]way // by pagerelay's service.
+	partial bool             // services were not read: one that is not named may be among them.
+}
+
+// way is where a service's pages may go.
+type way struct {
+	service *Service // nil where it is not known or was not read.
+	policy  string   // name.
+	gaps    []Span   // at which nobody is on call, normal; none where that is not known.
+	unknown bool     // nobody knows that pages are heard outside the gaps.
+}
+
+// NewHearing works out the holes of all services, so that asking is quick.
 //
-// The service's own joins count first (Service.Relay), then those of the
-// configuration. Where there are several, as behind a routing key that leads to more
-// than one service, all of them must have a hole, and it ends with the first.
-func (s *Snapshot) Heard(c Config, service string, at time.Time) (Heard, Hole) {
+// What PagerDuty says of a service (Service.Relay) counts before what the
+// configuration joins. What is required or muted does not matter: a page is lost at
+// any hour. A gap shorter than ignore_shorter_than is none. A policy that is not to
+// be audited is taken to have somebody.
+func NewHearing(s *Snapshot, c Config) *Hearing {
 	c = c.WithDefaults()
-	audited, joined := s.joins(c, service)
-	if !s.Window.contains(at) {
-		return NotKnown, Hole{}
-	}
-	var all []heard
-	for _, id := range sortedKeys(s.Services) {
-		if svc := s.Services[id]; svc.Relay == service {
-			all = append(all, s.heardBy(c, svc, audited, at))
-		}
-	}
-	if len(all) == 0 {
-		for _, id := range joined {
-			all = append(all, s.heardOn(c, id, audited, at))
-		}
-	}
-	switch {
-	case len(all) > 0:
-		return together(all)
-	case s.unread(KindService):
-		return NotKnown, Hole{}
-	}
-	return NotAudited, Hole{}
-}
-
-// heard is what is known of one PagerDuty service or policy.
-type heard struct {
-	state Heard
-	hole  Hole
-}
-
-// together is what is known of a page that goes to all of them.
-func together(all []heard) (Heard, Hole) {
-	first := all[0]
-	for _, h := range all {
-		switch {
-		case h.state == Hears:
-			return Hears, Hole{}
-		case h.state == NotKnown:
-			first = h
-		case first.state == NobodyHears && (first.hole.Until.IsZero() || !h.hole.Until.IsZero() && h.hole.Until.Before(first.hole.Until)):
-			first = h
-		}
-	}
-	return first.state, first.hole
-}
-
-// joins finds the policies of which all on-calls were asked for, whether one that is
-// to be was not read, and the ids of those that the configuration puts behind a
-// service ("" for one of which nothing is known).
-func (s *Snapshot) joins(c Config, service string) (audited map[string]bool, joined []string) {
-	audited = map[string]bool{}
+	h := &Hearing{ways: map[string][]way{}, window: Span{s.Window.Start.UTC(), s.Window.End.UTC()}, partial: s.unread(KindService)}
 	policies := byName(s.Policies, func(p *Policy) string { return p.Name })
+	onCalls := s.byPolicy()
+	audited := map[string]way{} // by the policy: of others the on-calls were not asked for.
+	joined := map[string][]way{}
+	other := way{} // of a policy that is not audited, or may be one that was not read.
 	for _, pc := range c.Policies {
-		id := ""
+		w := way{unknown: true}
 		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
-			id = p.ID
+			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window, time.Duration(c.IgnoreShorterThan))}
+			audited[p.ID] = w
 		}
-		audited[id] = true
-		if slices.Contains(pc.Services, service) {
-			joined = append(joined, id)
+		other.unknown = other.unknown || w.unknown
+		for _, name := range pc.Services {
+			joined[name] = append(joined[name], w)
 		}
 	}
-	return audited, joined
+	for _, id := range sortedKeys(s.Services) {
+		svc := s.Services[id]
+		if svc.Relay == "" {
+			continue
+		}
+		w, ok := audited[svc.Policy]
+		if !ok {
+			w = other
+		}
+		if w.service = svc; s.unread(KindService, svc.ID, svc.Name) {
+			w.service, w.unknown = nil, true
+		}
+		h.ways[svc.Relay] = append(h.ways[svc.Relay], w)
+	}
+	for name, ways := range joined {
+		if len(h.ways[name]) == 0 {
+			h.ways[name] = ways
+		}
+	}
+	return h
 }
 
-// heardBy is what is known of a PagerDuty service.
-func (s *Snapshot) heardBy(c Config, svc *Service, audited map[string]bool, at time.Time) heard {
-	unread := s.unread(KindService, svc.ID, svc.Name)
-	if h, ok := svc.hole(at); ok && !unread {
-		return heard{NobodyHears, h}
+// nobody is when none of the on-calls is running.
+func (s *Snapshot) nobody(onCalls []int32, window Span, ignore time.Duration) []Span {
+	laps := make([]lap, 0, len(onCalls))
+	for _, at := range onCalls {
+		o := &s.OnCalls[at]
+		if l, ok := o.lap(window); ok && s.live(o.User) {
+			laps = append(laps, l)
+		}
 	}
-	if h := s.heardOn(c, svc.Policy, audited, at); h.state == NobodyHears || !unread {
-		return h
-	}
-	return heard{state: NotKnown}
+	return atLeast(subtract([]Span{window}, asSpans(merge(laps), window)), ignore)
 }
 
-// heardOn is what is known of a policy. One that nobody wants to have audited is
-// taken to have somebody.
-func (s *Snapshot) heardOn(c Config, id string, audited map[string]bool, at time.Time) heard {
+// Heard says whether a page to pagerelay's service, sent at the given time, opens an
+// incident, and if nobody hears of it, why. Where pages may go several ways, as behind a
+// routing key that leads to more than one service, all of them must have a hole, and it
+// ends with the first.
+func (h *Hearing) Heard(service string, at time.Time) (Heard, Hole) {
+	ways := h.ways[service]
 	switch {
-	case id == "", !audited[id] && audited[""]: // it may be the one that was not read.
-		return heard{state: NotKnown}
-	case !audited[id]:
-		return heard{state: Hears}
+	case !h.window.contains(at), len(ways) == 0 && h.partial:
+		return NotKnown, Hole{}
+	case len(ways) == 0:
+		return NotAudited, Hole{}
 	}
-	if h, ok := s.nobody(c, id, at); ok {
-		return heard{NobodyHears, h}
+	var first Hole
+	known := true
+	for _, w := range ways {
+		hole, ok := w.hole(at, h.window)
+		switch {
+		case !ok && !w.unknown:
+			return Hears, Hole{}
+		case !ok:
+			known = false
+		case first.Until.IsZero() || !hole.Until.IsZero() && hole.Until.Before(first.Until):
+			first = hole
+		}
 	}
-	return heard{state: Hears}
+	if !known {
+		return NotKnown, Hole{}
+	}
+	return NobodyHears, first
+}
+
+func (w way) hole(at time.Time, window Span) (Hole, bool) {
+	if w.service != nil {
+		if h, ok := w.service.hole(at); ok {
+			return h, true
+		}
+	}
+	i := sort.Search(len(w.gaps), func(i int) bool { return w.gaps[i].End.After(at) })
+	if i == len(w.gaps) || !w.gaps[i].contains(at) {
+		return Hole{}, false
+	}
+	h := Hole{Reason: NobodyOnCall, Policy: w.policy}
+	if w.gaps[i].End.Before(window.End) {
+		h.Until = w.gaps[i].End
+	}
+	return h, true
 }
 
 // hole says whether the service itself takes no pages.
@@ -160,26 +182,4 @@ func (s *Service) hole(at time.Time) (Hole, bool) {
 	}
 	// The windows tell more than the status, which is as old as the snapshot.
 	return Hole{Reason: UnderMaintenance}, s.Status == statusMaintenance && len(s.Maintenance) == 0
-}
-
-// nobody says whether nobody is on call on the policy, whose on-calls were read.
-func (s *Snapshot) nobody(c Config, policy string, at time.Time) (Hole, bool) {
-	var spans []Span
-	for _, o := range s.OnCalls {
-		if o.Policy == policy && s.live(o.User) {
-			spans = append(spans, o.Span)
-		}
-	}
-	read := Span{s.Window.Start.UTC(), s.Window.End.UTC()}
-	for _, g := range atLeast(subtract([]Span{read}, normalise(spans, read)), time.Duration(c.IgnoreShorterThan)) {
-		if !g.contains(at) {
-			continue
-		}
-		h := Hole{Reason: NobodyOnCall, Policy: s.Policies[policy].Name}
-		if g.End.Before(read.End) {
-			h.Until = g.End
-		}
-		return h, true
-	}
-	return Hole{}, false
 }

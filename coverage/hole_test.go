@@ -141,7 +141,7 @@ func TestHole(t *testing.T) {
 			if tc.at != "" {
 				at = instant(tc.at)
 			}
-			state, got := w.Heard(w.cfg, tc.service, at)
+			state, got := coverage.NewHearing(w.Snapshot, w.cfg).Heard(tc.service, at)
 			if got != tc.want || (state == coverage.NobodyHears) != (tc.want != none) {
 				t.Errorf("got %s, %+v, want %+v", state, got, tc.want)
 			}
@@ -187,7 +187,7 @@ func TestHeardOrNotKnown(t *testing.T) {
 			if tc.at != "" {
 				at = instant(tc.at)
 			}
-			if got, hole := w.Heard(w.cfg, tc.service, at); got != tc.want || hole != (coverage.Hole{}) {
+			if got, hole := coverage.NewHearing(w.Snapshot, w.cfg).Heard(tc.service, at); got != tc.want || hole != (coverage.Hole{}) {
 				t.Errorf("got %q, %+v, want %q", got, hole, tc.want)
 			}
 		})

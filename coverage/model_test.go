@@ -46,9 +46,10 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("cover of %s: got%s, %v, want%s, %v", c.Subject.ID, gaps, c.Ratio, wantGaps, wantRatio)
 			}
 		}
+		hearing := coverage.NewHearing(s, m.cfg)
 		for i := 0; i < len(all); i += 1 + len(all)/100 {
 			at := m.window.Start.Add(time.Duration(i) * time.Minute)
-			if got, _ := s.Heard(m.cfg, "relay", at); (got == coverage.NobodyHears) != m.hole(all, i) {
+			if got, _ := hearing.Heard("relay", at); (got == coverage.NobodyHears) != m.hole(all, i) {
 				t.Fatalf("heard at %v: got %q, want a hole: %v", at, got, m.hole(all, i))
 			}
 		}
