@@ -1,0 +1,181 @@
+package coverage
+
+import (
+	"slices"
+	"time"
+)
+
+// A list of spans is normal if it is in order and no two of its spans overlap or
+// touch, and none is empty. All arithmetic takes and gives normal lists, in UTC.
+
+// within is the part of s that lies in w. A zero Start or End is open: it is w's.
+// ok is false if nothing is left.
+func (s Span) within(w Span) (part Span, ok bool) {
+	part = Span{Start: w.Start.UTC(), End: w.End.UTC()}
+	if !s.Start.IsZero() && s.Start.After(w.Start) {
+		part.Start = s.Start.UTC()
+	}
+	if !s.End.IsZero() && s.End.Before(w.End) {
+		part.End = s.End.UTC()
+	}
+	return part, part.Start.Before(part.End)
+}
+
+func (s Span) contains(t time.Time) bool { return !t.Before(s.Start) && t.Before(s.End) }
+
+func (s Span) duration() time.Duration { return s.End.Sub(s.Start) }
+
+// normalise makes a normal list of the parts of spans that lie in w. It does not
+// change spans.
+func normalise(spans []Span, w Span) []Span {
+	parts := make([]Span, 0, len(spans))
+	for _, s := range spans {
+		if p, ok := s.within(w); ok {
+			parts = append(parts, p)
+		}
+	}
+	slices.SortFunc(parts, func(a, b Span) int { return a.Start.Compare(b.Start) })
+	out := parts[:0] // never ahead of what is read.
+	for _, p := range parts {
+		out = join(out, p)
+	}
+	return out
+}
+
+// join adds s, which starts in or after the last span of the normal list.
+func join(list []Span, s Span) []Span {
+	if n := len(list); n > 0 && !s.Start.After(list[n-1].End) {
+		if s.End.After(list[n-1].End) {
+			list[n-1].End = s.End
+		}
+		return list
+	}
+	return append(list, s)
+}
+
+// intersect is what lies in both normal lists.
+func intersect(a, b []Span) []Span {
+	var out []Span
+	for len(a) > 0 && len(b) > 0 {
+		if s, ok := a[0].within(b[0]); ok {
+			out = append(out, s) // cannot touch the last: there is a hole in a or in b between.
+		}
+		if a[0].End.Before(b[0].End) {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return out
+}
+
+// subtract is what lies in the normal list a and not in the normal list b.
+func subtract(a, b []Span) []Span {
+	var out []Span
+	for _, s := range a {
+		for len(b) > 0 && !b[0].End.After(s.Start) {
+			b = b[1:]
+		}
+		for _, hole := range b {
+			if !hole.Start.Before(s.End) {
+				break
+			}
+			if s.Start.Before(hole.Start) {
+				out = append(out, Span{s.Start, hole.Start})
+			}
+			s.Start = hole.End
+		}
+		if s.Start.Before(s.End) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// atLeast is the spans of a normal list that last d or longer.
+func atLeast(spans []Span, d time.Duration) []Span {
+	var out []Span
+	for _, s := range spans {
+		if s.duration() >= d {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// total is how long the spans of a normal list last together.
+func total(spans []Span) time.Duration {
+	var d time.Duration
+	for _, s := range spans {
+		d += s.duration()
+	}
+	return d
+}
+
+// stay is a time for which somebody is on call on a level.
+type stay struct {
+	Span
+	user  string
+	level int // from 0.
+}
+
+// roster is who is on call at an instant.
+type roster struct {
+	users []string // all that are ever on call, sorted.
+	on    [][]int  // of each level and user, how many stays are running.
+}
+
+// people is how many distinct people are on call.
+func (r roster) people() int {
+	n := 0
+	for u := range r.users {
+		for _, level := range r.on {
+			if level[u] > 0 {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// sweep calls visit for one stretch of w after the other, from its start to its end
+// without a gap, in each of which the roster stays as it is. The roster is only
+// valid during the call.
+func sweep(stays []stay, w Span, visit func(Span, roster)) {
+	type edge struct {
+		at          time.Time
+		level, user int
+		add         int
+	}
+	r := roster{}
+	levels := 0
+	for _, s := range stays {
+		r.users = append(r.users, s.user)
+		levels = max(levels, s.level+1)
+	}
+	slices.Sort(r.users)
+	r.users = slices.Compact(r.users)
+	for range levels {
+		r.on = append(r.on, make([]int, len(r.users)))
+	}
+	edges := make([]edge, 0, 2*len(stays))
+	for _, s := range stays {
+		if p, ok := s.within(w); ok {
+			u, _ := slices.BinarySearch(r.users, s.user)
+			edges = append(edges, edge{p.Start, s.level, u, 1}, edge{p.End, s.level, u, -1})
+		}
+	}
+	slices.SortFunc(edges, func(a, b edge) int { return a.at.Compare(b.at) })
+	from := w.Start.UTC()
+	for _, e := range edges {
+		if from.Before(e.at) {
+			visit(Span{from, e.at}, r)
+			from = e.at
+		}
+		r.on[e.level][e.user] += e.add
+	}
+	if from.Before(w.End) {
+		visit(Span{from, w.End.UTC()}, r)
+	}
+}
