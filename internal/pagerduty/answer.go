@@ -32,13 +32,18 @@ type StatusError struct {
 }
 
 func newStatusError(resp *http.Response, body []byte, known secrets, now time.Time) *StatusError {
+	return statusError(resp, body, known, func(e *StatusError) Answer { return e.classify(now, known) })
+}
+
+// statusError makes the error of an answer that classify understands.
+func statusError(resp *http.Response, body []byte, known secrets, classify func(*StatusError) Answer) *StatusError {
 	cut := len(body) > maxBody
 	whole := body
 	if cut {
 		whole = body[:maxBody]
 	}
 	e := &StatusError{Code: resp.StatusCode, Header: resp.Header, Body: whole}
-	answer := e.classify(now, known)
+	answer := classify(e)
 
 	header := make(http.Header, len(resp.Header))
 	for name, values := range resp.Header {

@@ -15,6 +15,12 @@ import (
 // defaultTimeout bounds one request where the configuration names no time.
 const defaultTimeout = 5 * time.Second
 
+// Requests a minute to the REST API (PagerDuty, REST API, "Rate Limits").
+const (
+	maxAPIRate     = 960
+	defaultAPIRate = maxAPIRate / 2
+)
+
 // The paths of the Events API v2 (PagerDuty, "Events API v2", "Send an Alert
 // Event" and "Send a Change Event").
 const (
@@ -34,7 +40,13 @@ type Config struct {
 	APIURL       string            `yaml:"api_url,omitempty"`
 	APIToken     promconfig.Secret `yaml:"api_token,omitempty"`
 	APITokenFile string            `yaml:"api_token_file,omitempty"`
+	// APIRequestsPerMinute is how many requests a minute the REST API gets at most,
+	// from 1 to 960, which is what PagerDuty allows an account's key, a user or an
+	// app (REST API, "Rate Limits"). Default 480: half of that, since others use the
+	// account too.
+	APIRequestsPerMinute int `yaml:"api_requests_per_minute,omitempty"`
 	// Timeout bounds one request, from its start to the last byte of its answer. Default 5s.
+	// A request to the REST API gets 30s if that is more: nobody waits for it to be paged.
 	Timeout time.Duration `yaml:"timeout,omitempty"`
 	// HTTPConfig is Prometheus' http_config. The TLS minimum is 1.3 unless
 	// tls_config.min_version says otherwise; it holds for an HTTPS proxy too.
@@ -69,6 +81,9 @@ func (c Config) Validate() error {
 	}
 	if c.APIToken != "" && c.APITokenFile != "" {
 		errs = append(errs, errors.New("api_token: give api_token or api_token_file, not both"))
+	}
+	if n := c.APIRequestsPerMinute; n < 0 || n > maxAPIRate {
+		errs = append(errs, fmt.Errorf("api_requests_per_minute: %d is not from 1 to %d, which is what PagerDuty allows; leave it out for %d", n, maxAPIRate, defaultAPIRate))
 	}
 	if c.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout: %s is negative; leave it out for %s", c.Timeout, defaultTimeout))
@@ -137,6 +152,25 @@ func (c Config) endpoints() (map[string]endpoint, error) {
 		eps[""] = eps[c.Region]
 	}
 	return eps, nil
+}
+
+// apiURL is where the REST API is, without a slash at its end (PagerDuty, "Service
+// Regions").
+func (c Config) apiURL() (*url.URL, error) {
+	text := c.APIURL
+	if text == "" {
+		text = "https://api.pagerduty.com"
+		if c.Region == "eu" {
+			text = "https://api.eu.pagerduty.com"
+		}
+	}
+	u, err := parseURL(text)
+	if err != nil {
+		return nil, fmt.Errorf("api_url: %w", err)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	return u, nil
 }
 
 // regionHost is the events host of a service region (PagerDuty, "Service
