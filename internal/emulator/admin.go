@@ -12,12 +12,16 @@ import (
 // maxAdminBody bounds what the admin endpoints read.
 const maxAdminBody = 1 << 20
 
-// routes are the Events API and the emulator's own endpoints, which PagerDuty
+// maxAccount bounds the account, which may have thousands of shifts.
+const maxAccount = 32 << 20
+
+// routes are the Events API, REST and the emulator's own endpoints, which PagerDuty
 // does not have.
 func (e *Emulator) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+pathEnqueue, e.enqueue)
 	mux.HandleFunc("POST "+pathChange, e.enqueue)
+	e.handleREST(mux)
 
 	admin := http.NewServeMux()
 	admin.HandleFunc("GET /emulator/incidents", e.getIncidents)
@@ -25,6 +29,8 @@ func (e *Emulator) routes() http.Handler {
 	admin.HandleFunc("POST /emulator/incidents/{id}/resolve", e.postAct(e.Resolve))
 	admin.HandleFunc("GET /emulator/requests", e.getRequests)
 	admin.HandleFunc("GET /emulator/changes", e.getChanges)
+	admin.HandleFunc("GET /emulator/rest", e.getREST)
+	admin.HandleFunc("PUT /emulator/account", e.putAccount)
 	admin.HandleFunc("PUT /emulator/services/{id}", e.putService)
 	admin.HandleFunc("GET /emulator/faults", e.getFaults)
 	admin.HandleFunc("PUT /emulator/faults", e.putFaults)
@@ -38,7 +44,7 @@ func (e *Emulator) routes() http.Handler {
 	return mux
 }
 
-// Handler serves the Events API under /v2, the emulator's own endpoints under
+// Handler serves the Events API under /v2, REST at its own paths, the emulator's own endpoints under
 // /emulator, and a page of the incidents at /.
 func (e *Emulator) Handler() http.Handler { return e.mux }
 
@@ -80,6 +86,20 @@ func (e *Emulator) postAct(act func(id, by string) error) http.HandlerFunc {
 		}
 		adminDone(w, act(r.PathValue("id"), by))
 	}
+}
+
+// putAccount takes the whole account, as YAML as in the file.
+func (e *Emulator) putAccount(w http.ResponseWriter, r *http.Request) {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAccount))
+	if err != nil {
+		adminError(w, http.StatusBadRequest, fmt.Errorf("read body: %w", err))
+		return
+	}
+	cfg, err := Parse(text)
+	if err == nil {
+		err = e.SetAccount(*cfg)
+	}
+	adminDone(w, err)
 }
 
 func (e *Emulator) putService(w http.ResponseWriter, r *http.Request) {

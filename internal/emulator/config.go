@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -27,14 +28,25 @@ type Config struct {
 	EscalationPolicies []EscalationPolicy `yaml:"escalation_policies,omitempty"`
 	Schedules          []Schedule         `yaml:"schedules,omitempty"`
 	Users              []User             `yaml:"users,omitempty"`
+
+	// APITokens are the tokens that REST accepts. Default: any but an empty one.
+	APITokens []string `yaml:"api_tokens,omitempty"`
+	// PlanLacks and Forbidden are the resources of REST that answer 402 and 403,
+	// as their paths begin: services, escalation_policies, schedules,
+	// v3/schedules, oncalls, users or maintenance_windows.
+	PlanLacks []string `yaml:"plan_lacks,omitempty"`
+	Forbidden []string `yaml:"forbidden,omitempty"`
 }
 
-// Limits are those of the Events API.
+// Limits are those of the APIs.
 type Limits struct {
 	// EventsPerMinute is how many calls one routing key may make in any 60 s.
 	// Default 120 (PagerDuty, Events API v2, "Rate limits").
 	EventsPerMinute int `yaml:"events_per_minute,omitempty"`
-	// Unlimited turns the limit off.
+	// RESTPerMinute is how many REST calls one token may make in any 60 s.
+	// Default 960 (PagerDuty, REST API, "Rate limits").
+	RESTPerMinute int `yaml:"rest_per_minute,omitempty"`
+	// Unlimited turns both limits off.
 	Unlimited bool `yaml:"unlimited,omitempty"`
 	// RequestBytes is the longest body that is read. Default 512000: PagerDuty
 	// says 512 KB, and the stricter reading finds the fault earlier.
@@ -98,27 +110,6 @@ type Target struct {
 	Schedule string `yaml:"schedule,omitempty"`
 }
 
-// Schedule is a final schedule: the entries as they are after layers and
-// overrides were worked out. Entries may overlap and may leave gaps.
-type Schedule struct {
-	ID       string          `yaml:"id"`
-	Name     string          `yaml:"name,omitempty"`
-	TimeZone string          `yaml:"time_zone,omitempty"` // default UTC.
-	Entries  []ScheduleEntry `yaml:"entries,omitempty"`
-}
-
-// ScheduleEntry puts a user on call from Start to End (not included). A start
-// or end that is absent is open: an entry with neither is always on call.
-type ScheduleEntry struct {
-	User  string    `yaml:"user"`
-	Start time.Time `yaml:"start,omitempty"`
-	End   time.Time `yaml:"end,omitempty"`
-}
-
-func (s ScheduleEntry) covers(t time.Time) bool {
-	return !t.Before(s.Start) && (s.End.IsZero() || t.Before(s.End))
-}
-
 // User is somebody who can be notified.
 type User struct {
 	ID                string             `yaml:"id"`
@@ -127,6 +118,10 @@ type User struct {
 	TimeZone          string             `yaml:"time_zone,omitempty"`
 	ContactMethods    []ContactMethod    `yaml:"contact_methods,omitempty"`
 	NotificationRules []NotificationRule `yaml:"notification_rules,omitempty"`
+	// Deleted: schedules and policies may still name them, but they have no
+	// account, are not notified and are not on call. What PagerDuty does with such
+	// leftovers is not documented.
+	Deleted bool `yaml:"deleted,omitempty"`
 }
 
 // ContactMethod is one way to reach a user.
@@ -134,7 +129,15 @@ type ContactMethod struct {
 	ID      string `yaml:"id"`
 	Type    string `yaml:"type"` // email, phone, sms, push_notification or whatsapp.
 	Address string `yaml:"address,omitempty"`
+	// Enabled is false for one that PagerDuty does not use. Default true;
+	// push_notification has no such field.
+	Enabled *bool `yaml:"enabled,omitempty"`
+	// Blacklisted is PagerDuty refusing to use it; email has no such field.
+	Blacklisted bool `yaml:"blacklisted,omitempty"`
 }
+
+// usable says whether PagerDuty notifies by m.
+func (m ContactMethod) usable() bool { return !m.Blacklisted && (m.Enabled == nil || *m.Enabled) }
 
 // NotificationRule is when a contact method is used.
 type NotificationRule struct {
@@ -192,6 +195,7 @@ func Parse(text []byte) (*Config, error) {
 // withDefaults returns a copy of c, sharing nothing with it that is changed here.
 func (c Config) withDefaults() Config {
 	setDefault(&c.Limits.EventsPerMinute, 120)
+	setDefault(&c.Limits.RESTPerMinute, 960)
 	setDefault(&c.Limits.RequestBytes, 512_000)
 	setDefault(&c.Limits.OversizeStatus, 413)
 	c.Services = slices.Clone(c.Services)
@@ -213,12 +217,14 @@ func (c Config) withDefaults() Config {
 	}
 	c.Schedules = slices.Clone(c.Schedules)
 	for i := range c.Schedules {
-		setDefault(&c.Schedules[i].Name, c.Schedules[i].ID)
-		setDefault(&c.Schedules[i].TimeZone, "UTC")
+		c.Schedules[i] = c.Schedules[i].withDefaults()
 	}
 	c.Users = slices.Clone(c.Users)
 	for i := range c.Users {
-		setDefault(&c.Users[i].Name, c.Users[i].ID)
+		u := &c.Users[i]
+		setDefault(&u.Name, u.ID)
+		setDefault(&u.Email, strings.ToLower(u.ID)+"@example.com")
+		setDefault(&u.TimeZone, "UTC")
 	}
 	return c
 }

@@ -6,7 +6,9 @@
 // time from the time package alone, so that it works in a testing/synctest
 // bubble. It does not emulate alert grouping, orchestrations, support hours, the
 // account-wide rate limit, or delivery of notifications: it records who would
-// have been notified. There is no REST API, and no authentication.
+// have been notified. Of REST it has what tells who is on call, to read only:
+// services, escalation policies, schedules of both kinds, on-calls, users and
+// maintenance windows. The Events API and REST answer from the same schedules.
 package emulator
 
 import (
@@ -19,6 +21,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,7 +43,8 @@ const keepBytes = 64 << 20
 
 // Emulator is one account. It is safe for concurrent use.
 type Emulator struct {
-	cfg     Config
+	initial *directory                // what New was given.
+	dir     atomic.Pointer[directory] // changes with mu held only.
 	journal io.Writer
 	log     *slog.Logger
 	mux     http.Handler
@@ -54,6 +58,7 @@ type Emulator struct {
 	requests bounded[Request]
 	changes  bounded[Change]
 	counts   Counts
+	rest     restLog
 }
 
 // New makes an emulator of the account cfg, whose defaults it fills in.
@@ -72,32 +77,28 @@ func New(cfg Config, opts Options) (*Emulator, error) {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	e := &Emulator{
-		cfg: cfg, journal: opts.Journal, log: opts.Logger,
-		byKey:    map[string]*service{},
+		initial: newDirectory(cfg), journal: opts.Journal, log: opts.Logger,
 		requests: bounded[Request]{maxLen: opts.KeepRequests, maxSize: keepBytes},
 		changes:  bounded[Change]{maxLen: opts.KeepChanges, maxSize: keepBytes},
 		ledger: ledger{
-			directory: newDirectory(cfg),
-			resolved:  bounded[*incident]{maxLen: opts.KeepResolved, maxSize: keepBytes},
+			resolved: bounded[*incident]{maxLen: opts.KeepResolved, maxSize: keepBytes},
 		},
-	}
-	for _, s := range cfg.Services {
-		svc := &service{Service: s}
-		e.services = append(e.services, svc)
-		for _, key := range s.RoutingKeys {
-			e.byKey[key] = svc
-		}
+		rest: restLog{requests: bounded[RESTRequest]{maxLen: opts.KeepRequests, maxSize: keepBytes}},
 	}
 	e.mux = e.routes()
 	e.Reset()
 	return e, nil
 }
 
-// Reset forgets all incidents, requests, counts, faults and run-time changes of services.
+// Reset forgets all incidents, requests, counts, faults and run-time changes of
+// the account and its services.
 func (e *Emulator) Reset() {
 	e.ClearFaults()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.services = nil
+	e.use(e.initial)
+	e.rest.reset()
 	e.ledger.number = 0
 	e.ledger.open = map[alertKey]*incident{}
 	e.ledger.byNumber = nil
@@ -107,9 +108,39 @@ func (e *Emulator) Reset() {
 	e.changes.reset()
 	inFlight := e.counts.InFlight
 	e.counts = Counts{InFlight: inFlight, MaxInFlight: inFlight, ByOutcome: map[Outcome]int{}}
-	for _, s := range e.services {
-		s.override = ServiceOverride{}
+}
+
+// SetAccount replaces the account: schedules, policies, users, services and
+// limits. Incidents stay open, and what was changed at run time in services that
+// keep their ID stays so. Reset takes it back.
+func (e *Emulator) SetAccount(cfg Config) error {
+	cfg = cfg.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return err
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.use(newDirectory(cfg))
+	return nil
+}
+
+// use takes d for the account. The lock must be held.
+func (e *Emulator) use(d *directory) {
+	old := e.services
+	e.services, e.byKey = nil, map[string]*service{}
+	for _, s := range d.Services {
+		svc := &service{Service: s}
+		if i := slices.IndexFunc(old, func(o *service) bool { return o.ID == s.ID }); i >= 0 {
+			svc = old[i] // incidents hold it.
+			svc.Service = s
+		}
+		e.services = append(e.services, svc)
+		for _, key := range s.RoutingKeys {
+			e.byKey[key] = svc
+		}
+	}
+	e.ledger.directory = d
+	e.dir.Store(d)
 }
 
 // Incidents are all open incidents and the newest resolved ones, oldest first.
@@ -208,7 +239,7 @@ func (e *Emulator) OverrideService(id string, o ServiceOverride) error {
 	}
 	if o.OnCall != nil {
 		for i, u := range *o.OnCall {
-			if _, ok := e.ledger.directory.users[u]; !ok {
+			if _, ok := e.dir.Load().users[u]; !ok {
 				f.add(fmt.Sprintf("on_call[%d]", i), "%q is not in users", u)
 			}
 		}
@@ -285,7 +316,7 @@ func (e *Emulator) process(c *call) answer {
 // throttle is false when the key has used up its calls. Calls that fail
 // validation count; those that are refused here do not.
 func (e *Emulator) throttle(key string, now time.Time) (time.Duration, bool) {
-	if e.cfg.Limits.Unlimited {
+	if e.dir.Load().Limits.Unlimited {
 		return 0, true
 	}
 	w := e.windows[key]
@@ -293,18 +324,18 @@ func (e *Emulator) throttle(key string, now time.Time) (time.Duration, bool) {
 		w = &window{}
 		e.windows[key] = w
 	}
-	return w.take(now, e.cfg.Limits.EventsPerMinute)
+	return w.take(now, e.dir.Load().Limits.EventsPerMinute)
 }
 
 func (e *Emulator) throttled(wait time.Duration) answer {
 	a := answer{status: http.StatusTooManyRequests, body: throttledBody(), header: http.Header{}}
 	seconds := fmt.Sprint(int(math.Ceil(wait.Seconds())))
-	for _, h := range e.cfg.Limits.ThrottleHeaders {
+	for _, h := range e.dir.Load().Limits.ThrottleHeaders {
 		switch h {
 		case throttleRetryAfter:
 			a.header.Set("Retry-After", seconds)
 		case throttleRateLimit: // the names that REST documents.
-			a.header.Set("ratelimit-limit", fmt.Sprint(e.cfg.Limits.EventsPerMinute))
+			a.header.Set("ratelimit-limit", fmt.Sprint(e.dir.Load().Limits.EventsPerMinute))
 			a.header.Set("ratelimit-remaining", "0")
 			a.header.Set("ratelimit-reset", seconds)
 		}

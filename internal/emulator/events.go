@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -100,7 +99,7 @@ func (e *Emulator) enqueue(w http.ResponseWriter, r *http.Request) {
 
 	var released <-chan struct{}
 	var err error
-	c.fault, released, err = e.faults.pick(c.Path, func() (event, error) {
+	c.fault, released, err = e.faults.pick(APIEvents, c.Path, func() (event, error) {
 		err := e.read(w, r, c)
 		return c.event, err
 	})
@@ -119,7 +118,7 @@ func (e *Emulator) enqueue(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		e.note(c, TooLarge, answer{
-			status: e.cfg.Limits.OversizeStatus,
+			status: e.dir.Load().Limits.OversizeStatus,
 			body:   errorBody("invalid event", "Event object is invalid", "Request body is too large"),
 		}).write(w)
 		return
@@ -128,33 +127,20 @@ func (e *Emulator) enqueue(w http.ResponseWriter, r *http.Request) {
 		hangUp(w)
 	}
 
-	switch c.fault.Do {
-	case DoReset:
-		e.note(c, Faulted, answer{})
-		hangUp(w)
-	case DoHang:
-		e.note(c, Faulted, answer{})
-		hang(r.Context(), released)
-		hangUp(w)
-	case DoAnswer:
-		e.note(c, Faulted, c.fault.answer()).write(w)
-	case DoAnswerLost:
-		e.process(c)
-		hangUp(w)
-	case DoAnswerHang:
-		e.process(c)
-		hang(r.Context(), released)
-		hangUp(w)
-	case DoDelay, DoLate, DoDrop:
-		e.process(c).write(w)
-	}
+	e.exchange(w, r, exchange{
+		fault: c.fault, released: released,
+		faulted: func(a answer) answer { return e.note(c, Faulted, a) },
+		process: func() answer { return e.process(c) },
+		failure: eventsFailure,
+	})
 }
 
-func hang(ctx context.Context, released <-chan struct{}) {
-	select {
-	case <-ctx.Done():
-	case <-released:
+// eventsFailure is the body of a fault that has none of its own.
+func eventsFailure(status int) []byte {
+	if status == http.StatusTooManyRequests {
+		return throttledBody()
 	}
+	return errorBody("error", http.StatusText(status))
 }
 
 // enter counts a request that is being served; what it returns ends that.
@@ -176,7 +162,7 @@ func (e *Emulator) read(w http.ResponseWriter, r *http.Request, c *call) error {
 		return nil
 	}
 	c.read = true
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.cfg.Limits.RequestBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, e.dir.Load().Limits.RequestBytes))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return errTooLarge
 	} else if err != nil {
@@ -189,24 +175,4 @@ func (e *Emulator) read(w http.ResponseWriter, r *http.Request, c *call) error {
 		c.describe(c.event)
 	}
 	return nil
-}
-
-// answer is what a DoAnswer rule says.
-func (f *Fault) answer() answer {
-	a := answer{status: f.Status, body: []byte(f.Body), header: http.Header{}}
-	switch {
-	case f.Body != "":
-		a.contentType = http.DetectContentType(a.body)
-		if json.Valid(a.body) {
-			a.contentType = "application/json"
-		}
-	case f.Status == http.StatusTooManyRequests:
-		a.body = throttledBody()
-	default:
-		a.body = errorBody("error", http.StatusText(f.Status))
-	}
-	for name, value := range f.Headers {
-		a.header.Set(name, value)
-	}
-	return a
 }

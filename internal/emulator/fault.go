@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"regexp"
 	"sync"
 	"time"
@@ -30,7 +31,16 @@ const (
 	DoDrop       Do = "drop"        // answered as if it had been applied, and not applied.
 )
 
-// Fault is a rule that makes requests of the Events API fail. Rules are tried
+// API is one of PagerDuty's APIs.
+type API string
+
+// The APIs.
+const (
+	APIEvents API = "events"
+	APIREST   API = "rest"
+)
+
+// Fault is a rule that makes requests of one of the APIs fail. Rules are tried
 // in order, and the first that fires acts. Nothing is left to chance.
 type Fault struct {
 	Name  string `json:"name,omitempty"` // shown with the requests; default: its place, as "#0".
@@ -53,8 +63,11 @@ type Fault struct {
 
 // Match chooses requests; every field that is not empty must agree.
 type Match struct {
-	RoutingKey     string `json:"routing_key,omitempty"`
-	Path           string `json:"path,omitempty"`   // /v2/enqueue or /v2/change/enqueue.
+	API        API    `json:"api,omitempty"` // default events.
+	RoutingKey string `json:"routing_key,omitempty"`
+	// Path is /v2/enqueue or /v2/change/enqueue, or with api: rest a pattern as
+	// Go's path.Match has it: /oncalls, /schedules/*.
+	Path           string `json:"path,omitempty"`
 	Action         string `json:"action,omitempty"` // trigger, acknowledge or resolve.
 	DedupKeyRegexp string `json:"dedup_key_regexp,omitempty"`
 }
@@ -62,6 +75,33 @@ type Match struct {
 // needsBody says whether the rule cannot be decided from the request line.
 func (m Match) needsBody() bool {
 	return m.RoutingKey != "" || m.Action != "" || m.DedupKeyRegexp != ""
+}
+
+// is says whether the rule is about requests for path of api.
+func (m Match) is(api API, requested string) bool {
+	if m.API == APIREST {
+		ok, _ := path.Match(m.Path, requested) // the pattern was checked.
+		return api == APIREST && (ok || m.Path == "")
+	}
+	return api == APIEvents && (m.Path == "" || m.Path == requested)
+}
+
+func (m Match) validatePath(f *faults, at string) {
+	if m.API == APIREST {
+		if _, err := path.Match(m.Path, ""); err != nil {
+			f.add(at+".path", "%q: %v", m.Path, err)
+		}
+		if m.needsBody() {
+			f.add(at, "routing_key, action and dedup_key_regexp do not go with api: rest")
+		}
+		return
+	}
+	if m.API != "" {
+		f.oneOf(at+".api", string(m.API), string(APIEvents), string(APIREST))
+	}
+	if m.Path != "" {
+		f.oneOf(at+".path", m.Path, pathEnqueue, pathChange)
+	}
 }
 
 // validateFaults reports every fault of the rules, each with its path.
@@ -87,9 +127,7 @@ func validateFaults(rules []Fault) error {
 		if r.Do != DoAnswer && (r.Status != 0 || r.Body != "" || len(r.Headers) > 0) {
 			f.add(path, "status, body and headers go with do: answer only")
 		}
-		if r.Match.Path != "" {
-			f.oneOf(path+".match.path", r.Match.Path, pathEnqueue, pathChange)
-		}
+		r.Match.validatePath(&f, path+".match")
 		if r.Match.Action != "" {
 			f.oneOf(path+".match.action", r.Match.Action, actionTrigger, actionAcknowledge, actionResolve)
 		}
@@ -147,13 +185,13 @@ func (s *faultSet) list() []Fault {
 // pick finds the rule that acts on a request; without one it is a delay of
 // nothing. body is called when a rule cannot be decided without it; its error
 // ends the search. released is closed when the rules change.
-func (s *faultSet) pick(path string, body func() (event, error)) (rule Fault, released <-chan struct{}, err error) {
+func (s *faultSet) pick(api API, path string, body func() (event, error)) (rule Fault, released <-chan struct{}, err error) {
 	s.mu.Lock()
 	rules, released := s.rules, s.released // the slice is replaced, never changed.
 	s.mu.Unlock()
 	none := Fault{Do: DoDelay}
 	for _, r := range rules {
-		if r.Match.Path != "" && r.Match.Path != path {
+		if !r.Match.is(api, path) {
 			continue
 		}
 		if r.Match.needsBody() {

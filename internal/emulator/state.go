@@ -38,12 +38,15 @@ func (s *service) status() string {
 	return s.Status
 }
 
-func (s *service) inMaintenance(t time.Time) bool {
-	windows := s.MaintenanceWindows
+func (s *service) windows() []Window {
 	if s.override.MaintenanceWindows != nil {
-		windows = *s.override.MaintenanceWindows
+		return *s.override.MaintenanceWindows
 	}
-	return slices.ContainsFunc(windows, func(w Window) bool { return w.contains(t) })
+	return s.MaintenanceWindows
+}
+
+func (s *service) inMaintenance(t time.Time) bool {
+	return slices.ContainsFunc(s.windows(), func(w Window) bool { return w.contains(t) })
 }
 
 // urgency is what the service's rule makes of a severity (KB "Dynamic notifications").
@@ -64,7 +67,7 @@ func severityRank(severity string) int {
 
 // ledger is the state that events change. The Emulator's lock guards it.
 type ledger struct {
-	directory directory
+	directory *directory
 	number    int
 	open      map[alertKey]*incident
 	byNumber  []*incident // the open ones, in order of creation; holes are compacted away.

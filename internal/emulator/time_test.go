@@ -158,6 +158,7 @@ escalation_policies:
       - {targets: [{schedule: PC2}], delay: 10m}
 schedules:
   - id: PC1
+    type: v3
     entries:
       - {user: PU1, end: 2000-01-01T01:00:00Z}
       - {user: PU2, start: 2000-01-01T00:30:00Z, end: 2000-01-01T01:00:00Z}

@@ -37,6 +37,7 @@ func (f *faults) id(path, id string, seen map[string]bool) {
 const (
 	alphanumerics = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	idAlphabet    = alphanumerics + "-_"
+	tokenAlphabet = alphanumerics + "-_+="
 )
 
 // Validate reports every fault of c at once, each starting with its path. It
@@ -45,6 +46,14 @@ func (c Config) Validate() error {
 	var f faults
 	users, schedules, policies := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	c.Limits.validate(&f)
+	for i, t := range c.APITokens {
+		// The token itself is a secret to those who copied it from their account.
+		if t == "" || strings.Trim(t, tokenAlphabet) != "" {
+			f.add(fmt.Sprintf("api_tokens[%d]", i), "is not a text of letters, digits, +, -, _ and =")
+		}
+	}
+	validateResources(&f, "plan_lacks", c.PlanLacks)
+	validateResources(&f, "forbidden", c.Forbidden)
 	for i, u := range c.Users {
 		path := fmt.Sprintf("users[%d]", i)
 		f.id(path, u.ID, users)
@@ -76,6 +85,9 @@ func (l Limits) validate(f *faults) {
 	if l.EventsPerMinute < 1 {
 		f.add("limits.events_per_minute", "%d is not positive; to have no limit set limits.unlimited", l.EventsPerMinute)
 	}
+	if l.RESTPerMinute < 1 {
+		f.add("limits.rest_per_minute", "%d is not positive; to have no limit set limits.unlimited", l.RESTPerMinute)
+	}
 	if l.RequestBytes < 1 {
 		f.add("limits.request_bytes", "%d is not positive", l.RequestBytes)
 	}
@@ -87,12 +99,31 @@ func (l Limits) validate(f *faults) {
 	}
 }
 
+func validateResources(f *faults, path string, names []string) {
+	for i, n := range names {
+		f.oneOf(fmt.Sprintf("%s[%d]", path, i), n, resourceServices, resourcePolicies, resourceSchedules,
+			resourceSchedulesV3, resourceOncalls, resourceUsers, resourceWindows)
+	}
+}
+
 func (u User) validate(f *faults, path string) {
+	if !strings.Contains(u.Email, "@") {
+		f.add(path+".email", "%q is not an address", u.Email)
+	}
+	if _, err := time.LoadLocation(u.TimeZone); err != nil {
+		f.add(path+".time_zone", "%q is not a time zone of the IANA database", u.TimeZone)
+	}
 	methods := map[string]bool{}
 	for i, m := range u.ContactMethods {
 		p := fmt.Sprintf("%s.contact_methods[%d]", path, i)
 		f.id(p, m.ID, methods)
 		f.oneOf(p+".type", m.Type, "email", "phone", "sms", "push_notification", "whatsapp")
+		if m.Type == "push_notification" && m.Enabled != nil {
+			f.add(p+".enabled", "does not exist for push_notification")
+		}
+		if m.Type == "email" && m.Blacklisted {
+			f.add(p+".blacklisted", "does not exist for email")
+		}
 	}
 	for i, r := range u.NotificationRules {
 		p := fmt.Sprintf("%s.notification_rules[%d]", path, i)
@@ -102,21 +133,6 @@ func (u User) validate(f *faults, path string) {
 		}
 		if r.Delay < 0 {
 			f.add(p+".delay", "%s is negative", r.Delay)
-		}
-	}
-}
-
-func (s Schedule) validate(f *faults, path string, users map[string]bool) {
-	if _, err := time.LoadLocation(s.TimeZone); err != nil {
-		f.add(path+".time_zone", "%q is not a time zone of the IANA database", s.TimeZone)
-	}
-	for i, e := range s.Entries {
-		p := fmt.Sprintf("%s.entries[%d]", path, i)
-		if !users[e.User] {
-			f.add(p+".user", "%q is not in users", e.User)
-		}
-		if !e.End.IsZero() && !e.End.After(e.Start) {
-			f.add(p+".end", "is not after start")
 		}
 	}
 }
