@@ -25,10 +25,10 @@ func (c Config) Audits() bool { return len(c.Schedules)+len(c.Policies) > 0 }
 func Severities() []Severity { return []Severity{Critical, Warning, Info} }
 
 // Count is the number of findings of a severity.
-func (r *Audit) Count(s Severity) int {
+func (a *Audit) Count(s Severity) int {
 	n := 0
-	for i := range r.Result.Findings {
-		if r.Result.Findings[i].Severity == s {
+	for i := range a.Result.Findings {
+		if a.Result.Findings[i].Severity == s {
 			n++
 		}
 	}
@@ -36,30 +36,30 @@ func (r *Audit) Count(s Severity) int {
 }
 
 // AtLeast says whether there is a finding of the given severity or a worse one.
-func (r *Audit) AtLeast(s Severity) bool {
-	return slices.ContainsFunc(r.Result.Findings, func(f Finding) bool {
+func (a *Audit) AtLeast(s Severity) bool {
+	return slices.ContainsFunc(a.Result.Findings, func(f Finding) bool {
 		return slices.Index(Severities(), f.Severity) <= slices.Index(Severities(), s)
 	})
 }
 
 // Whole says whether everything was read, and every question answered.
-func (r *Audit) Whole() bool { return len(r.Snapshot.Unread)+len(r.Result.Unknown) == 0 }
+func (a *Audit) Whole() bool { return len(a.Snapshot.Unread)+len(a.Result.Unknown) == 0 }
 
 // maxReasons bounds Reasons: a thousand schedules mostly fail for one reason.
 const maxReasons = 10
 
 // Reasons are why something could not be read or judged, each once; the first ten.
-func (r *Audit) Reasons() []string {
+func (a *Audit) Reasons() []string {
 	var list []string
 	add := func(reason string) {
 		if len(list) < maxReasons && !slices.Contains(list, reason) {
 			list = append(list, reason)
 		}
 	}
-	for _, u := range r.Snapshot.Unread {
+	for _, u := range a.Snapshot.Unread {
 		add(u.Reason)
 	}
-	for _, u := range r.Result.Unknown {
+	for _, u := range a.Result.Unknown {
 		add(u.Reason)
 	}
 	return list
@@ -68,7 +68,7 @@ func (r *Audit) Reasons() []string {
 // configured is the name that the configuration has for a schedule or policy; ""
 // if it does not name it.
 func (c Config) configured(s Subject) string {
-	is := func(name string) bool { return name == s.ID || name == s.Name }
+	is := func(name string) bool { return name == s.ID || clean(name, maxName) == s.Name }
 	switch s.Kind {
 	case KindSchedule:
 		for _, sc := range c.Schedules {

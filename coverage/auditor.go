@@ -209,7 +209,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
 	snapshot, err := s.Source.Read(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("read on-call schedules: %w", err)
+		return nil, err
 	}
 	now := time.Now()
 	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: a.cfg.Judge(snapshot, s.Config, now)}, nil

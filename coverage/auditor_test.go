@@ -465,7 +465,7 @@ func TestAuditIsLoggedOnce(t *testing.T) {
 	for i, want := range []string{
 		`level=INFO msg="The on-call coverage was audited" critical=2 warning=0 info=0 unknown=0 new=2 resolved=0 duration=`,
 		`level=WARN msg="The on-call coverage was audited in part" critical=2 warning=0 info=0 unknown=0 new=0 resolved=0 duration=`,
-		`level=ERROR msg="The on-call coverage could not be audited" err="read on-call schedules: 402: the plan lacks it" failures_in_a_row=2`,
+		`level=ERROR msg="The on-call coverage could not be audited" err="402: the plan lacks it" failures_in_a_row=2`,
 	} {
 		if !strings.Contains(lines[i], want) {
 			t.Errorf("line %d: got %s, want %s", i, lines[i], want)
