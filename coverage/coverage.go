@@ -142,6 +142,9 @@ type Service struct {
 	Maintenance []Span
 	// Relay is the name of pagerelay's service that pages it; "" if none is known to.
 	Relay string
+	// Relays are the names of all that do: several integrations of one service have
+	// several routing keys. Relay is the first of them.
+	Relays []string
 }
 
 // User is somebody who can be on call.

@@ -1,8 +1,9 @@
-// Package conformance holds programs to PagerDuty's own description of its
-// Events API v2 (OpenAPI), which is not part of this repository. Only tests
-// import it.
+// Package conformance holds programs to PagerDuty's own descriptions of its
+// Events API v2 and of REST (OpenAPI), which are not part of this repository.
+// Only tests import it.
 //
-// The description leaves holes, and these are filled here: it gives no lengths
+// The descriptions leave holes, and these are filled here; for REST see there.
+// That of the Events API gives no lengths
 // (summary 1024 characters, dedup_key 255: Events API v2, "Send an alert
 // event"), it does not require dedup_key to acknowledge and resolve, and its
 // answers 400 and 429 have no schema because of a defect in it
@@ -46,8 +47,9 @@ const (
 // Spec is a description that requests and answers are checked against. It is
 // safe for concurrent use.
 type Spec struct {
-	doc  *openapi3.T
-	base string
+	doc    *openapi3.T
+	base   string
+	router routers.Router // of REST; nil for the Events API, whose paths have no variables.
 
 	requests, answers atomic.Int64
 }
@@ -57,6 +59,16 @@ type Spec struct {
 // PAGERDUTY_SPEC_REQUIRED is 1. A relative folder is relative to the repository.
 func Events(t testing.TB) *Spec {
 	t.Helper()
+	s, err := load(file(t, eventsFile), eventsBase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// file is the path of a description.
+func file(t testing.TB, name string) string {
+	t.Helper()
 	dir := os.Getenv(dirEnv)
 	if dir == "" {
 		missing(t, "PagerDuty's OpenAPI files are not here: set "+dirEnv+" to their folder (make conformance SPEC=dir)")
@@ -64,15 +76,11 @@ func Events(t testing.TB) *Spec {
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(Root(t), dir)
 	}
-	path := filepath.Join(dir, eventsFile)
+	path := filepath.Join(dir, name)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		missing(t, dirEnv+" holds no "+eventsFile)
+		missing(t, dirEnv+" holds no "+name)
 	}
-	s, err := load(path, eventsBase)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	return path
 }
 
 func missing(t testing.TB, message string) {
@@ -121,6 +129,14 @@ func (s *Spec) Checked() (requests, answers int) {
 
 // route finds the operation of r.
 func (s *Spec) route(r *http.Request) (*openapi3filter.RequestValidationInput, error) {
+	options := &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, AuthenticationFunc: authenticated}
+	if s.router != nil {
+		route, params, err := s.router.FindRoute(r)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s is not described: %w", r.Method, r.URL.Path, err)
+		}
+		return &openapi3filter.RequestValidationInput{Request: r, Route: route, PathParams: params, Options: options}, nil
+	}
 	path, ok := strings.CutPrefix(r.URL.Path, s.base)
 	item := s.doc.Paths.Find(path)
 	if !ok || item == nil {
@@ -133,7 +149,7 @@ func (s *Spec) route(r *http.Request) (*openapi3filter.RequestValidationInput, e
 	return &openapi3filter.RequestValidationInput{
 		Request: r,
 		Route:   &routers.Route{Spec: s.doc, Path: path, PathItem: item, Method: r.Method, Operation: op},
-		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+		Options: options,
 	}, nil
 }
 
@@ -146,7 +162,7 @@ func (s *Spec) CheckRequest(r *http.Request, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
+	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil || s.router != nil {
 		return err
 	}
 	return checkLimits(body)
@@ -194,6 +210,9 @@ func (s *Spec) CheckAnswer(r *http.Request, status int, header http.Header, body
 	}
 	if err := openapi3filter.ValidateResponse(r.Context(), out.SetBodyBytes(body)); err != nil {
 		return err
+	}
+	if s.router != nil {
+		return nil
 	}
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
 	switch {

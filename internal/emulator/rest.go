@@ -138,6 +138,7 @@ func (e *Emulator) processREST(r *http.Request, route restRoute) answer {
 	}
 	a := answer{status: http.StatusOK}
 	if failure := (*restError)(nil); errors.As(err, &failure) {
+		failure.byField = failure.status == http.StatusBadRequest && route.resource == resourceSchedulesV3
 		a = failure.answer()
 	} else {
 		a.body = encode(v)

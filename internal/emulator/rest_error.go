@@ -10,7 +10,7 @@ type restError struct {
 	status, code int // no code: PagerDuty's number for it is not established.
 	message      string
 	errors       []string
-	byField      bool // errors are a map from fields to lists, as under /v3.
+	byField      bool // errors are a map from fields to lists: V3ErrorResponse of the REST specification.
 }
 
 // Error is error's.
@@ -37,13 +37,6 @@ func errInvalid(format string, args ...any) *restError {
 		status: http.StatusBadRequest, code: 2001, message: "Invalid Input Provided",
 		errors: []string{fmt.Sprintf(format, args...)},
 	}
-}
-
-// errInvalidV3 has the shape of V3ErrorResponse (REST specification).
-func errInvalidV3(format string, args ...any) *restError {
-	r := errInvalid(format, args...)
-	r.byField = true
-	return r
 }
 
 func errNotFound() *restError {

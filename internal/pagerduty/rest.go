@@ -32,8 +32,9 @@ const (
 	firstBackoff  = time.Second
 )
 
-// ErrNoToken says that the configuration has neither api_token nor api_token_file.
-var ErrNoToken = errors.New("no API token is configured (pagerduty.api_token_file)")
+// ErrNoToken says that there is no token to ask PagerDuty with: none is configured, or
+// its file cannot be read or holds none.
+var ErrNoToken = errors.New("no API token")
 
 // REST reads PagerDuty's REST API: it lists and gets, and changes nothing. A
 // read-only token is enough. One request is under way at a time, as PagerDuty asks
@@ -111,18 +112,18 @@ func (c *REST) token() (string, error) {
 	if c.cfg.APITokenFile != "" {
 		text, err := os.ReadFile(c.cfg.APITokenFile)
 		if err != nil {
-			return "", fmt.Errorf("read API token: %w", err)
+			return "", fmt.Errorf("%w: %w", ErrNoToken, err)
 		}
 		token = strings.TrimSpace(string(text))
 		if token == "" {
-			return "", fmt.Errorf("read API token: %s is empty", c.cfg.APITokenFile)
+			return "", fmt.Errorf("%w: %s is empty", ErrNoToken, c.cfg.APITokenFile)
 		}
 	}
 	switch {
 	case token == "":
-		return "", ErrNoToken
+		return "", fmt.Errorf("%w: pagerduty.api_token_file is not set", ErrNoToken)
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", errors.New("read API token: it holds a character that no token has; the file must hold the token alone")
+		return "", fmt.Errorf("%w: what is configured holds a character that no token has; it must be the token alone", ErrNoToken)
 	}
 	return token, nil
 }

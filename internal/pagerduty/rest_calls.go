@@ -95,7 +95,10 @@ func (c *REST) OpenMaintenanceWindows(ctx context.Context, offset int) (Page[Mai
 
 func libraryPage[T any](items []T, l gopagerduty.APIListObject, offset int) (Page[T], error) {
 	n, err := next(offset, pageLimit, int(min(l.Limit, pageLimit)), len(items), l.More)
-	return Page[T]{Items: items, Next: n}, err
+	if err != nil {
+		return Page[T]{}, fmt.Errorf("read answer: %w", err)
+	}
+	return Page[T]{Items: items, Next: n}, nil
 }
 
 // Service is what is read of a service.

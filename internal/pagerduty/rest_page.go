@@ -24,6 +24,9 @@ const (
 // ErrTooMany says that a listing is longer than PagerDuty lists: 10,000 entries.
 var ErrTooMany = errors.New("there are more than the 10,000 that PagerDuty lists")
 
+// ErrID says that what was given cannot be an id.
+var ErrID = errors.New("is not an id of PagerDuty")
+
 // Page is a part of a listing.
 type Page[T any] struct {
 	Items []T
@@ -60,7 +63,7 @@ func next(offset, limit, echoed, n int, more bool) (int, error) {
 		return 0, nil
 	}
 	if n == 0 {
-		return 0, errors.New("read answer: an empty page that says there are more")
+		return 0, errors.New("it is an empty page that says there are more")
 	}
 	if echoed > 0 && echoed < limit {
 		limit = echoed
@@ -188,7 +191,7 @@ func IsID(text string) bool {
 	return text != "" && len(text) <= 64 && !strings.ContainsFunc(text, notOfID)
 }
 
-func notAnID(text string) error { return fmt.Errorf("%.70q is not an id of PagerDuty", text) }
+func notAnID(text string) error { return fmt.Errorf("%.70q %w", text, ErrID) }
 
 // ParseTime reads a time of the REST API: ISO 8601 with an offset, the form of RFC
 // 3339 or the one of some of PagerDuty's examples (+0000).

@@ -1,0 +1,138 @@
+package oncall
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+)
+
+// few is how many are looked up one by one rather than by listing all that there are.
+const few = 10
+
+// source is where things of one kind are looked up.
+type source[T any] struct {
+	id, name func(T) string
+	// list gives a page of those whose name holds query.
+	list func(ctx context.Context, query string, offset int) (pagerduty.Page[T], error)
+	// get gives one by its id.
+	get func(ctx context.Context, id string) (T, error)
+}
+
+// found is what a look-up came to.
+type found[T any] struct {
+	items map[string]T // by id.
+	// ids are those that bear what was wanted: none, if there is no such thing.
+	ids map[string][]string
+	// failed are those of which that is not known.
+	failed map[string]error
+}
+
+// lookup finds things by what is wanted of them: names or ids, or, if idsOnly, ids.
+// A thing that a page holds costs nothing more; so all are listed, until single
+// requests for what is not certain yet cost no more than the pages so far: at worst
+// it takes twice as many requests as are needed.
+func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, src source[T]) found[T] {
+	f := found[T]{items: map[string]T{}, ids: map[string][]string{}, failed: map[string]error{}}
+	wanted = slices.Clone(wanted)
+	slices.Sort(wanted)
+	wanted = slices.Compact(wanted)
+	byName := map[string][]string{}
+	// settled says whether a want is certain without the rest of the listing: an id is.
+	settled := func(want string) bool { _, ok := f.items[want]; return ok }
+	unsettled := func() []string { return slices.DeleteFunc(slices.Clone(wanted), settled) }
+
+	var refused error
+	complete := false
+	for pages, offset := 0, 0; !complete; pages++ {
+		left := unsettled()
+		if len(left) <= max(few, pages) && pages == 0 || len(left) <= pages {
+			break
+		}
+		var page pagerduty.Page[T]
+		err := p.call(ctx, func(ctx context.Context) (err error) {
+			page, err = src.list(ctx, "", offset)
+			return err
+		})
+		if err != nil {
+			if !errors.Is(err, pagerduty.ErrTooMany) {
+				refused = err
+			}
+			break
+		}
+		for _, item := range page.Items {
+			if _, again := f.items[src.id(item)]; !again {
+				f.items[src.id(item)] = item
+				byName[src.name(item)] = append(byName[src.name(item)], src.id(item))
+			}
+		}
+		p.step(0)
+		offset = page.Next
+		complete = offset == 0
+	}
+	g := guard{}
+	for _, want := range wanted {
+		switch {
+		case settled(want):
+			f.ids[want] = []string{want}
+		case complete && !idsOnly:
+			f.ids[want] = byName[want]
+		case refused != nil:
+			f.failed[want] = refused
+		default:
+			f.single(ctx, p, &g, want, idsOnly, src)
+		}
+	}
+	return f
+}
+
+// single looks up one thing: by its id, if it may be one, then by its name.
+func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, idsOnly bool, src source[T]) {
+	if idsOnly || looksLikeID(want) {
+		err := g.call(ctx, p, func(ctx context.Context) error {
+			item, err := src.get(ctx, want)
+			if err == nil {
+				f.items[want] = item
+			}
+			return err
+		})
+		switch {
+		case err == nil:
+			f.ids[want] = []string{want}
+			return
+		case status(err) != http.StatusNotFound:
+			f.failed[want] = err
+			return
+		case idsOnly:
+			return
+		}
+	}
+	var items []T
+	err := g.call(ctx, p, func(ctx context.Context) (err error) {
+		items, err = pagerduty.All(ctx, func(ctx context.Context, offset int) (pagerduty.Page[T], error) {
+			return src.list(ctx, want, offset)
+		})
+		return err
+	})
+	if err != nil {
+		f.failed[want] = err
+		return
+	}
+	for _, item := range items {
+		if id := src.id(item); src.name(item) == want && !slices.Contains(f.ids[want], id) {
+			f.items[id] = item
+			f.ids[want] = append(f.ids[want], id)
+		}
+	}
+}
+
+// looksLikeID says whether text is more likely an id of PagerDuty than a name: P, Q or
+// R, and at least six capital letters and digits.
+func looksLikeID(text string) bool {
+	if len(text) < 7 || text[0] < 'P' || text[0] > 'R' || !pagerduty.IsID(text) {
+		return false
+	}
+	return !slices.ContainsFunc([]byte(text), func(b byte) bool { return b >= 'a' && b <= 'z' })
+}
