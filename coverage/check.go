@@ -86,8 +86,11 @@ func (j *judge) find() {
 	policies := byName(j.s.Policies, func(p *Policy) string { return p.Name })
 	for _, sc := range j.config.Schedules {
 		sched := schedules(sc.Name)
+		if sched == nil {
+			j.unknown("", KindSchedule, sc.Name, "it was not read")
+		}
 		if sched == nil || j.s.unread(KindSchedule, sched.ID, sched.Name, sc.Name) {
-			j.notRead(KindSchedule, sc.Name)
+			j.notRead(KindSchedule)
 			continue
 		}
 		j.schedules = append(j.schedules, auditedSchedule{
@@ -96,8 +99,11 @@ func (j *judge) find() {
 	}
 	for _, pc := range j.config.Policies {
 		policy := policies(pc.Name)
+		if policy == nil {
+			j.unknown("", KindPolicy, pc.Name, "it was not read")
+		}
 		if policy == nil || j.s.unread(KindPolicy, policy.ID, policy.Name, pc.Name) {
-			j.notRead(KindPolicy, pc.Name)
+			j.notRead(KindPolicy)
 			continue
 		}
 		j.policies = append(j.policies, auditedPolicy{
@@ -106,12 +112,9 @@ func (j *judge) find() {
 	}
 }
 
-// notRead notes that a schedule or policy of the configuration is not judged, nor
-// the people that only it may tell of.
-func (j *judge) notRead(kind Kind, name string) {
-	if !j.s.unread(kind, name) {
-		j.unknown("", kind, name, "it was not read")
-	}
+// notRead notes that a schedule or policy of the configuration is not judged: what
+// it may tell of people is not known.
+func (j *judge) notRead(kind Kind) {
 	const reason = "not all schedules and escalation policies were read"
 	j.unknown(UserUnreachable, KindUser, "", reason)
 	j.unknown(InactiveUser, KindUser, "", reason)
@@ -120,17 +123,22 @@ func (j *judge) notRead(kind Kind, name string) {
 	}
 }
 
+// unknown notes what cannot be judged, unless something wider is noted already.
 func (j *judge) unknown(check CheckID, kind Kind, id, reason string) {
-	id = clean(id, maxName)
-	if k := (Key{check, kind, id}); !j.listed[k] {
-		j.listed[k] = true
-		j.result.Unknown = append(j.result.Unknown, Unknown{k, clean(reason, maxReason)})
+	k := Key{check, kind, clean(id, maxName)}
+	for _, wider := range []Key{{Kind: kind}, {Check: check, Kind: kind}, {Kind: kind, ID: k.ID}, k} {
+		if j.listed[wider] {
+			return
+		}
 	}
+	j.listed[k] = true
+	j.result.Unknown = append(j.result.Unknown, Unknown{k, clean(reason, maxReason)})
 }
 
 // add reports a finding, unless it is muted.
 func (j *judge) add(mute []string, f Finding) {
 	if !slices.Contains(mute, string(f.Check)) {
+		f.Text = clean(f.Text, maxText)
 		j.result.Findings = append(j.result.Findings, f)
 	}
 }

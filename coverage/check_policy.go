@@ -120,6 +120,9 @@ func (j *judge) policyLevels(p *auditedPolicy) {
 		n := r.people()
 		if n < p.config.MinPeople {
 			few = join(few, s)
+			if part := intersect([]Span{s}, p.required); len(j.seen(part)) > 0 {
+				least = min(least, n)
+			}
 		}
 		before := make([]bool, len(r.users))
 		for l, on := range r.on {
@@ -133,7 +136,7 @@ func (j *judge) policyLevels(p *auditedPolicy) {
 			}
 			if known > 0 && fresh == 0 {
 				again = join(again, s)
-				if s.End.After(j.window.Start) {
+				if len(j.seen(intersect([]Span{s}, p.required))) > 0 {
 					note(repeated, l, r, on)
 				}
 			}
@@ -141,16 +144,17 @@ func (j *judge) policyLevels(p *auditedPolicy) {
 				before[u] = before[u] || on[u] > 0
 			}
 		}
-		if s.End.After(j.window.Start) {
-			least = min(least, n)
-		}
 	})
 	clock := j.policyClock(p.Policy)
 	few = j.longEnough(intersect(few, p.required))
 	if len(few) > 0 && p.config.MinPeople > 1 {
+		fewest := "nobody"
+		if least > 0 {
+			fewest = fmt.Sprintf("only %d", least)
+		}
 		j.add(p.config.Mute, p.finding(BelowMinPeople, Warning, few, fmt.Sprintf(
-			"%s has fewer than %d people on call over all its levels, at times %d: %s. A page wakes fewer people than it should, and nobody is left when they miss it.",
-			p.title(), p.config.MinPeople, least, clock.spans(few))))
+			"%s has fewer than %d people on call over all its levels, at times %s: %s. A page that they miss goes no further.",
+			p.title(), p.config.MinPeople, fewest, clock.spans(few))))
 	}
 	if again = j.longEnough(intersect(again, p.required)); len(again) > 0 {
 		var who []string

@@ -68,8 +68,10 @@ func (a auditedSchedule) title() string { return "Schedule " + named(a.Name, a.I
 // that was deleted, or an empty member of a shift-based schedule, is nobody.
 //
 // Warning if audited policies use the schedule and each of them has somebody else on
-// call then: pages come through, by way of another level. Critical otherwise, also
-// where no audited policy uses it: nothing shows then that anybody would be paged.
+// call then: pages come through, by way of another level; and where a policy of the
+// configuration could not be judged, whose own policy_gap stays as it was. Critical
+// otherwise, also where no policy of the configuration uses it: nothing shows then
+// that anybody would be paged.
 func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 	if len(gaps) == 0 {
 		return
@@ -92,6 +94,9 @@ func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 	case len(caught) > 0:
 		severity = Warning
 		meaning = fmt.Sprintf("Pages reach somebody else on escalation policy %s, where the level is passed over.", list(caught))
+	case len(j.policies) < len(j.config.Policies):
+		severity = Warning
+		meaning = "Whether somebody else is paged then could not be judged."
 	default:
 		meaning = "No audited escalation policy that uses it shows that somebody else is paged then: pages may open no incident."
 	}
@@ -125,20 +130,16 @@ func (j *judge) belowMinEngineers(a auditedSchedule) {
 		}
 		return
 	}
-	who := "nobody is"
+	who, meaning := "nobody is", "A page finds nobody in it."
 	switch names := j.people(people); len(people) {
 	case 0:
 	case 1:
-		who = "only " + names + " is"
+		who, meaning = "only "+names+" is", "When that person is ill, asleep or away, a page finds nobody else in it."
 	default:
-		who = "only " + names + " are"
-	}
-	meaning := "whoever is on call too long, ill or away has nobody to take over, and pages go unanswered"
-	if len(people) == 0 {
-		meaning = "pages find nobody in it"
+		who, meaning = "only "+names+" are", "When one of them is ill or away, few are left that a page can find."
 	}
 	j.add(a.config.Mute, a.finding(BelowMinEngineers, Critical, nil, fmt.Sprintf(
-		"%s has %s, at least %d are required: %s assigned to it; %s.",
+		"%s has %s, at least %d are required: %s assigned to it. %s",
 		a.title(), count(len(people), "engineer"), want, who, meaning)))
 }
 
@@ -186,7 +187,7 @@ func (j *judge) overload(a auditedSchedule) {
 		return
 	}
 	j.add(a.config.Mute, a.finding(Overload, Info, normalise(when, j.window), fmt.Sprintf(
-		"%s burdens some too much: %s. Tired people miss pages.", a.title(), semicolons(who))))
+		"%s is a burden to some: %s. Tired people miss pages.", a.title(), semicolons(who))))
 }
 
 // layerEndsSoon: a layer or rotation ends by itself within the time judged. Warning:

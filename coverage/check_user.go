@@ -56,33 +56,34 @@ func (j *judge) duties() (onCall, assigned map[string]*duty) {
 		m[user].add(name, zone, s)
 	}
 	for _, a := range j.schedules {
+		title := a.title()
 		for _, id := range a.Engineers {
-			note(assigned, id, a.title(), a.TimeZone, Span{})
+			note(assigned, id, title, a.TimeZone, Span{})
 		}
 		for _, s := range a.Shifts {
 			if part, ok := s.within(j.window); ok {
-				note(assigned, s.User, a.title(), a.TimeZone, Span{})
-				note(onCall, s.User, a.title(), a.TimeZone, part)
+				note(assigned, s.User, title, a.TimeZone, Span{})
+				note(onCall, s.User, title, a.TimeZone, part)
 			}
 		}
 	}
-	audited := map[string]*auditedPolicy{}
+	titles := map[string]string{} // of audited policies.
 	for i := range j.policies {
 		p := &j.policies[i]
-		audited[p.ID] = p
+		titles[p.ID] = p.title()
 		for _, l := range p.Levels {
 			for _, t := range l.Targets {
 				if t.Kind == KindUser {
-					note(assigned, t.ID, p.title(), "", Span{})
+					note(assigned, t.ID, titles[p.ID], "", Span{})
 				}
 			}
 		}
 	}
 	for _, o := range j.s.OnCalls {
-		if p := audited[o.Policy]; p != nil {
+		if title, ok := titles[o.Policy]; ok {
 			if part, ok := o.within(j.window); ok {
-				note(assigned, o.User, p.title(), "", Span{})
-				note(onCall, o.User, p.title(), "", part)
+				note(assigned, o.User, title, "", Span{})
+				note(onCall, o.User, title, "", part)
 			}
 		}
 	}

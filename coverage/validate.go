@@ -72,12 +72,16 @@ func (c Config) Validate() error {
 
 // duration checks a duration that has a default; most of 0 is no limit.
 func (f *faults) duration(path string, d model.Duration, least, most time.Duration) {
-	switch got := time.Duration(d); {
-	case got == 0:
-	case got < least && most == 0:
-		f.add("%s: is %v, must be at least %v", path, got, model.Duration(least))
-	case got < least, most > 0 && got > most:
-		f.add("%s: is %v, must be from %v to %v", path, got, model.Duration(least), model.Duration(most))
+	got := d.String()
+	if d < 0 {
+		got = time.Duration(d).String() // which model.Duration cannot write.
+	}
+	switch at := time.Duration(d); {
+	case at == 0:
+	case at < least && most == 0:
+		f.add("%s: is %s, must be at least %v", path, got, model.Duration(least))
+	case at < least, most > 0 && at > most:
+		f.add("%s: is %s, must be from %v to %v", path, got, model.Duration(least), model.Duration(most))
 	}
 }
 

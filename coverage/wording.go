@@ -16,6 +16,7 @@ const (
 	maxName   = 100
 	maxReason = 300
 	maxURL    = 1000
+	maxText   = 2000
 	maxSpans  = 3
 	maxList   = 5
 )
@@ -23,13 +24,21 @@ const (
 // clean makes what somebody else wrote one line of at most n characters, without
 // controls and without what changes the direction of the text or cannot be seen.
 func clean(s string, n int) string {
+	const longest = 8 // bytes that are looked at for one character that is kept.
+	long := len(s) > longest*n
+	if long {
+		s = s[:longest*n]
+	}
 	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, string(utf8.RuneError)), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
 	}), " ")
-	if utf8.RuneCountInString(s) <= n {
-		return s
+	switch runes := utf8.RuneCountInString(s); {
+	case runes > n || long && runes == n:
+		return string([]rune(s)[:n-1]) + "…"
+	case long:
+		return s + "…"
 	}
-	return string([]rune(s)[:n-1]) + "…"
+	return s
 }
 
 // named is a name for people, or the id of what has none.
@@ -41,7 +50,7 @@ func named(name, id string) string {
 }
 
 func subject(kind Kind, id, name string) Subject {
-	return Subject{Kind: kind, ID: id, Name: named(name, id)}
+	return Subject{Kind: kind, ID: clean(id, maxName), Name: named(name, id)}
 }
 
 // link is a URL that can be shown, "" otherwise.
@@ -84,20 +93,28 @@ func (j *judge) clock(zone string) clock {
 	return clock{loc, j.window}
 }
 
-const minuteLayout = "Mon 2006-01-02 15:04"
+const (
+	dayLayout    = "Mon 2006-01-02 "
+	minuteLayout = "15:04"
+	secondLayout = "15:04:05"
+)
 
-func (c clock) at(t time.Time) string { return t.In(c.Location).Format(minuteLayout + " MST") }
+func (c clock) at(t time.Time) string {
+	return t.In(c.Location).Format(dayLayout + minuteLayout + " MST")
+}
 
 // span is like "Fri 2026-11-27 18:00 to Mon 2026-11-30 09:00 CET (2d15h)".
 func (c clock) span(s Span) string {
 	start, end := s.Start.In(c.Location), s.End.In(c.Location)
-	from := start.Format(minuteLayout + " MST")
-	to := end.Format(minuteLayout + " MST")
-	if a, _ := start.Zone(); a == zoneName(end) {
-		from = start.Format(minuteLayout)
-		if start.YearDay() == end.YearDay() && start.Year() == end.Year() {
-			to = end.Format("15:04 MST")
-		}
+	hour := minuteLayout
+	if s.duration() < time.Hour && (start.Second() != 0 || end.Second() != 0) {
+		hour = secondLayout
+	}
+	from, to := start.Format(dayLayout+hour), end.Format(dayLayout+hour+" MST")
+	if zoneName(start) != zoneName(end) {
+		from = start.Format(dayLayout + hour + " MST")
+	} else if start.YearDay() == end.YearDay() && start.Year() == end.Year() {
+		to = end.Format(hour + " MST")
 	}
 	if !s.End.Before(c.window.End) {
 		to = "at least " + to // what comes after was not judged.
