@@ -269,11 +269,20 @@ type answerReader struct {
 	err  error // of the connection.
 }
 
+// Read fills p, unless the answer ends: json.Decoder looks at all blanks again after
+// every Read, which would take it minutes for an answer of blanks in small pieces.
 func (a *answerReader) Read(p []byte) (int, error) {
 	if a.left == 0 {
 		return 0, fmt.Errorf("larger than %d MiB", maxAnswer>>20)
 	}
-	n, err := a.r.Read(p[:min(len(p), a.left)])
+	p = p[:min(len(p), a.left)]
+	n := 0
+	var err error
+	for n < len(p) && err == nil { // io.ReadFull would confuse an end with one that is too early.
+		var more int
+		more, err = a.r.Read(p[n:])
+		n += more
+	}
 	a.left -= n
 	if err != nil && !errors.Is(err, io.EOF) {
 		a.err = err

@@ -55,6 +55,20 @@ func virtual(t *testing.T, cfg pagerduty.Config, reg prometheus.Registerer, h ht
 	return c
 }
 
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func virtualOver(t *testing.T, cfg pagerduty.Config, rt http.RoundTripper) *pagerduty.REST {
+	t.Helper()
+	cfg.APIToken = testToken
+	c, err := pagerduty.NewREST(cfg, pagerduty.RESTOptions{Transport: rt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 func reply(w http.ResponseWriter, code int, body string, headers ...string) {
 	w.Header().Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
@@ -76,13 +90,22 @@ func TestRESTRequests(t *testing.T) {
 		want string
 		body string
 	}{
-		{"policies", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.EscalationPolicies(ctx, "a b", 100); return err }, "/escalation_policies?limit=100&offset=100&query=a+b", `{"escalation_policies":[]}`},
-		{"policy", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.EscalationPolicy(ctx, "P1"); return err }, "/escalation_policies/P1?", `{"escalation_policy":{}}`},
+		{"policies", func(ctx context.Context, c *pagerduty.REST) error {
+			_, err := c.EscalationPolicies(ctx, "a b", 100)
+			return err
+		}, "/escalation_policies?limit=100&offset=100&query=a+b", `{"escalation_policies":[]}`},
+		{"policy", func(ctx context.Context, c *pagerduty.REST) error {
+			_, err := c.EscalationPolicy(ctx, "P1")
+			return err
+		}, "/escalation_policies/P1?", `{"escalation_policy":{}}`},
 		{"on-calls", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.OnCalls(ctx, []string{"P1", "P2"}, since, until, 0)
 			return err
 		}, "/oncalls?escalation_policy_ids%5B%5D=P1&escalation_policy_ids%5B%5D=P2&limit=100&" + window, `{"oncalls":[]}`},
-		{"maintenance windows", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.OpenMaintenanceWindows(ctx, 0); return err }, "/maintenance_windows?filter=open&limit=100", `{"maintenance_windows":[]}`},
+		{"maintenance windows", func(ctx context.Context, c *pagerduty.REST) error {
+			_, err := c.OpenMaintenanceWindows(ctx, 0)
+			return err
+		}, "/maintenance_windows?filter=open&limit=100", `{"maintenance_windows":[]}`},
 		{"services", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.Services(ctx, 0); return err }, "/services?include%5B%5D=integrations&limit=100&offset=0", `{"services":[]}`},
 		{"users", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.Users(ctx, 0); return err }, "/users?include%5B%5D=contact_methods&include%5B%5D=notification_rules&limit=100&offset=0", noUsers},
 		{"user", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.User(ctx, "P1"); return err }, "/users/P1?include%5B%5D=contact_methods&include%5B%5D=notification_rules", `{"user":{}}`},
@@ -94,7 +117,10 @@ func TestRESTRequests(t *testing.T) {
 			_, err := c.Schedules(ctx, "", since, until, 0)
 			return err
 		}, "/schedules?include%5B%5D=schedule_layers&include%5B%5D=final_schedule&limit=100&offset=0&" + window, `{"schedules":[]}`},
-		{"schedule", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.Schedule(ctx, "P1", since, until); return err }, "/schedules/P1?" + window, `{"schedule":{}}`},
+		{"schedule", func(ctx context.Context, c *pagerduty.REST) error {
+			_, err := c.Schedule(ctx, "P1", since, until)
+			return err
+		}, "/schedules/P1?" + window, `{"schedule":{}}`},
 		{"shift-based schedules", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.ShiftSchedules(ctx, 0); return err }, "/v3/schedules?limit=1000&offset=0", `{"schedules":[]}`},
 		{"shift-based schedule", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.ShiftSchedule(ctx, "P1", since, until)
@@ -353,13 +379,24 @@ func TestRESTStopsWithItsContext(t *testing.T) {
 	})
 }
 
+// Nothing is waited for without end: each of three requests has half a minute.
 func TestRESTTimeout(t *testing.T) {
-	srv := servePlain(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	c := pagerduty.WithRESTTimeout(restOf(t, srv.URL), 10*time.Millisecond)
-	_, err := c.Users(t.Context(), 0)
-	if want := "no answer within 10ms"; err == nil || !strings.Contains(err.Error(), want) || !isDeadline(err) {
-		t.Errorf("got %v, want one that says %q", err, want)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := virtualOver(t, pagerduty.Config{Timeout: time.Second}, roundTrip(func(r *http.Request) (*http.Response, error) {
+			n++
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		start := time.Now()
+		_, err := c.Users(t.Context(), 0)
+		if want := "GET /users: api.pagerduty.com: no answer within 30s"; err == nil || err.Error() != want || !isDeadline(err) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if took := time.Since(start); n != 3 || took < 92*time.Second || took > 95*time.Second {
+			t.Errorf("got %d requests in %s, want 3 in a minute and a half", n, took)
+		}
+	})
 }
 
 // An answer that breaks off is asked for again; what was read of it does not count.
@@ -380,26 +417,26 @@ func TestRESTAnswerThatBreaksOff(t *testing.T) {
 	}
 }
 
+// blanks is an answer that never ends.
+type blanks struct{ start io.Reader }
+
+func (b blanks) Read(p []byte) (int, error) {
+	if n, err := b.start.Read(p); n > 0 || err == nil {
+		return n, err
+	}
+	return copy(p, strings.Repeat(" ", min(len(p), 1<<16))), nil
+}
+
 func TestRESTAnswerWithoutEnd(t *testing.T) {
-	for _, path := range []string{"users", "escalation_policies"} {
-		t.Run(path, func(t *testing.T) {
-			srv := servePlain(t, func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = io.WriteString(w, `{"users":[`)
-				for range 40 {
-					if _, err := io.WriteString(w, strings.Repeat(" ", 1<<20)); err != nil {
-						return
-					}
-				}
-			})
-			c := restOf(t, srv.URL)
-			_, err := c.Users(t.Context(), 0)
-			if path != "users" {
-				_, err = c.EscalationPolicies(t.Context(), "", 0)
-			}
-			if err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
-				t.Errorf("got %v, want that it is too large", err)
-			}
-		})
+	c := virtualOver(t, pagerduty.Config{APIRequestsPerMinute: 960}, roundTrip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(blanks{strings.NewReader(`{"users":[`)}), Request: r}, nil
+	}))
+	_, err1 := c.Users(t.Context(), 0)
+	_, err2 := c.EscalationPolicies(t.Context(), "", 0)
+	for _, err := range []error{err1, err2} {
+		if err == nil || !strings.Contains(err.Error(), "larger than 32 MiB") {
+			t.Errorf("got %v, want that it is too large", err)
+		}
 	}
 }
 
@@ -543,32 +580,33 @@ func TestRESTLeaksNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, code := range []int{200, 302, 400, 401, 404, 500} {
-		srv := servePlain(t, func(w http.ResponseWriter, r *http.Request) {
-			auth := r.Header.Get("Authorization")
-			reply(w, code, `{"error":{"message":"you sent `+auth+`","errors":["`+auth+`"]}}`, "X-Echo", auth, "Location", "/"+auth)
-		})
 		for _, cfg := range []pagerduty.Config{{APIToken: testToken}, {APITokenFile: path}} {
-			cfg.APIURL = srv.URL
-			c, err := pagerduty.NewREST(cfg, pagerduty.RESTOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err1 := c.User(t.Context(), "P1")
-			_, err2 := c.EscalationPolicy(t.Context(), "P1")
-			srv.CloseClientConnections()
-			for _, err := range []error{err1, err2} {
-				if err == nil {
-					t.Fatalf("%d: got no error", code)
+			synctest.Test(t, func(t *testing.T) {
+				c, err := pagerduty.NewREST(cfg, pagerduty.RESTOptions{Transport: inProcess{func(w http.ResponseWriter, r *http.Request) {
+					auth := r.Header.Get("Authorization")
+					if !strings.HasSuffix(auth, testToken) {
+						t.Errorf("got Authorization %q: the test cannot fail", auth)
+					}
+					reply(w, code, `{"error":{"message":"you sent `+auth+`","errors":["`+auth+`"]}}`, "X-Echo", auth, "Location", "/"+auth)
+				}}})
+				if err != nil {
+					t.Fatal(err)
 				}
-				shown := fmt.Sprintf("%v %+v %#v %v", err, err, errors.Unwrap(err), cfg)
-				if se := (*pagerduty.StatusError)(nil); errors.As(err, &se) {
-					shown += fmt.Sprint(se.Header, string(se.Body))
+				_, err1 := c.User(t.Context(), "P1")
+				_, err2 := c.EscalationPolicy(t.Context(), "P1")
+				for _, err := range []error{err1, err2} {
+					if err == nil {
+						t.Fatalf("%d: got no error", code)
+					}
+					shown := fmt.Sprintf("%v %+v %#v %v", err, err, errors.Unwrap(err), cfg)
+					if se := (*pagerduty.StatusError)(nil); errors.As(err, &se) {
+						shown += fmt.Sprint(se.Header, string(se.Body))
+					}
+					if strings.Contains(shown, "rest-token") {
+						t.Errorf("%d: shows the token: %s", code, shown)
+					}
 				}
-				if strings.Contains(shown, testToken) || strings.Contains(shown, "rest-token") {
-					t.Errorf("%d: shows the token: %s", code, shown)
-				}
-			}
-			c.CloseIdleConnections()
+			})
 		}
 	}
 }
