@@ -163,11 +163,9 @@ func (s Schedule) withDefaults() Schedule {
 // specification, EventAssignmentStrategy).
 const maxMembers = 20
 
-func (s Schedule) validate(f *faults, path string, users map[string]bool) {
+func (s Schedule) validate(f *faults, path string, users map[string]bool, zones zoneSet) {
 	f.oneOf(path+".type", string(s.Type), string(ScheduleV2), string(ScheduleV3))
-	if _, err := time.LoadLocation(s.TimeZone); err != nil {
-		f.add(path+".time_zone", "%q is not a time zone of the IANA database", s.TimeZone)
-	}
+	zones.check(f, path+".time_zone", s.TimeZone)
 	for i, u := range s.Users {
 		if !users[u] && !s.names(u) {
 			f.add(fmt.Sprintf("%s.users[%d]", path, i), "%q is not in users", u)
