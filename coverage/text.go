@@ -21,7 +21,7 @@ func (a *Audit) WriteText(w io.Writer, width int) error {
 	policies, schedules := a.covers(KindPolicy), a.covers(KindSchedule)
 	for _, c := range policies {
 		fmt.Fprintf(&b, "\n%s\n", a.policyTitle(c))
-		for _, line := range a.chart(c, width) {
+		for _, line := range a.chart(c, a.stripWidth(width)) {
 			b.WriteString(line + "\n")
 		}
 	}

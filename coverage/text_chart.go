@@ -77,37 +77,41 @@ func axis(w Span, n int) string {
 	return strings.TrimRight(string(line), " ")
 }
 
-// row is a strip with what it is about.
-type row struct{ name, strip, label string }
+// stripWidth is how long strips may be in lines of the given width: the same for
+// all policies, so that a time is at one place in all of them.
+func (a *Audit) stripWidth(width int) int {
+	longest := 0
+	for _, c := range a.covers(KindPolicy) {
+		if p := a.Snapshot.Policies[c.Subject.ID]; p != nil {
+			for i := range p.Levels {
+				longest = max(longest, utf8.RuneCountInString(levelLabel(p, i)))
+			}
+		}
+	}
+	return min(max(width-gutter-2-longest, minStrip), maxStrip)
+}
 
-// chart draws the levels of a policy below each other, and all of them together
-// where there are several: who answers a page that nobody acknowledges, and whether
-// anybody does.
-func (a *Audit) chart(c Cover, width int) []string {
+// chart draws the levels of a policy below each other, in strips of n characters, and
+// all of them together where there are several: who gets a page that nobody
+// acknowledges, and whether anybody does.
+func (a *Audit) chart(c Cover, n int) []string {
 	p := a.Snapshot.Policies[c.Subject.ID]
 	if p == nil {
 		return nil
 	}
-	labels := make([]string, len(p.Levels))
-	longest := 0
-	for i, l := range p.Levels {
-		labels[i] = fit(a.levelLabel(p, i, l), maxLabel)
-		longest = max(longest, utf8.RuneCountInString(labels[i]))
+	var lines []string
+	add := func(name string, spans []Span, label string) {
+		line := "  " + pad(name, gutter-2) + strip(normalise(spans, c.Window), c.Window, n) + "  " + label
+		lines = append(lines, strings.TrimRight(line, " "))
 	}
-	n := min(max(width-gutter-2-longest, minStrip), maxStrip)
-	var rows []row
 	var all []Span
 	for i := range p.Levels {
 		spans := a.onLevel(p.ID, i+1)
 		all = append(all, spans...)
-		rows = append(rows, row{fmt.Sprintf("level %d", i+1), strip(normalise(spans, c.Window), c.Window, n), labels[i]})
+		add(fmt.Sprintf("level %d", i+1), spans, levelLabel(p, i))
 	}
-	if len(rows) > 1 {
-		rows = append(rows, row{"anybody", strip(normalise(all, c.Window), c.Window, n), ""})
-	}
-	lines := make([]string, 0, len(rows)+1)
-	for _, r := range rows {
-		lines = append(lines, strings.TrimRight("  "+pad(r.name, gutter-2)+r.strip+"  "+r.label, " "))
+	if len(p.Levels) > 1 {
+		add("anybody", all, "")
 	}
 	return append(lines, strings.Repeat(" ", gutter)+axis(c.Window, n))
 }
@@ -124,16 +128,16 @@ func (a *Audit) onLevel(policy string, level int) []Span {
 }
 
 // levelLabel says whom a level notifies, and for how long it waits for them.
-func (a *Audit) levelLabel(p *Policy, i int, l Level) string {
-	names := make([]string, 0, len(l.Targets))
-	for _, t := range l.Targets {
+func levelLabel(p *Policy, i int) string {
+	var names []string
+	for _, t := range p.Levels[i].Targets {
 		names = append(names, named(t.Name, t.ID))
 	}
-	text := list(names)
+	wait := ""
 	if i < len(p.Levels)-1 {
-		text += " (" + length(l.EscalateAfter) + ")"
+		wait = " (" + length(p.Levels[i].EscalateAfter) + ")"
 	}
-	return text
+	return fit(list(names), maxLabel-len(wait)) + wait
 }
 
 // fit cuts s to n characters.

@@ -29,8 +29,9 @@ func (a *Audit) WriteMarkdown(w io.Writer) error {
 	policies, schedules := a.covers(KindPolicy), a.covers(KindSchedule)
 	if len(policies) > 0 {
 		b.WriteString("\n### Escalation policies\n")
+		n := a.stripWidth(markdownWidth)
 		for _, c := range policies {
-			fmt.Fprintf(&b, "\n%s\n\n```text\n%s\n```\n", escape(a.policyTitle(c)), strings.Join(a.chart(c, markdownWidth), "\n"))
+			fmt.Fprintf(&b, "\n%s\n\n```text\n%s\n```\n", escape(a.policyTitle(c)), strings.Join(a.chart(c, n), "\n"))
 		}
 		b.WriteString("\n" + legend + "\n")
 	}
@@ -59,4 +60,4 @@ func escape(s string) string {
 	).Replace(clean(s, 64<<10))
 }
 
-func utc(t time.Time) string { return t.UTC().Format(minuteLayout + " MST") }
+func utc(t time.Time) string { return t.UTC().Format("Mon 2006-01-02 15:04 MST") }
