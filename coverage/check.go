@@ -29,10 +29,10 @@ func Check(s *Snapshot, c Config, now time.Time) Result {
 	// A gap that has begun is as long as it is, not as what remains of it.
 	j.read = Span{s.Window.Start.UTC(), window.End}
 	j.required = newRequirements(c, j.read)
-	j.stays = map[string][]stay{}
-	for _, o := range s.OnCalls {
-		if j.live(o.User) && o.Level > 0 {
-			j.stays[o.Policy] = append(j.stays[o.Policy], stay{o.Span, o.User, o.Level - 1})
+	j.gone = map[string]bool{}
+	for id, u := range s.Users {
+		if u.Gone {
+			j.gone[id] = true
 		}
 	}
 	j.notFound()
@@ -53,11 +53,13 @@ type judge struct {
 	window   Span // what is judged.
 	read     Span // window, and what was read of the time before.
 	required *requirements
-	stays    map[string][]stay // by policy, those of people that are there.
 
 	schedules []auditedSchedule
 	policies  []auditedPolicy
 
+	relayed []*Service // that pagerelay is known to page, by id.
+
+	gone   map[string]bool // people without an account.
 	zones  map[string]*time.Location
 	listed map[Key]bool // what is in result.Unknown.
 	result Result
@@ -66,14 +68,16 @@ type judge struct {
 type auditedSchedule struct {
 	config ScheduleConfig
 	*Schedule
-	required []Span // within read.
+	required []Span           // within read.
+	turns    map[string][]lap // normal, within read, of people that are there.
 }
 
 type auditedPolicy struct {
 	config PolicyConfig
 	*Policy
-	required []Span // within read.
-	nobody   []Span // within read, required or not, however short.
+	required []Span  // within read.
+	onCalls  []int32 // places in Snapshot.OnCalls.
+	nobody   []Span  // within read, required or not, however short.
 }
 
 // find looks up what the configuration names. What it cannot find, or what could
@@ -94,9 +98,10 @@ func (j *judge) find() {
 			continue
 		}
 		j.schedules = append(j.schedules, auditedSchedule{
-			config: sc, Schedule: sched, required: j.required.of(sc.Required),
+			config: sc, Schedule: sched, required: j.required.of(sc.Required), turns: j.turns(sched),
 		})
 	}
+	onCalls := j.s.byPolicy()
 	for _, pc := range j.config.Policies {
 		policy := policies(pc.Name)
 		if policy == nil {
@@ -107,9 +112,31 @@ func (j *judge) find() {
 			continue
 		}
 		j.policies = append(j.policies, auditedPolicy{
-			config: pc, Policy: policy, required: j.required.of(pc.Required),
+			config: pc, Policy: policy, required: j.required.of(pc.Required), onCalls: onCalls[policy.ID],
 		})
 	}
+	for _, id := range sortedKeys(j.s.Services) {
+		if s := j.s.Services[id]; s.Relay != "" && !j.s.unread(KindService, s.ID, s.Name) {
+			j.relayed = append(j.relayed, s)
+		}
+	}
+}
+
+// turns are when each person that is there is on call in a schedule.
+func (j *judge) turns(s *Schedule) map[string][]lap {
+	turns := map[string][]lap{}
+	for _, shift := range s.Shifts {
+		if !j.live(shift.User) {
+			continue
+		}
+		if l, ok := shift.lap(j.read); ok {
+			turns[shift.User] = append(turns[shift.User], l)
+		}
+	}
+	for user, laps := range turns {
+		turns[user] = merge(laps)
+	}
+	return turns
 }
 
 // notRead notes that a schedule or policy of the configuration is not judged: what
@@ -166,8 +193,9 @@ func (j *judge) order() {
 	})
 }
 
-// live says whether somebody can be paged, as far as is known.
-func (j *judge) live(user string) bool { return j.s.live(user) }
+// live says whether somebody can be paged, as far as is known, as Snapshot.live does:
+// it is asked for every shift.
+func (j *judge) live(user string) bool { return user != "" && !j.gone[user] }
 
 // seen cuts spans of what was read to what is judged.
 func (j *judge) seen(spans []Span) []Span { return intersect(spans, []Span{j.window}) }

@@ -10,18 +10,24 @@ import (
 )
 
 func (j *judge) policyChecks() {
+	var stays []stay // of one policy after the other.
 	for i := range j.policies {
 		p := &j.policies[i]
-		spans := make([]Span, 0, len(j.stays[p.ID]))
-		for _, s := range j.stays[p.ID] {
-			spans = append(spans, s.Span)
+		stays = stays[:0]
+		laps := make([]lap, 0, len(p.onCalls))
+		for _, at := range p.onCalls {
+			o := &j.s.OnCalls[at]
+			if l, ok := o.lap(j.read); ok && o.Level > 0 && j.live(o.User) {
+				laps = append(laps, l)
+				stays = append(stays, stay{o.Span, o.User, o.Level - 1})
+			}
 		}
-		p.nobody = subtract([]Span{j.read}, normalise(spans, j.read))
+		p.nobody = subtract([]Span{j.read}, asSpans(merge(laps), j.read))
 		uncovered := intersect(p.nobody, p.required)
 		gaps := j.longEnough(uncovered)
 		j.cover(subject(KindPolicy, p.ID, p.Name), p.required, uncovered, gaps, 0)
 		j.policyGap(p, gaps)
-		j.policyLevels(p)
+		j.policyLevels(p, stays)
 		j.ladder(p)
 	}
 }
@@ -112,15 +118,19 @@ func (j *judge) paged(p *auditedPolicy) []string {
 // earlier level too, so that the escalation to it notifies nobody new. A level with
 // a further person, such as one that notifies the whole team, is none. Warning: the
 // first page arrives.
-func (j *judge) policyLevels(p *auditedPolicy) {
+func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 	var few, again []Span
 	least := p.config.MinPeople
 	repeated := map[int]map[string]bool{} // of levels, their people.
-	sweep(j.stays[p.ID], j.read, func(s Span, r roster) {
+	counts := func(s Span) bool {         // reports whether some of s is required and judged.
+		part, ok := s.within(j.window)
+		return ok && overlap(p.required, part) > 0
+	}
+	sweep(stays, j.read, func(s Span, r roster) {
 		n := r.people()
 		if n < p.config.MinPeople {
 			few = join(few, s)
-			if part := intersect([]Span{s}, p.required); len(j.seen(part)) > 0 {
+			if counts(s) {
 				least = min(least, n)
 			}
 		}
@@ -136,7 +146,7 @@ func (j *judge) policyLevels(p *auditedPolicy) {
 			}
 			if known > 0 && fresh == 0 {
 				again = join(again, s)
-				if len(j.seen(intersect([]Span{s}, p.required))) > 0 {
+				if counts(s) {
 					note(repeated, l, r, on)
 				}
 			}
@@ -188,7 +198,7 @@ func (j *judge) ladder(p *auditedPolicy) {
 	if len(p.config.Levels) > 0 {
 		diffs = compareLevels(p.config.Levels, p.Levels)
 	}
-	for _, s := range j.relayed() {
+	for _, s := range j.relayed {
 		if s.Policy != "" && s.Policy != p.ID && slices.Contains(p.config.Services, s.Relay) && !j.joinedBy(s.Policy, s.Relay) {
 			diffs = append(diffs, fmt.Sprintf("pagerelay's service %s pages PagerDuty's service %s, which uses the policy %s instead",
 				clean(s.Relay, maxName), named(s.Name, s.ID), j.policyName(s.Policy)))

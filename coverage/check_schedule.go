@@ -16,13 +16,11 @@ const (
 
 func (j *judge) scheduleChecks() {
 	for _, a := range j.schedules {
-		var shifts []Span
-		for _, s := range a.Shifts {
-			if j.live(s.User) {
-				shifts = append(shifts, s.Span)
-			}
+		laps := make([]lap, 0, len(a.Shifts))
+		for _, turns := range a.turns {
+			laps = append(laps, turns...)
 		}
-		uncovered := subtract(a.required, normalise(shifts, j.read))
+		uncovered := subtract(a.required, asSpans(merge(laps), j.read))
 		gaps := j.longEnough(uncovered)
 		j.cover(subject(KindSchedule, a.ID, a.Name), a.required, uncovered, gaps, len(j.engineers(a)))
 		j.scheduleGap(a, gaps)
@@ -37,8 +35,8 @@ func (j *judge) scheduleChecks() {
 // cover notes how a subject is covered; uncovered is within what was read.
 func (j *judge) cover(s Subject, required, uncovered, gaps []Span, engineers int) {
 	c := Cover{Subject: s, Window: j.window, Gaps: gaps, Ratio: 1, Engineers: engineers}
-	if need := total(j.seen(required)); need > 0 {
-		c.Ratio = 1 - total(j.seen(uncovered)).Seconds()/need.Seconds()
+	if need := overlap(required, j.window); need > 0 {
+		c.Ratio = 1 - overlap(uncovered, j.window).Seconds()/need.Seconds()
 	}
 	j.result.Cover = append(j.result.Cover, c)
 }
@@ -150,38 +148,44 @@ func (j *judge) belowMinEngineers(a auditedSchedule) {
 // can be said of shares with fewer than two engineers, or of 14 days with a shorter
 // horizon. Info: it costs no page, but tired people answer late.
 func (j *judge) overload(a auditedSchedule) {
-	turns := map[string][]Span{}
-	var longest time.Duration
+	var longest, all, fair time.Duration
 	for _, s := range a.Shifts {
-		if part, ok := s.within(j.window); ok && j.live(s.User) {
-			turns[s.User] = append(turns[s.User], part)
+		if part, ok := s.within(j.window); ok {
 			longest = max(longest, part.duration())
 		}
 	}
-	var all time.Duration
-	for user, spans := range turns {
-		turns[user] = normalise(spans, j.window)
-		all += total(turns[user])
+	mine := make(map[string]time.Duration, len(a.turns))
+	atOnce := map[string]bool{}
+	judged := lap{j.window.Start.Sub(j.read.Start), j.window.End.Sub(j.read.Start)}
+	for user, laps := range a.turns {
+		for _, l := range laps {
+			long := min(l.to, judged.to) - max(l.from, judged.from)
+			if long > 0 {
+				mine[user] += long
+				all += long
+			}
+			if long >= overloadAtOnce {
+				atOnce[user] = true
+			}
+		}
 	}
-	engineers := len(j.engineers(a))
-	var fair time.Duration
-	if engineers >= 2 {
-		fair = all / time.Duration(engineers)
+	if n := len(j.engineers(a)); n >= 2 {
+		fair = all / time.Duration(n)
 	}
-	clock := j.clock(a.TimeZone)
 	var who []string
 	var when []Span
-	for _, user := range sortedKeys(turns) {
-		mine := total(turns[user])
-		atOnce := atLeast(turns[user], overloadAtOnce)
-		switch {
-		case len(atOnce) > 0:
-			who = append(who, fmt.Sprintf("%s is on call without a break: %s", j.person(user), clock.spans(atOnce)))
-			when = append(when, atOnce...)
-		case fair > 0 && mine > overloadFactor*fair && mine > fair+longest:
-			who = append(who, fmt.Sprintf("%s is on call for %s, a fair share is %s", j.person(user), length(mine), length(fair)))
-			when = append(when, turns[user]...)
+	for _, user := range sortedKeys(mine) {
+		if !atOnce[user] && (fair == 0 || mine[user] <= overloadFactor*fair || mine[user] <= fair+longest) {
+			continue
 		}
+		turns := j.seen(asSpans(a.turns[user], j.read))
+		if atOnce[user] {
+			turns = atLeast(turns, overloadAtOnce)
+			who = append(who, fmt.Sprintf("%s is on call without a break: %s", j.person(user), j.clock(a.TimeZone).spans(turns)))
+		} else {
+			who = append(who, fmt.Sprintf("%s is on call for %s, a fair share is %s", j.person(user), length(mine[user]), length(fair)))
+		}
+		when = append(when, turns...)
 	}
 	if len(who) == 0 {
 		return

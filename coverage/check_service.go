@@ -5,22 +5,11 @@ import (
 	"slices"
 )
 
-// relayed are PagerDuty's services that pagerelay is known to page, by id.
-func (j *judge) relayed() []*Service {
-	var out []*Service
-	for _, id := range sortedKeys(j.s.Services) {
-		if s := j.s.Services[id]; s.Relay != "" && !j.s.unread(KindService, s.ID, s.Name) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // serviceChecks looks at the services that pagerelay is known to page; others cost
 // it no page. Their checks are muted by the policies that they are joined to.
 func (j *judge) serviceChecks() {
 	j.unjoined()
-	for _, s := range j.relayed() {
+	for _, s := range j.relayed {
 		mute := j.muteOf(s)
 		j.urgencyRule(s, mute)
 		j.serviceDisabled(s, mute)
@@ -32,7 +21,7 @@ func (j *judge) serviceChecks() {
 // that no service of pagerelay is known to page may be it.
 func (j *judge) unjoined() {
 	known := map[string]bool{}
-	for _, s := range j.relayed() {
+	for _, s := range j.relayed {
 		known[s.Relay] = true
 	}
 	for _, p := range j.config.Policies {

@@ -3,32 +3,17 @@ package coverage
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
-// duty is when somebody is on call, as audited schedules and policies have it.
+// duty is what assigns somebody, by its place in the configuration.
 type duty struct {
-	spans []Span
-	named []string // the schedules and policies, in the order of the configuration.
-	zone  string   // of the first of the schedules.
-}
-
-func (d *duty) add(name, zone string, s Span) {
-	if !s.End.IsZero() {
-		d.spans = append(d.spans, s)
-	}
-	if !slices.Contains(d.named, name) {
-		d.named = append(d.named, name)
-	}
-	if d.zone == "" {
-		d.zone = zone
-	}
+	schedules, policies []int
 }
 
 // userChecks looks at the people that audited schedules and policies name.
 func (j *judge) userChecks() {
-	onCall, assigned := j.duties()
-	j.collisions()
+	assigned := j.duties()
+	j.collisions(assigned)
 	for _, id := range sortedKeys(assigned) {
 		u := j.s.Users[id]
 		switch {
@@ -36,58 +21,87 @@ func (j *judge) userChecks() {
 			j.inactive(u, assigned[id])
 		case j.s.unread(KindUser, id), u == nil:
 			j.unknown("", KindUser, id, "nothing was read of this person")
-		case onCall[id] != nil && j.config.People.Profile != "":
-			j.unreachable(u, onCall[id])
+		case j.config.People.Profile != "":
+			j.unreachable(u, assigned[id])
 		}
 	}
 }
 
-// duties are the times for which each person is on call within the time judged, and
-// all people that are on call then or assigned, with what assigns them.
-func (j *judge) duties() (onCall, assigned map[string]*duty) {
-	onCall, assigned = map[string]*duty{}, map[string]*duty{}
-	note := func(m map[string]*duty, user, name, zone string, s Span) {
-		if user == "" {
-			return // somebody deleted, of whom PagerDuty tells nothing.
+// duties are all people that are assigned or on call.
+func (j *judge) duties() map[string]*duty {
+	all := map[string]*duty{}
+	of := func(user string) *duty {
+		if all[user] == nil {
+			all[user] = &duty{}
 		}
-		if m[user] == nil {
-			m[user] = &duty{}
-		}
-		m[user].add(name, zone, s)
+		return all[user]
 	}
-	for _, a := range j.schedules {
-		title := a.title()
+	once := func(list []int, i int) []int {
+		if n := len(list); n > 0 && list[n-1] == i {
+			return list
+		}
+		return append(list, i)
+	}
+	for i, a := range j.schedules {
 		for _, id := range a.Engineers {
-			note(assigned, id, title, a.TimeZone, Span{})
+			of(id).schedules = once(of(id).schedules, i)
+		}
+		for id := range a.turns {
+			of(id).schedules = once(of(id).schedules, i)
 		}
 		for _, s := range a.Shifts {
-			if part, ok := s.within(j.window); ok {
-				note(assigned, s.User, title, a.TimeZone, Span{})
-				note(onCall, s.User, title, a.TimeZone, part)
+			if _, ok := s.within(j.window); ok && !j.live(s.User) {
+				of(s.User).schedules = once(of(s.User).schedules, i)
 			}
 		}
 	}
-	titles := map[string]string{} // of audited policies.
-	for i := range j.policies {
-		p := &j.policies[i]
-		titles[p.ID] = p.title()
+	for i, p := range j.policies {
 		for _, l := range p.Levels {
 			for _, t := range l.Targets {
 				if t.Kind == KindUser {
-					note(assigned, t.ID, titles[p.ID], "", Span{})
+					of(t.ID).policies = once(of(t.ID).policies, i)
+				}
+			}
+		}
+		for _, at := range p.onCalls {
+			o := &j.s.OnCalls[at]
+			if d := of(o.User); len(d.policies) == 0 || d.policies[len(d.policies)-1] != i {
+				if _, ok := o.within(j.window); ok {
+					d.policies = append(d.policies, i)
 				}
 			}
 		}
 	}
-	for _, o := range j.s.OnCalls {
-		if title, ok := titles[o.Policy]; ok {
-			if part, ok := o.within(j.window); ok {
-				note(assigned, o.User, title, "", Span{})
-				note(onCall, o.User, title, "", part)
+	delete(all, "") // somebody deleted, of whom PagerDuty tells nothing.
+	return all
+}
+
+// by is what assigns somebody, for the middle of a sentence.
+func (j *judge) by(d *duty) string {
+	var names []string
+	for _, i := range d.schedules {
+		names = append(names, "schedule "+named(j.schedules[i].Name, j.schedules[i].ID))
+	}
+	for _, i := range d.policies {
+		names = append(names, "escalation policy "+named(j.policies[i].Name, j.policies[i].ID))
+	}
+	return list(names)
+}
+
+// onCall is when somebody is on call within the time judged.
+func (j *judge) onCall(user string, d *duty) []Span {
+	var spans []Span
+	for _, i := range d.schedules {
+		spans = append(spans, asSpans(j.schedules[i].turns[user], j.read)...)
+	}
+	for _, i := range d.policies {
+		for _, at := range j.policies[i].onCalls {
+			if o := &j.s.OnCalls[at]; o.User == user {
+				spans = append(spans, o.Span)
 			}
 		}
 	}
-	return onCall, assigned
+	return normalise(spans, j.window)
 }
 
 func (j *judge) userFinding(u *User, check CheckID, severity Severity, spans []Span, text string) {
@@ -104,7 +118,7 @@ func (j *judge) inactive(u *User, d *duty) {
 	name := named(u.Name, u.ID)
 	j.userFinding(u, InactiveUser, Warning, nil, fmt.Sprintf(
 		"%s has no PagerDuty account any more, but is still named by %s. A page finds nobody in their turns.",
-		name, list(lowered(d.named))))
+		name, j.by(d)))
 }
 
 // unreachable is user_unreachable: somebody who is on call within the time judged
@@ -119,6 +133,10 @@ func (j *judge) unreachable(u *User, d *duty) {
 	if len(lacks) == 0 {
 		return
 	}
+	spans := j.onCall(u.ID, d)
+	if len(spans) == 0 {
+		return
+	}
 	severity, meaning := Warning, "A page is easily missed."
 	if len(r.delays) == 0 {
 		severity, meaning = Critical, "No high-urgency rule of theirs works: a page reaches them by nothing at all."
@@ -127,52 +145,33 @@ func (j *judge) unreachable(u *User, d *duty) {
 	if len(r.broken) > 0 {
 		broken = "; rules of theirs use " + list(r.broken)
 	}
-	zone := d.zone
-	if zone == "" {
-		zone = u.TimeZone
+	zone := u.TimeZone
+	if len(d.schedules) > 0 {
+		zone = j.schedules[d.schedules[0]].TimeZone
 	}
-	spans := normalise(d.spans, j.window)
 	j.userFinding(u, UserUnreachable, severity, spans, fmt.Sprintf(
 		"%s does not meet the profile %s: high-urgency notification rules lack %s%s. On call for %s: %s. %s",
-		named(u.Name, u.ID), p, list(lacks), broken, list(lowered(d.named)), j.clock(zone).spans(spans), meaning))
+		named(u.Name, u.ID), p, list(lacks), broken, j.by(d), j.clock(zone).spans(spans), meaning))
 }
 
 // collisions is predicted_collision: somebody is on call for two audited schedules
 // at once, at times that both require. Warning: of two incidents at once, one has to
 // wait or to escalate. A schedule that mutes it does not take part.
-func (j *judge) collisions() {
-	type turn struct {
-		stays     []stay
-		schedules map[int]bool
-	}
-	turns := map[string]*turn{}
-	seen := map[string]bool{}
-	for i, a := range j.schedules {
-		if slices.Contains(a.config.Mute, string(PredictedCollision)) || seen[a.ID] {
-			continue
-		}
-		seen[a.ID] = true
-		mine := map[string][]Span{}
-		for _, s := range a.Shifts {
-			if j.live(s.User) {
-				mine[s.User] = append(mine[s.User], s.Span)
+func (j *judge) collisions(assigned map[string]*duty) {
+	for _, id := range sortedKeys(assigned) {
+		var stays []stay
+		for _, i := range assigned[id].schedules {
+			a := &j.schedules[i]
+			if len(assigned[id].schedules) < 2 || slices.Contains(a.config.Mute, string(PredictedCollision)) {
+				continue
 			}
-		}
-		for user, spans := range mine {
-			if turns[user] == nil {
-				turns[user] = &turn{schedules: map[int]bool{}}
-			}
-			t := turns[user]
-			for _, s := range intersect(normalise(spans, j.read), a.required) {
+			for _, s := range intersect(asSpans(a.turns[id], j.read), a.required) {
 				// The schedule is the person that sweep counts.
-				t.stays = append(t.stays, stay{Span: s, user: a.ID})
-				t.schedules[i] = true
+				stays = append(stays, stay{Span: s, user: a.ID})
 			}
 		}
-	}
-	for _, id := range sortedKeys(turns) {
-		if t := turns[id]; len(t.schedules) > 1 {
-			j.collision(id, t.stays)
+		if len(stays) > 1 {
+			j.collision(id, stays)
 		}
 	}
 }
@@ -214,13 +213,4 @@ func (j *judge) collision(id string, stays []stay) {
 	j.userFinding(u, PredictedCollision, Warning, both, fmt.Sprintf(
 		"%s is on call for several schedules at once (%s): %s. Of two pages at once, one waits or escalates.",
 		named(u.Name, id), list(names), j.clock(zone).spans(both)))
-}
-
-// lowered makes titles fit the middle of a sentence.
-func lowered(titles []string) []string {
-	out := make([]string, len(titles))
-	for i, t := range titles {
-		out[i] = strings.ToLower(t[:1]) + t[1:] // begins with a word of ours.
-	}
-	return out
 }

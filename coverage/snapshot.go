@@ -35,3 +35,20 @@ func (s *Snapshot) live(user string) bool {
 	u := s.Users[user]
 	return user != "" && (u == nil || !u.Gone)
 }
+
+// byPolicy are the places of a policy's on-calls in OnCalls, in their order.
+func (s *Snapshot) byPolicy() map[string][]int32 {
+	counts := map[string]int{}
+	for i := range s.OnCalls {
+		counts[s.OnCalls[i].Policy]++
+	}
+	places := make(map[string][]int32, len(counts))
+	for id, n := range counts {
+		places[id] = make([]int32, 0, n)
+	}
+	for i := range s.OnCalls {
+		id := s.OnCalls[i].Policy
+		places[id] = append(places[id], int32(i))
+	}
+	return places
+}

@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -25,19 +26,48 @@ func (s Span) contains(t time.Time) bool { return !t.Before(s.Start) && t.Before
 
 func (s Span) duration() time.Duration { return s.End.Sub(s.Start) }
 
+// lap is a span counted from the start of a window: what is sorted many thousand
+// times is better two numbers than two times.
+type lap struct{ from, to time.Duration }
+
+func (l lap) since(start time.Time) Span { return Span{start.Add(l.from), start.Add(l.to)} }
+
+// lap is the part of s that lies in w, counted from the start of w.
+func (s Span) lap(w Span) (lap, bool) {
+	part, ok := s.within(w)
+	return lap{part.Start.Sub(w.Start), part.End.Sub(w.Start)}, ok
+}
+
+// merge makes a normal list of laps, in their place.
+func merge(laps []lap) []lap {
+	slices.SortFunc(laps, func(a, b lap) int { return cmp.Compare(a.from, b.from) })
+	out := laps[:0] // never ahead of what is read.
+	for _, l := range laps {
+		if n := len(out); n > 0 && l.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, l.to)
+		} else {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
 // normalise makes a normal list of the parts of spans that lie in w. It does not
 // change spans.
 func normalise(spans []Span, w Span) []Span {
-	parts := make([]Span, 0, len(spans))
+	laps := make([]lap, 0, len(spans))
 	for _, s := range spans {
-		if p, ok := s.within(w); ok {
-			parts = append(parts, p)
+		if l, ok := s.lap(w); ok {
+			laps = append(laps, l)
 		}
 	}
-	slices.SortFunc(parts, func(a, b Span) int { return a.Start.Compare(b.Start) })
-	out := parts[:0] // never ahead of what is read.
-	for _, p := range parts {
-		out = join(out, p)
+	return asSpans(merge(laps), w)
+}
+
+func asSpans(laps []lap, w Span) []Span {
+	out := make([]Span, len(laps))
+	for i, l := range laps {
+		out[i] = l.since(w.Start.UTC())
 	}
 	return out
 }
@@ -55,7 +85,10 @@ func join(list []Span, s Span) []Span {
 
 // intersect is what lies in both normal lists.
 func intersect(a, b []Span) []Span {
-	var out []Span
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	out := make([]Span, 0, max(len(a), len(b)))
 	for len(a) > 0 && len(b) > 0 {
 		if s, ok := a[0].within(b[0]); ok {
 			out = append(out, s) // cannot touch the last: there is a hole in a or in b between.
@@ -94,13 +127,11 @@ func subtract(a, b []Span) []Span {
 
 // atLeast is the spans of a normal list that last d or longer.
 func atLeast(spans []Span, d time.Duration) []Span {
-	var out []Span
-	for _, s := range spans {
-		if s.duration() >= d {
-			out = append(out, s)
-		}
+	short := func(s Span) bool { return s.duration() < d }
+	if !slices.ContainsFunc(spans, short) {
+		return spans // as nearly always.
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(spans), short)
 }
 
 // total is how long the spans of a normal list last together.
@@ -108,6 +139,17 @@ func total(spans []Span) time.Duration {
 	var d time.Duration
 	for _, s := range spans {
 		d += s.duration()
+	}
+	return d
+}
+
+// overlap is how long the spans of a normal list last together within w.
+func overlap(spans []Span, w Span) time.Duration {
+	var d time.Duration
+	for _, s := range spans {
+		if part, ok := s.within(w); ok {
+			d += part.duration()
+		}
 	}
 	return d
 }
@@ -121,7 +163,7 @@ type stay struct {
 
 // roster is who is on call at an instant.
 type roster struct {
-	users []string // all that are ever on call, sorted.
+	users []string // all that are ever on call.
 	on    [][]int  // of each level and user, how many stays are running.
 }
 
@@ -144,38 +186,41 @@ func (r roster) people() int {
 // valid during the call.
 func sweep(stays []stay, w Span, visit func(Span, roster)) {
 	type edge struct {
-		at          time.Time
-		level, user int
-		add         int
+		at               time.Duration
+		level, user, add int32
 	}
 	r := roster{}
+	known := map[string]int32{}
 	levels := 0
+	edges := make([]edge, 0, 2*len(stays))
 	for _, s := range stays {
-		r.users = append(r.users, s.user)
+		l, ok := s.lap(w)
+		if !ok {
+			continue
+		}
+		u, ok := known[s.user]
+		if !ok {
+			u = int32(len(r.users))
+			known[s.user] = u
+			r.users = append(r.users, s.user)
+		}
 		levels = max(levels, s.level+1)
+		edges = append(edges, edge{l.from, int32(s.level), u, 1}, edge{l.to, int32(s.level), u, -1})
 	}
-	slices.Sort(r.users)
-	r.users = slices.Compact(r.users)
 	for range levels {
 		r.on = append(r.on, make([]int, len(r.users)))
 	}
-	edges := make([]edge, 0, 2*len(stays))
-	for _, s := range stays {
-		if p, ok := s.within(w); ok {
-			u, _ := slices.BinarySearch(r.users, s.user)
-			edges = append(edges, edge{p.Start, s.level, u, 1}, edge{p.End, s.level, u, -1})
-		}
-	}
-	slices.SortFunc(edges, func(a, b edge) int { return a.at.Compare(b.at) })
-	from := w.Start.UTC()
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.at, b.at) })
+	start := w.Start.UTC()
+	var from time.Duration
 	for _, e := range edges {
-		if from.Before(e.at) {
-			visit(Span{from, e.at}, r)
+		if from < e.at {
+			visit(lap{from, e.at}.since(start), r)
 			from = e.at
 		}
-		r.on[e.level][e.user] += e.add
+		r.on[e.level][e.user] += int(e.add)
 	}
-	if from.Before(w.End) {
-		visit(Span{from, w.End.UTC()}, r)
+	if end := w.End.Sub(w.Start); from < end {
+		visit(lap{from, end}.since(start), r)
 	}
 }
