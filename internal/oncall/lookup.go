@@ -26,16 +26,18 @@ type found[T any] struct {
 	items map[string]T // by id.
 	// ids are those that bear what was wanted: none, if there is no such thing.
 	ids map[string][]string
-	// failed are those of which that is not known.
-	failed map[string]error
+	// failed are those of which that is not known, and absent the ids that PagerDuty
+	// answers 404 to.
+	failed, absent map[string]error
 }
 
-// lookup finds things by what is wanted of them: names or ids, or, if idsOnly, ids.
+// lookup finds things by what is wanted of them: names or ids, and certainly ids where
+// isID says so.
 // A thing that a page holds costs nothing more; so all are listed, until single
 // requests for what is not certain yet cost no more than the pages so far: at worst
 // it takes twice as many requests as are needed.
-func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, src source[T]) found[T] {
-	f := found[T]{items: map[string]T{}, ids: map[string][]string{}, failed: map[string]error{}}
+func lookup[T any](ctx context.Context, p *pass, wanted []string, isID func(string) bool, src source[T]) found[T] {
+	f := found[T]{items: map[string]T{}, ids: map[string][]string{}, failed: map[string]error{}, absent: map[string]error{}}
 	wanted = slices.Clone(wanted)
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)
@@ -77,38 +79,57 @@ func lookup[T any](ctx context.Context, p *pass, wanted []string, idsOnly bool, 
 		switch {
 		case settled(want):
 			f.ids[want] = []string{want}
-		case complete && !idsOnly:
+		case complete && !isID(want):
 			f.ids[want] = byName[want]
 		case refused != nil:
 			f.failed[want] = refused
 		default:
-			f.single(ctx, p, &g, want, idsOnly, src)
+			f.single(ctx, p, &g, want, isID(want), src)
 		}
 	}
 	return f
 }
 
-// single looks up one thing: by its id, if it may be one, then by its name.
-func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, idsOnly bool, src source[T]) {
-	if idsOnly || looksLikeID(want) {
-		err := g.call(ctx, p, func(ctx context.Context) error {
-			item, err := src.get(ctx, want)
-			if err == nil {
-				f.items[want] = item
-			}
-			return err
-		})
-		switch {
-		case err == nil:
-			f.ids[want] = []string{want}
-			return
-		case status(err) != http.StatusNotFound:
+// single looks up one thing: by its id first if it looks like one, otherwise by its
+// name first.
+func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, isID bool, src source[T]) {
+	steps := []func(context.Context, *pass, *guard, string, source[T]) error{f.byName, f.byID}
+	switch {
+	case isID:
+		steps = steps[1:]
+	case looksLikeID(want):
+		slices.Reverse(steps)
+	case !pagerduty.IsID(want):
+		steps = steps[:1]
+	}
+	for _, step := range steps {
+		if err := step(ctx, p, g, want, src); err != nil {
 			f.failed[want] = err
 			return
-		case idsOnly:
+		}
+		if len(f.ids[want]) > 0 {
 			return
 		}
 	}
+}
+
+func (f *found[T]) byID(ctx context.Context, p *pass, g *guard, want string, src source[T]) error {
+	err := g.call(ctx, p, func(ctx context.Context) error {
+		item, err := src.get(ctx, want)
+		if err == nil {
+			f.items[want] = item
+			f.ids[want] = []string{want}
+		}
+		return err
+	})
+	if status(err) == http.StatusNotFound {
+		f.absent[want] = err
+		return nil
+	}
+	return err
+}
+
+func (f *found[T]) byName(ctx context.Context, p *pass, g *guard, want string, src source[T]) error {
 	var items []T
 	err := g.call(ctx, p, func(ctx context.Context) (err error) {
 		items, err = pagerduty.All(ctx, func(ctx context.Context, offset int) (pagerduty.Page[T], error) {
@@ -116,20 +137,17 @@ func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, i
 		})
 		return err
 	})
-	if err != nil {
-		f.failed[want] = err
-		return
-	}
 	for _, item := range items {
 		if id := src.id(item); src.name(item) == want && !slices.Contains(f.ids[want], id) {
 			f.items[id] = item
 			f.ids[want] = append(f.ids[want], id)
 		}
 	}
+	return err
 }
 
 // looksLikeID says whether text is more likely an id of PagerDuty than a name: P, Q or
-// R, and at least six capital letters and digits.
+// R, and at least six capital letters and digits. It only saves a request.
 func looksLikeID(text string) bool {
 	if len(text) < 7 || text[0] < 'P' || text[0] > 'R' || !pagerduty.IsID(text) {
 		return false

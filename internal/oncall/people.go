@@ -17,7 +17,7 @@ import (
 func (p *pass) users(ctx context.Context) {
 	wanted := slices.Sorted(maps.Keys(p.snap.Users))
 	p.expect(len(wanted))
-	f := lookup(ctx, p, wanted, true, source[pagerduty.User]{
+	f := lookup(ctx, p, wanted, func(string) bool { return true }, source[pagerduty.User]{
 		id:   func(u pagerduty.User) string { return u.ID },
 		name: func(u pagerduty.User) string { return u.Name },
 		list: func(ctx context.Context, _ string, offset int) (pagerduty.Page[pagerduty.User], error) {

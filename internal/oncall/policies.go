@@ -21,7 +21,7 @@ func (p *pass) policies(ctx context.Context) map[string]string {
 		wanted = append(wanted, c.Name)
 	}
 	p.expect(len(wanted))
-	f := lookup(ctx, p, wanted, false, source[pagerduty.EscalationPolicy]{
+	f := lookup(ctx, p, wanted, never, source[pagerduty.EscalationPolicy]{
 		id:   func(e pagerduty.EscalationPolicy) string { return e.ID },
 		name: func(e pagerduty.EscalationPolicy) string { return e.Name },
 		list: p.api.EscalationPolicies,
@@ -37,6 +37,8 @@ func (p *pass) policies(ctx context.Context) map[string]string {
 	p.step(len(wanted))
 	return ids
 }
+
+func never(string) bool { return false }
 
 // resolved is the one id that a name of the configuration stands for; otherwise it
 // notes why there is none.

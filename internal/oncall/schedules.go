@@ -1,6 +1,7 @@
 package oncall
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,7 +45,7 @@ func (p *pass) schedules(ctx context.Context) {
 			wanted = append(wanted, want)
 		}
 	}
-	f := lookup(ctx, p, wanted, false, p.scheduleSource(wanted))
+	f := lookup(ctx, p, wanted, func(want string) bool { return targets[want] }, p.scheduleSource(wanted))
 
 	needed := maps.Clone(targets)
 	for _, name := range names {
@@ -66,10 +67,11 @@ func (p *pass) schedules(ctx context.Context) {
 	p.expect(len(needed))
 	g := guard{}
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
-		s, known := f.items[id]
-		if err := f.failed[id]; err != nil && !known {
-			s.err = err
-		} else if s.read == nil && s.err == nil {
+		s := f.items[id]
+		if s.err == nil {
+			s.err = cmp.Or(f.failed[id], f.absent[id])
+		}
+		if s.read == nil && s.err == nil {
 			s = p.getSchedule(ctx, &g, id)
 		}
 		p.step(1)
@@ -117,19 +119,24 @@ func (p *pass) scheduleSource(wanted []string) source[schedule] {
 				since = time.Time{}
 			}
 			page, err := p.api.Schedules(ctx, query, since, p.snap.Window.End, offset)
-			if err != nil && rendered && ctx.Err() == nil && tooHeavy(err) {
+			if err != nil && rendered && ctx.Err() == nil && p.failures == 0 && tooHeavy(err) {
 				// A hundred schedules may be too much to work out at once: their
 				// names will do, and each is got by itself.
 				rendered = false
 				page, err = p.api.Schedules(ctx, query, time.Time{}, time.Time{}, offset)
 			}
 			out := pagerduty.Page[schedule]{Next: page.Next}
+			worked := false
 			for i := range page.Items {
 				s := schedule{id: page.Items[i].ID, name: page.Items[i].Name}
+				worked = worked || page.Items[i].Final != nil
 				if rendered && (keep[s.id] || keep[s.name]) && p.rendered(&page.Items[i]) {
 					s.read, s.err = p.layered(&page.Items[i])
 				}
 				out.Items = append(out.Items, s)
+			}
+			if len(page.Items) > 0 && !worked {
+				rendered = false // the next page would have layers for nothing.
 			}
 			return out, err
 		},
