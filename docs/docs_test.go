@@ -67,8 +67,11 @@ func TestMetricsAreListed(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (pagerelay_\S+) (\S+)$`).FindAllStringSubmatch(page, -1) {
 		got[m[1]] = m[2]
 	}
-	// It has no series before the first alert.
-	for _, name := range []string{"pagerelay_alerts_total"} {
+	// They have no series before the first alert or audit.
+	for _, name := range []string{
+		"pagerelay_alerts_total", "pagerelay_coverage_schedule_engineers", "pagerelay_coverage_schedule_coverage_ratio",
+		"pagerelay_coverage_next_gap_start_timestamp_seconds",
+	} {
 		if _, ok := got[name]; !ok {
 			got[name] = want[name]
 		}
@@ -81,7 +84,7 @@ func TestMetricsAreListed(t *testing.T) {
 // The YAML of the texts is what a user copies.
 func TestYAMLBlocksAreValid(t *testing.T) {
 	blocks := 0
-	for _, file := range []string{"../README.md", "configuration.md", "metrics.md", "operations.md"} {
+	for _, file := range []string{"../README.md", "configuration.md", "coverage.md", "metrics.md", "operations.md"} {
 		for _, m := range regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(read(t, file), -1) {
 			blocks++
 			text := regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], "")
@@ -102,8 +105,8 @@ func TestYAMLBlocksAreValid(t *testing.T) {
 			}
 		}
 	}
-	if blocks < 4 {
-		t.Errorf("got %d blocks of YAML, want at least 4", blocks)
+	if blocks < 5 {
+		t.Errorf("got %d blocks of YAML, want at least 5", blocks)
 	}
 }
 
