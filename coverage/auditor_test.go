@@ -236,6 +236,14 @@ func TestFindingsOverTime(t *testing.T) {
 			[]func(*world){func(w *world) { w.found(gap(coverage.Critical), oneEngineer()) }},
 			[]string{"below_min_engineers critical since 00:00", "policy_gap critical since 01:00"},
 		},
+		{
+			"becomes more severe, and others are not known",
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "")
+				w.result.Findings = []coverage.Finding{gap(coverage.Critical)}
+			}},
+			[]string{"policy_gap critical since 01:00"},
+		},
 		{"nothing could be read", []func(*world){func(w *world) { w.found(); w.failed = errors.New("402") }}, stays},
 		{"nothing is known", []func(*world){func(w *world) { w.result = unknown("", "", "") }}, stays},
 		{
