@@ -17,9 +17,9 @@ func (j *judge) policyChecks() {
 		laps := make([]lap, 0, len(p.onCalls))
 		for _, at := range p.onCalls {
 			o := &j.s.OnCalls[at]
-			if l, ok := o.lap(j.read); ok && o.Level > 0 && j.live(o.User) {
+			if l, ok := o.lap(j.read); ok && j.live(o.User) {
 				laps = append(laps, l)
-				stays = append(stays, stay{o.Span, o.User, o.Level - 1})
+				stays = append(stays, stay{o.Span, o.User, o.Level})
 			}
 		}
 		p.nobody = subtract([]Span{j.read}, asSpans(merge(laps), j.read))
@@ -121,7 +121,8 @@ func (j *judge) paged(p *auditedPolicy) []string {
 func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 	var few, again []Span
 	least := p.config.MinPeople
-	repeated := map[int]map[string]bool{} // of levels, their people.
+	repeated := map[int]map[string]bool{} // people by level.
+	var before []bool
 	counts := func(s Span) bool {         // reports whether some of s is required and judged.
 		part, ok := s.within(j.window)
 		return ok && overlap(p.required, part) > 0
@@ -134,7 +135,7 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 				least = min(least, n)
 			}
 		}
-		before := make([]bool, len(r.users))
+		before = append(before[:0], make([]bool, len(r.users))...)
 		for l, on := range r.on {
 			known, fresh := 0, 0
 			for u := range on {
@@ -147,7 +148,7 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 			if known > 0 && fresh == 0 {
 				again = join(again, s)
 				if counts(s) {
-					note(repeated, l, r, on)
+					note(repeated, r.levels[l], r, on)
 				}
 			}
 			for u := range on {
@@ -169,7 +170,7 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 	if again = j.longEnough(intersect(again, p.required)); len(again) > 0 {
 		var who []string
 		for _, l := range slices.Sorted(maps.Keys(repeated)) {
-			who = append(who, fmt.Sprintf("level %d, %s", l+1, j.people(sortedKeys(repeated[l]))))
+			who = append(who, fmt.Sprintf("level %d, %s", l, j.people(sortedKeys(repeated[l]))))
 		}
 		j.add(p.config.Mute, p.finding(SamePersonOnLevels, Warning, again, fmt.Sprintf(
 			"%s has levels with nobody who is not on an earlier one (%s): %s. Who misses a page is paged again, and the escalation reaches nobody new.",

@@ -1,7 +1,7 @@
 package coverage
 
 import (
-	"slices"
+	"sort"
 	"time"
 )
 
@@ -31,73 +31,118 @@ type Hole struct {
 }
 
 // Hole says whether a page to pagerelay's service, sent at the given time, opens
-// nothing, as far as the snapshot knows; where it does not know, it says no. What is
-// required or muted does not matter to it: a page is lost at any hour.
-//
-// The service's own joins count first (Service.Relay), then those of the
-// configuration. Where there are several, as behind a routing key that leads to more
-// than one service, all of them must have a hole, and it ends with the first.
+// nothing. Who asks more than once keeps the Holes.
 func (s *Snapshot) Hole(c Config, service string, at time.Time) (Hole, bool) {
-	if s == nil || service == "" || !s.Window.contains(at) {
-		return Hole{}, false
+	return NewHoles(s, c).Hole(service, at)
+}
+
+// Holes are the times in which pages open nothing, as far as a snapshot knows. It
+// does not change once made.
+type Holes struct {
+	window Span
+	ways   map[string][]way // by pagerelay's service.
+}
+
+// way is where a service's pages may go.
+type way struct {
+	service *Service // nil where it is not known or was not read.
+	policy  string   // name.
+	gaps    []Span   // at which nobody is on call, normal; none where that is not known.
+}
+
+// NewHoles works out the holes of all services, so that asking is quick.
+//
+// What PagerDuty says of a service (Service.Relay) counts before what the
+// configuration joins. What is required or muted does not matter: a page is lost at
+// any hour. A gap shorter than ignore_shorter_than is none.
+func NewHoles(s *Snapshot, c Config) *Holes {
+	h := &Holes{ways: map[string][]way{}}
+	if s == nil {
+		return h
 	}
 	c = c.WithDefaults()
+	h.window = Span{s.Window.Start.UTC(), s.Window.End.UTC()}
 	policies := byName(s.Policies, func(p *Policy) string { return p.Name })
-	audited := map[string]bool{} // those of which all on-calls were asked for.
-	var joined []string
+	onCalls := s.byPolicy()
+	audited := map[string]way{} // by the policy: of others the on-calls were not asked for.
+	joined := map[string][]way{}
 	for _, pc := range c.Policies {
+		w := way{} // of a policy of which nothing is known.
 		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
-			audited[p.ID] = true
-			if slices.Contains(pc.Services, service) {
-				joined = append(joined, p.ID)
-			}
-		} else if slices.Contains(pc.Services, service) {
-			joined = append(joined, "") // of which nothing is known.
+			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window, time.Duration(c.IgnoreShorterThan))}
+			audited[p.ID] = w
+		}
+		for _, name := range pc.Services {
+			joined[name] = append(joined[name], w)
 		}
 	}
-
-	var holes []Hole
-	relayed := false
 	for _, id := range sortedKeys(s.Services) {
 		svc := s.Services[id]
-		if svc.Relay != service {
+		if svc.Relay == "" {
 			continue
 		}
-		relayed = true
-		h, ok := Hole{}, false
+		w := audited[svc.Policy]
 		if !s.unread(KindService, svc.ID, svc.Name) {
-			h, ok = svc.hole(at)
+			w.service = svc
 		}
-		if !ok && audited[svc.Policy] {
-			h, ok = s.nobody(c, svc.Policy, at)
+		h.ways[svc.Relay] = append(h.ways[svc.Relay], w)
+	}
+	for name, ways := range joined {
+		if len(h.ways[name]) == 0 {
+			h.ways[name] = ways
 		}
+	}
+	return h
+}
+
+// nobody is when none of the on-calls is running.
+func (s *Snapshot) nobody(onCalls []int32, window Span, ignore time.Duration) []Span {
+	laps := make([]lap, 0, len(onCalls))
+	for _, at := range onCalls {
+		o := &s.OnCalls[at]
+		if l, ok := o.lap(window); ok && s.live(o.User) {
+			laps = append(laps, l)
+		}
+	}
+	return atLeast(subtract([]Span{window}, asSpans(merge(laps), window)), ignore)
+}
+
+// Hole says whether a page to pagerelay's service, sent at the given time, opens
+// nothing, as far as is known; where it is not, it says no. Where pages may go
+// several ways, as behind a routing key that leads to more than one service, all of
+// them must have a hole, and it ends with the first.
+func (h *Holes) Hole(service string, at time.Time) (Hole, bool) {
+	if h == nil || !h.window.contains(at) {
+		return Hole{}, false
+	}
+	var first Hole
+	for i, w := range h.ways[service] {
+		hole, ok := w.hole(at, h.window)
 		if !ok {
 			return Hole{}, false
 		}
-		holes = append(holes, h)
-	}
-	if !relayed {
-		for _, id := range joined {
-			h, ok := Hole{}, false
-			if audited[id] {
-				h, ok = s.nobody(c, id, at)
-			}
-			if !ok {
-				return Hole{}, false
-			}
-			holes = append(holes, h)
+		if i == 0 || first.Until.IsZero() || !hole.Until.IsZero() && hole.Until.Before(first.Until) {
+			first = hole
 		}
 	}
-	if len(holes) == 0 {
+	return first, first.Reason != ""
+}
+
+func (w way) hole(at time.Time, window Span) (Hole, bool) {
+	if w.service != nil {
+		if h, ok := w.service.hole(at); ok {
+			return h, true
+		}
+	}
+	i := sort.Search(len(w.gaps), func(i int) bool { return w.gaps[i].End.After(at) })
+	if i == len(w.gaps) || !w.gaps[i].contains(at) {
 		return Hole{}, false
 	}
-	first := holes[0]
-	for _, h := range holes[1:] {
-		if first.Until.IsZero() || !h.Until.IsZero() && h.Until.Before(first.Until) {
-			first = h
-		}
+	h := Hole{Reason: NobodyOnCall, Policy: w.policy}
+	if w.gaps[i].End.Before(window.End) {
+		h.Until = w.gaps[i].End
 	}
-	return first, true
+	return h, true
 }
 
 // hole says whether the service itself takes no pages.
@@ -118,26 +163,4 @@ func (s *Service) hole(at time.Time) (Hole, bool) {
 	}
 	// The windows tell more than the status, which is as old as the snapshot.
 	return Hole{Reason: UnderMaintenance}, s.Status == statusMaintenance && len(s.Maintenance) == 0
-}
-
-// nobody says whether nobody is on call on the policy, whose on-calls were read.
-func (s *Snapshot) nobody(c Config, policy string, at time.Time) (Hole, bool) {
-	var spans []Span
-	for _, o := range s.OnCalls {
-		if o.Policy == policy && s.live(o.User) {
-			spans = append(spans, o.Span)
-		}
-	}
-	read := Span{s.Window.Start.UTC(), s.Window.End.UTC()}
-	for _, g := range atLeast(subtract([]Span{read}, normalise(spans, read)), time.Duration(c.IgnoreShorterThan)) {
-		if !g.contains(at) {
-			continue
-		}
-		h := Hole{Reason: NobodyOnCall, Policy: s.Policies[policy].Name}
-		if g.End.Before(read.End) {
-			h.Until = g.End
-		}
-		return h, true
-	}
-	return Hole{}, false
 }

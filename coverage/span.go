@@ -9,11 +9,12 @@ import (
 // A list of spans is normal if it is in order and no two of its spans overlap or
 // touch, and none is empty. All arithmetic takes and gives normal lists, in UTC.
 
-// within is the part of s that lies in w. A zero Start or End is open: it is w's.
+// within is the part of s that lies in w. A zero Start (which is long ago) or End is
+// open: it is w's.
 // ok is false if nothing is left.
 func (s Span) within(w Span) (part Span, ok bool) {
 	part = Span{Start: w.Start.UTC(), End: w.End.UTC()}
-	if !s.Start.IsZero() && s.Start.After(w.Start) {
+	if s.Start.After(w.Start) {
 		part.Start = s.Start.UTC()
 	}
 	if !s.End.IsZero() && s.End.Before(w.End) {
@@ -158,13 +159,14 @@ func overlap(spans []Span, w Span) time.Duration {
 type stay struct {
 	Span
 	user  string
-	level int // from 0.
+	level int
 }
 
 // roster is who is on call at an instant.
 type roster struct {
-	users []string // all that are ever on call.
-	on    [][]int  // of each level and user, how many stays are running.
+	users  []string // all that are ever on call.
+	levels []int    // in order.
+	on     [][]int  // of each of levels and users, how many stays are running.
 }
 
 // people is how many distinct people are on call.
@@ -191,7 +193,11 @@ func sweep(stays []stay, w Span, visit func(Span, roster)) {
 	}
 	r := roster{}
 	known := map[string]int32{}
-	levels := 0
+	for _, s := range stays {
+		if at, ok := slices.BinarySearch(r.levels, s.level); !ok {
+			r.levels = slices.Insert(r.levels, at, s.level)
+		}
+	}
 	edges := make([]edge, 0, 2*len(stays))
 	for _, s := range stays {
 		l, ok := s.lap(w)
@@ -204,10 +210,10 @@ func sweep(stays []stay, w Span, visit func(Span, roster)) {
 			known[s.user] = u
 			r.users = append(r.users, s.user)
 		}
-		levels = max(levels, s.level+1)
-		edges = append(edges, edge{l.from, int32(s.level), u, 1}, edge{l.to, int32(s.level), u, -1})
+		level, _ := slices.BinarySearch(r.levels, s.level)
+		edges = append(edges, edge{l.from, int32(level), u, 1}, edge{l.to, int32(level), u, -1})
 	}
-	for range levels {
+	for range r.levels {
 		r.on = append(r.on, make([]int, len(r.users)))
 	}
 	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.at, b.at) })
