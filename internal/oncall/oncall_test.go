@@ -164,8 +164,10 @@ func TestRead(t *testing.T) {
 					ID: "PCPRODN", Name: "prod-monitoring", TimeZone: "America/New_York",
 					Engineers: []string{"PUADAXX", "PUGRACE", "PUJOANX"},
 					Shifts: []coverage.Shift{
-						{Span: span(1, 0, 2, 0), User: "PUADAXX"}, {Span: span(2, 6, 3, 0), User: "PUGRACE"},
-						{Span: span(3, 0, 4, 0), User: "PUJOANX"}, {Span: span(4, 0, 6, 0), User: "PUADAXX"},
+						{Span: span(1, 0, 2, 0), User: "PUADAXX"},
+						{Span: span(2, 6, 3, 0), User: "PUGRACE"},
+						{Span: span(3, 0, 4, 0), User: "PUJOANX"},
+						{Span: span(4, 0, 6, 0), User: "PUADAXX"},
 					},
 					Layers:   []coverage.Layer{{Name: "weekdays", End: day(3, 0)}},
 					Policies: []string{"PPINFRA"},
@@ -201,8 +203,11 @@ func TestRead(t *testing.T) {
 				"PUADAXX": {
 					ID: "PUADAXX", Name: "Ada", TimeZone: "Europe/Paris",
 					Contacts: []coverage.Contact{
-						{ID: "C1", Type: "sms"}, {ID: "C2", Type: "email", Disabled: true}, {ID: "C3", Type: "phone", Blocked: true},
-						{ID: "C4", Type: "push"}, {ID: "C5", Type: "whatsapp"},
+						{ID: "C1", Type: "sms"},
+						{ID: "C2", Type: "email", Disabled: true},
+						{ID: "C3", Type: "phone", Blocked: true},
+						{ID: "C4", Type: "push"},
+						{ID: "C5", Type: "whatsapp"},
 					},
 					Rules: []coverage.NotificationRule{{Contact: "C1", Urgency: "high"}, {Contact: "C3", Urgency: "high", Delay: 5 * time.Minute}, {Contact: "C2", Urgency: "low"}},
 				},
@@ -245,9 +250,12 @@ func TestNames(t *testing.T) {
 		{name: "ambiguous across the kinds of schedules", schedules: []string{"same"}, missing: []coverage.Missing{{Kind: coverage.KindSchedule, Name: "same", Same: []string{"PCSAMEA", "PCSAMEB"}}}},
 		{name: "one of the ambiguous by its id", schedules: []string{"PCSAMEB"}, read: []string{"PCSAMEB"}},
 		{name: "not there", schedules: []string{"nope", "PNOSUCH"}, policies: []string{"infra", "PNOSUCH", "", "../x"}, missing: []coverage.Missing{
-			{Kind: coverage.KindPolicy, Name: ""}, {Kind: coverage.KindPolicy, Name: "../x"},
-			{Kind: coverage.KindPolicy, Name: "PNOSUCH"}, {Kind: coverage.KindPolicy, Name: "infra"},
-			{Kind: coverage.KindSchedule, Name: "PNOSUCH"}, {Kind: coverage.KindSchedule, Name: "nope"},
+			{Kind: coverage.KindPolicy, Name: ""},
+			{Kind: coverage.KindPolicy, Name: "../x"},
+			{Kind: coverage.KindPolicy, Name: "PNOSUCH"},
+			{Kind: coverage.KindPolicy, Name: "infra"},
+			{Kind: coverage.KindSchedule, Name: "PNOSUCH"},
+			{Kind: coverage.KindSchedule, Name: "nope"},
 		}},
 		{name: "a part of a name is no name", schedules: []string{"prod"}, missing: []coverage.Missing{{Kind: coverage.KindSchedule, Name: "prod"}}},
 	} {
