@@ -44,7 +44,8 @@ type ServiceOverride struct {
 	Status             *string   `json:"status,omitempty"` // active or disabled.
 	MaintenanceWindows *[]Window `json:"maintenance_windows,omitempty"`
 	// OnCall are the IDs of the users on call on the first level, in place of
-	// the whole policy; empty: nobody is on call.
+	// the whole policy; empty: nobody is on call. REST, which knows policies and
+	// schedules, does not show it: change the account where it is to agree.
 	OnCall *[]string `json:"on_call,omitempty"`
 }
 
