@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func (a *Auditor) Run(ctx context.Context) error {
 	}
 }
 
-// untilNext is how long to wait after an audit; 0 if none is to follow.
+// untilNext is how long to wait after an audit; 0 if there are no settings yet.
 func (a *Auditor) untilNext() time.Duration {
 	a.pass.Lock()
 	defer a.pass.Unlock()
@@ -157,11 +158,8 @@ func (a *Auditor) untilNext() time.Duration {
 	if s == nil {
 		return 0
 	}
-	interval := time.Duration(s.Config.Interval)
+	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
 	if a.failures == 0 {
-		if !s.Config.Audits() {
-			return 0
-		}
 		return interval
 	}
 	wait := firstRetry
