@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (a *Auditor) Run(ctx context.Context) error {
 	}
 }
 
-// untilNext is how long to wait after an audit; 0 if none is to follow.
+// untilNext is how long to wait after an audit; 0 if there are no settings yet.
 func (a *Auditor) untilNext() time.Duration {
 	a.pass.Lock()
 	defer a.pass.Unlock()
@@ -161,11 +162,8 @@ func (a *Auditor) untilNext() time.Duration {
 	if s == nil {
 		return 0
 	}
-	interval := time.Duration(s.Config.Interval)
+	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
 	if a.failures == 0 {
-		if !s.Config.Audits() {
-			return 0
-		}
 		return interval
 	}
 	wait := firstRetry

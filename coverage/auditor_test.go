@@ -79,14 +79,18 @@ func (w *world) apply(change ...func(*coverage.Config)) {
 	for _, f := range change {
 		f(&c)
 	}
+	w.auditor.Apply(coverage.Settings{Config: c.WithDefaults(), Source: w, Router: router(w.t)})
+}
+
+func router(t *testing.T) *mapping.Mapper {
+	t.Helper()
 	m, err := mapping.New(mapping.Config{
-		Services: []string{"infra", "sre"},
-		Rules:    []mapping.Rule{{Name: "all", Service: "infra", Matchers: []string{`schedule!="by-default"`}}},
+		Services: []string{"infra", "sre"}, Rules: []mapping.Rule{{Name: "all", Service: "infra"}},
 	})
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	w.auditor.Apply(coverage.Settings{Config: c.WithDefaults(), Source: w, Router: m})
+	return m
 }
 
 func (w *world) audit() {
@@ -236,6 +240,14 @@ func TestFindingsOverTime(t *testing.T) {
 			[]func(*world){func(w *world) { w.found(gap(coverage.Critical), oneEngineer()) }},
 			[]string{"below_min_engineers critical since 00:00", "policy_gap critical since 01:00"},
 		},
+		{
+			"becomes more severe, and others are not known",
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "")
+				w.result.Findings = []coverage.Finding{gap(coverage.Critical)}
+			}},
+			[]string{"policy_gap critical since 01:00"},
+		},
 		{"nothing could be read", []func(*world){func(w *world) { w.found(); w.failed = errors.New("402") }}, stays},
 		{"nothing is known", []func(*world){func(w *world) { w.result = unknown("", "", "") }}, stays},
 		{
@@ -349,6 +361,35 @@ func TestRun(t *testing.T) {
 		w.apply(func(c *coverage.Config) { *c = coverage.Config{} })
 		time.Sleep(24 * time.Hour)
 		expect("nothing to audit")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: got %v, want no error", err)
+		}
+	})
+}
+
+// What is no longer audited is ended, if not at once.
+func TestRunEndsWhatIsNoLongerAudited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.apply()
+		w.found(gap(coverage.Critical))
+		w.audit()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		w.sink.failed = errors.New("outbox is busy")
+		w.auditor.Apply(coverage.Settings{Router: router(t)})
+		go func() { ended <- w.auditor.Run(ctx) }()
+		synctest.Wait()
+		if len(w.sink.lines()) != 1 {
+			t.Errorf("got %v, want one alert", w.sink.lines())
+		}
+		w.sink.failed = nil
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if len(w.sink.lines()) != 0 {
+			t.Errorf("got %v, want none", w.sink.lines())
+		}
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: got %v, want no error", err)
