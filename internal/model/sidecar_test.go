@@ -98,7 +98,7 @@ func (s *sidecar) apply(with settings) {
 	services := map[string]delivery.Service{}
 	for name, c := range with.config.Services {
 		services[name] = delivery.Service{
-			Name: name, Fallback: c.Fallback, Key: func() (string, error) { return string(c.RoutingKey), nil },
+			Name: name, Fallback: c.Fallback, EventsPerMinute: c.EventsPerMinute, Key: func() (string, error) { return string(c.RoutingKey), nil },
 			PreviousKeys: func() []string { return with.previousKeys },
 		}
 	}

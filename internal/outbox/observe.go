@@ -156,10 +156,7 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 			continue
 		}
 		over := !m.Firing && m.HeldUntil.IsZero()
-		// A peer may be late with the end of an episode before this one.
-		earlier := o.Origin == mapping.OriginAlertmanager &&
-			o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt.Add(-endRounding))
-		if over || earlier {
+		if over || endsEarlier(o, m) {
 			t.count(CountedDuplicate)
 			continue
 		}
@@ -170,6 +167,19 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 		t.count(CountedResolved)
 	}
 	return known
+}
+
+// endsEarlier says whether what a resolve ends is an episode before the member's
+// present one: a peer may be late with it.
+func endsEarlier(o *mapping.Observation, m *Member) bool {
+	now := m.Alert.StartsAt
+	if o.Origin != mapping.OriginAlertmanager || !o.Alert.StartsAt.Before(now) {
+		return false
+	}
+	if o.Alert.StartsAt.Before(now.Add(-endRounding)) { // a rounded end would be the start, too.
+		return !o.Alert.EndsAt.After(now)
+	}
+	return o.Alert.EndsAt.Before(now.Add(-endRounding))
 }
 
 // observeUnknownEnd takes in the end of an alert that no incident holds.

@@ -33,17 +33,21 @@ func TestEndOfATestAlertNeverSeenFiring(t *testing.T) {
 // HA: a peer's resolve of the last episode that comes after the next episode has
 // begun does not end the new one.
 func TestLateResolveOfAnOlderEpisodeEndsNothing(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
-	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger)
-	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
-	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Trigger)
-	s.observe(alert{fp: "a", from: "http://am-2", resolved: true, ends: time.Minute}) // what am-2 had been retrying.
-	wantActions(t, s.accept("a"))
-	if n, _ := s.get("a").Counts(); n != 1 {
-		t.Error("the alert fires and is not a firing member any more")
+	for name, pause := range map[string]time.Duration{"a minute later": time.Minute, "a second later": time.Second, "at once": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a"})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			wantActions(t, s.accept("a"), outbox.Resolve)
+			s.observe(alert{fp: "a", starts: time.Minute + pause + time.Nanosecond})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			s.observe(alert{fp: "a", from: "http://am-2", starts: 3 * time.Second, resolved: true, ends: time.Minute}) // what am-2 had been retrying.
+			wantActions(t, s.accept("a"))
+			if n, _ := s.get("a").Counts(); n != 1 {
+				t.Error("the alert fires and is not a firing member any more")
+			}
+		})
 	}
 }
 
