@@ -150,6 +150,8 @@ type Incident struct {
 
 	// FallbackFrom names the service that this copy stands in for; "" for an original.
 	FallbackFrom string
+	// FallbackReason says why, in a line; "" for an original.
+	FallbackReason string
 
 	// Members are the alerts of the incident. Any order; Render sorts.
 	Members []template.Alert

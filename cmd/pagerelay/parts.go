@@ -14,12 +14,13 @@ import (
 
 // parts is what is made of a configuration: all that a reload replaces.
 type parts struct {
-	config    *config.Config
-	mapper    *mapping.Mapper
-	sender    *pagerduty.Client
-	settings  delivery.Settings
-	policy    outbox.Policy
-	reconcile alertmanager.ReconcileSettings
+	config       *config.Config
+	mapper       *mapping.Mapper
+	sender       *pagerduty.Client
+	alertmanager *alertmanager.Client // nil: there is nobody to ask.
+	settings     delivery.Settings
+	policy       outbox.Policy
+	reconcile    alertmanager.ReconcileSettings
 }
 
 // assemble makes the parts. Nothing is opened, and nothing that runs is touched.
@@ -48,8 +49,7 @@ func assemble(cfg *config.Config) (*parts, error) {
 		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
 	if client.Configured() {
-		p.reconcile.Source = client
-		p.settings.Asker = alertmanager.NewAsker(client, mapper)
+		p.reconcile.Source, p.alertmanager = client, client
 	}
 	for name, s := range cfg.Services {
 		p.settings.Services[name] = delivery.Service{

@@ -27,6 +27,7 @@ type reloader struct {
 	file     string
 	hasUsers bool // basic authentication stands before every path.
 	log      *slog.Logger
+	reg      prometheus.Registerer // of what is made anew at each load.
 
 	// swap puts parts in force; retry gives what is blocked another chance.
 	swap  func(*parts) error
@@ -41,7 +42,7 @@ type reloader struct {
 
 func newReloader(file string, hasUsers bool, reg prometheus.Registerer, logger *slog.Logger) *reloader {
 	r := &reloader{
-		file: file, hasUsers: hasUsers, log: logger,
+		file: file, hasUsers: hasUsers, log: logger, reg: reg,
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_config_last_reload_successful",
 			Help: "Whether the last attempt to load the configuration was successful.",
@@ -132,6 +133,7 @@ func (r *reloader) read() (*parts, error) {
 	if r.hasUsers && len(cfg.Access.Tokens) > 0 {
 		return nil, errors.New("access.tokens and basic_auth_users of --web.config.file both want the Authorization header, and no request can have both: use one of them")
 	}
+	cfg.Alertmanager.Registerer = r.reg
 	return assemble(cfg)
 }
 
@@ -162,6 +164,9 @@ func (r *reloader) retryBlocked(ctx context.Context, reason string) {
 func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, own *selfalert.Alerts) func(*parts) error {
 	var old *parts
 	return func(p *parts) error {
+		if p.alertmanager != nil {
+			p.settings.Asker = alertmanager.NewAsker(p.alertmanager, p.mapper, reconciler)
+		}
 		deliverer.Apply(p.settings)
 		store.SetPolicy(p.policy)
 		if err := door.SetPolicy(p.mapper, p.config.Access); err != nil { // assemble has checked it.

@@ -35,7 +35,7 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 		parts = append(parts, fmt.Sprintf("%.60s (%d)", name, d.Names[names[i]]))
 	}
 	return mapping.Event{
-		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them: %s", d.Count, strings.Join(parts, ", ")),
+		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them or anybody could be paged: %s", d.Count, strings.Join(parts, ", ")),
 		Source:    "pagerelay",
 		Timestamp: d.Last,
 		Details: map[string]any{

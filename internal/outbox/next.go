@@ -88,6 +88,7 @@ type Decision struct {
 	Timeout  time.Duration
 	Step     Step
 	Until    time.Time // of Wait; of the others, when to look again if not zero.
+	Hole     *Hole     // of Send: what the request falls into; nil if it has its effect.
 	Reason   string    // for the ledger.
 }
 
@@ -122,6 +123,9 @@ type Evidence struct {
 	// HigherTrigger is when a trigger of a higher urgency than acknowledged was
 	// last accepted, or may have been, on this service.
 	HigherTrigger time.Time
+
+	// Coverage is whether somebody hears of what is sent to the service now.
+	Coverage Coverage
 
 	// Asking are the questions under way, Answers what was said, by question.
 	Asking  map[Question]bool
@@ -158,6 +162,9 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
+	if d.Kind == Send && (d.Action == Resolve || in.opens()) {
+		d.Hole = ev.Coverage.hole(d.Action)
+	}
 	if d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) && in.muted() {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
 	}
@@ -268,6 +275,9 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		if d, ok := staleCheck(in, ev, p, now); ok {
 			return d
 		}
+		if d, ok := alsoToFallback(in, ev); ok {
+			return d
+		}
 		return send(triggerAction(in.Urgency), class, "a new episode")
 	}
 	switch {
@@ -277,6 +287,8 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
+	case in.Hole != nil:
+		return nextInHole(in, ev, class, now)
 	case in.Have == StateClosed:
 		return send(Trigger, class, "it fires, and PagerDuty holds nothing")
 	case in.Have == StateUnknown:
@@ -338,6 +350,9 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return send(Resolve, ClassLast, "over before it was sent; another replica may have opened it")
 	case in.Have == StateClosed:
 		return forget("PagerDuty holds what it should")
+	}
+	if in.waitsForHole() && in.Hole.stillIn(ev.Coverage, now) {
+		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
 	}
 	if in.FirstSeenResolved && in.Shared {
 		if d, ok := siblings(in, ev, p, now); ok {

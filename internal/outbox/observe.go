@@ -42,6 +42,8 @@ type table interface {
 	hold(fingerprint, id string)
 	// tombstone returns what is remembered of a closed incident, or nil.
 	tombstone(id string) *Tombstone
+	// limited says whether a high page of the service waits for the rate limit.
+	limited(service string) bool
 	count(what Counted)
 }
 
@@ -350,8 +352,17 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 	c.Firing, c.Epoch, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
+	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
+		in.owe(now)
+	}
 	t.count(CountedEpisode)
 	in.settle(now)
+}
+
+// owe marks the present episode as one that waits for nothing but the rate limit.
+func (in *Incident) owe(now time.Time) {
+	in.Owed = in.Revision
+	in.note(now, "owed", "waits for the rate limit")
 }
 
 // end closes a member where it is.
@@ -430,7 +441,7 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 	if in.FallbackOf != "" {
 		target = in.FallbackOf
 	}
-	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision {
+	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision || in.Hole != nil {
 		return
 	}
 	for fp, m := range in.Members {

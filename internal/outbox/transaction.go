@@ -106,6 +106,11 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	return ts
 }
 
+func (t *transaction) limited(service string) bool {
+	services := t.store.limited.Load()
+	return services != nil && (*services)[service]
+}
+
 func (t *transaction) count(what Counted) { t.counts[what]++ }
 
 func newTombstone(in *Incident) *Tombstone {

@@ -336,3 +336,25 @@ func TestStatusPage(t *testing.T) {
 		t.Errorf("Content-Security-Policy: got %q", got)
 	}
 }
+
+func TestShowSaysWhyAPageIsNotHeard(t *testing.T) {
+	h := handler(&table{open: []*outbox.Incident{
+		incident("aaaa", mapping.High, func(in *outbox.Incident) {
+			in.Have, in.Hole = outbox.StateUnknown, &outbox.Hole{Action: outbox.Trigger, Reason: "nobody is on call"}
+		}),
+		incident("bbbb", mapping.High, func(in *outbox.Incident) {
+			in.FallbackFrom, in.FallbackReason = "infra", "nobody is on call"
+			m := *in.Members["fp"]
+			m.Muted = &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}
+			in.Members = map[string]*outbox.Member{"fp": &m}
+		}),
+	}}, web.Config{})
+	list, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=uncovered", http.StatusOK)
+	if len(list) != 1 || list[0].ID != id("aaaa") || list[0].Reason != "nobody is on call" {
+		t.Errorf("got %+v, want the incident that fell into a hole, with why", list)
+	}
+	found, _ := data[[]web.Incident](t, h, http.MethodGet, "/api/v1/outbox/"+id("bbbb"), http.StatusOK)
+	if len(found) != 1 || found[0].FallbackReason != "nobody is on call" || found[0].Members[0].MutedBy != "silence" {
+		t.Errorf("got %+v, want why it stands in, and what mutes its alert", found)
+	}
+}
