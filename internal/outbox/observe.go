@@ -79,6 +79,9 @@ func CountedAll() []Counted {
 type Tombstone struct {
 	ClosedAt time.Time        `json:"closed_at"`
 	Ends     map[string]Ended `json:"ends"` // by fingerprint.
+	// Requests whose outcome was never known; they can still land in what fires next.
+	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
+	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
 }
 
 // Ended is a member's last resolve.
@@ -247,6 +250,9 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	if in == nil {
 		in = newIncident(id, o, now)
+		if ts := t.tombstone(id); ts != nil {
+			in.AmbiguousResolve, in.AmbiguousAck = ts.AmbiguousResolve, ts.AmbiguousAck
+		}
 		t.create(in)
 	}
 	m := newMember(o, now)
