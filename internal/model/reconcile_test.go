@@ -9,8 +9,9 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// begin starts a firing of an alert.
+// begin starts a firing of an alert, never in the very moment in which one ended.
 func (w *world) begin(i int) {
+	time.Sleep(time.Nanosecond)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.firing[i], w.starts[i], w.ends[i] = true, time.Now(), time.Time{}
@@ -36,7 +37,7 @@ func (w *world) silently(s step) {
 			w.unheard[i] = true
 			w.countEpisode(i)
 		}
-	case "empty answer": // and a second one, but never a third in a row.
+	case "empty answer":
 		w.mu.Lock()
 		w.empty = 1 + s.N%2
 		w.mu.Unlock()
@@ -147,13 +148,19 @@ func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	standing := alertmanager.Standing{Mature: make([]bool, w.peers)}
+	nothing := w.empty > 0 && w.emptyRow < 2 // never three in a row: that would be evidence.
+	if nothing {
+		w.empty--
+		w.emptyRow++
+	} else {
+		w.emptyRow = 0
+	}
 	var list []alertmanager.Listing
 	for i, on := range w.firing {
-		if on && i != gap && w.empty == 0 {
+		if on && i != gap && !nothing {
 			list = append(list, w.listing(i))
 		}
 	}
-	w.empty = max(0, w.empty-1)
 	lists := make([][]alertmanager.Listing, w.peers)
 	for i := range lists {
 		if w.unclear && i == 0 { // just started: it lists nothing yet.

@@ -110,6 +110,7 @@ type world struct {
 	unclear   bool // Alertmanager cannot be reached or has just started.
 	clearFrom time.Time
 	empty     int // so many answers more list nothing at all, although all is well.
+	emptyRow  int // so many have done so in a row.
 	muted     []string
 	unheard   []bool // fires, and no webhook has ever said so.
 	truncated bool   // a webhook has left some out: they may be adopted.

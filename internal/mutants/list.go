@@ -67,8 +67,8 @@ func mutants() []mutant {
 		}}},
 		{"episode: a further firing is not triggered", []edit{{
 			observe,
-			"\tin.Revision++\n\tt.count(CountedEpisode)",
-			"\tif in.Revision == 0 {\n\t\tin.Revision++\n\t}\n\tt.count(CountedEpisode)",
+			"\tin.put(fp, &c)\n\tin.Revision++\n",
+			"\tin.put(fp, &c)\n\tif in.Revision == 0 {\n\t\tin.Revision++\n\t}\n",
 		}}},
 		{"absence: one look is enough", []edit{{
 			schedule,

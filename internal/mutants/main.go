@@ -29,25 +29,29 @@ type mutant struct {
 // edit replaces Old, which stands in File once, by New.
 type edit struct{ File, Old, New string }
 
-// The random histories come first: they are the test that is to have teeth. What
-// they do not notice within their number, the other tests of the package may.
-func stages(histories int) [][]string {
-	return [][]string{
-		{"-test.run=^TestPagerDutyConvergesToAlertmanager$", fmt.Sprint("-rapid.checks=", histories)},
-		{"-test.skip=^TestPagerDutyConvergesToAlertmanager$", "-rapid.checks=100"},
+// stages are the runs of the model's tests against a mutant, until one fails: first
+// those with histories that are written down, which take seconds, then the random ones.
+func stages(histories int, random bool) [][]string {
+	const randomTest = "^TestPagerDutyConvergesToAlertmanager$"
+	written := []string{"-test.skip=" + randomTest, "-rapid.checks=30"}
+	drawn := []string{"-test.run=" + randomTest, fmt.Sprint("-rapid.checks=", histories)}
+	if random {
+		return [][]string{drawn}
 	}
+	return [][]string{written, drawn}
 }
 
 func main() {
 	app := kingpin.New("mutants", "Break one line of the core at a time and see the model test fail.")
 	histories := app.Flag("histories", "Random histories that are tried at most for each mutant.").Default("2000").Int()
 	only := app.Flag("only", "Try only the mutants whose name holds this.").String()
+	random := app.Flag("random", "Try the random histories alone.").Bool()
 	limit := app.Flag("timeout", "How long one mutant may take.").Default("5m").Duration()
 	kingpin.MustParse(app.Parse(os.Args[1:]))
-	app.FatalIfError(run(os.Stdout, *histories, *only, *limit), "")
+	app.FatalIfError(run(os.Stdout, *histories, *random, *only, *limit), "")
 }
 
-func run(w io.Writer, histories int, only string, limit time.Duration) error {
+func run(w io.Writer, histories int, random bool, only string, limit time.Duration) error {
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
 		return err
@@ -60,7 +64,7 @@ func run(w io.Writer, histories int, only string, limit time.Duration) error {
 		}
 		tried++
 		began := time.Now()
-		killed, why, err := try(dir, m, histories, limit)
+		killed, why, err := try(dir, m, stages(histories, random), limit)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
@@ -83,7 +87,7 @@ func say(w io.Writer, format string, args ...any) {
 }
 
 // try runs the model test against one mutant and says what noticed it, and how.
-func try(dir string, m mutant, histories int, limit time.Duration) (killed bool, why string, err error) {
+func try(dir string, m mutant, stages [][]string, limit time.Duration) (killed bool, why string, err error) {
 	overlay, err := breakFiles(dir, m)
 	if err != nil {
 		return false, "", err
@@ -94,7 +98,7 @@ func try(dir string, m mutant, histories int, limit time.Duration) (killed bool,
 	if out, err := exec.CommandContext(ctx, "go", "test", "-c", "-overlay="+overlay, "-o", bin, modelTest).CombinedOutput(); err != nil {
 		return false, "", fmt.Errorf("the mutant does not build: %w\n%s", err, out)
 	}
-	for _, args := range stages(histories) {
+	for _, args := range stages {
 		args = append(args, "-test.failfast", "-rapid.nofailfile", "-rapid.shrinktime=1s")
 		cmd := exec.CommandContext(ctx, bin, args...)
 		cmd.Dir = modelTest // as the go command runs it.
