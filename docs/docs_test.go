@@ -128,11 +128,28 @@ func TestLinksLead(t *testing.T) {
 	}
 }
 
+// Every test that a text names, as `package.Test`, exists.
+func TestNamedTestsExist(t *testing.T) {
+	names := regexp.MustCompile("`([a-z/0-9]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "contract.md"), -1)
+	if len(names) < 10 {
+		t.Errorf("contract.md names %d tests, want at least one for each promise", len(names))
+	}
+	for _, m := range names {
+		files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(m[1]), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool { return strings.Contains(read(t, file), "\nfunc "+m[2]+"(") }) {
+			t.Errorf("contract.md names %s of %s: there is no such test", m[2], m[1])
+		}
+	}
+}
+
 // Every target that a text names is in the Makefile.
 func TestMakeTargetsExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	used := map[string]bool{}
-	for _, file := range []string{"../README.md", "../examples/amtool.md"} {
+	for _, file := range []string{"../README.md", "../examples/amtool.md", "contract.md"} {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z -]+)").FindAllStringSubmatch(read(t, file), -1) {
 			for target := range strings.FieldsSeq(m[1]) {
 				used[target] = true

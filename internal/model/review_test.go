@@ -48,3 +48,60 @@ func TestPeersOldResolveClosesNothing(t *testing.T) {
 		})
 	}
 }
+
+// Histories that a break of the code, or a flaw of it, was once found with, and
+// that chance alone may take long to find again.
+func TestHistoriesToRemember(t *testing.T) {
+	soon, long := time.Second, 10*time.Minute
+	for _, tc := range []struct {
+		name   string
+		peers  int
+		policy alertmanager.Reconcile
+		steps  []step
+	}{
+		{
+			name: "over during an outage, and nobody said so", peers: 1, policy: alertmanager.Reconcile{Interval: long},
+			steps: []step{{What: "outage", Pause: soon}, {What: "toggle", Pause: soon}, {What: "silent resolve", Pause: long}, {What: "clear", Pause: long}},
+		},
+		{
+			name: "a resolve that lands after its incident was forgotten",
+			steps: []step{
+				{What: "toggle", Pause: long}, {What: "late", N: 2, Pause: soon},
+				{What: "toggle", Pause: 10 * time.Second}, {What: "toggle", Pause: long},
+			},
+		},
+		{
+			name: "acknowledged by a person, over and back during an outage",
+			steps: []step{
+				{What: "toggle", Pause: long}, {What: "person acknowledges", N: 1, Pause: soon}, {What: "outage", Pause: soon},
+				{What: "toggle", Pause: soon}, {What: "toggle", Pause: soon}, {What: "clear", Pause: long},
+			},
+		},
+		{
+			name: "two empty answers", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "empty answer", N: 1, Pause: long}},
+		},
+		{
+			name: "Alertmanager has just started, for long", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "alertmanager unclear", Pause: long}},
+		},
+		{
+			name: "a gap that no Alertmanager knows of", peers: 2,
+			steps: []step{{What: "coverage", Pause: long}, {What: "repeat", Pause: long}},
+		},
+		{
+			name:  "refused once",
+			steps: []step{{What: "400", N: 1}, {What: "toggle", Pause: long}},
+		},
+		{
+			name:  "killed while PagerDuty does not answer",
+			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "crash"}, {What: "toggle", Pause: long}},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, p := range run(t, tc.steps, tc.peers, 120, tc.policy) {
+				t.Errorf("%.1500s", p)
+			}
+		})
+	}
+}

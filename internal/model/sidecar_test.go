@@ -36,6 +36,8 @@ type settings struct {
 	policy alertmanager.Reconcile
 	// previousKeys are every service's.
 	previousKeys []string
+	// readKey is called whenever a routing key is read from its file; nil: nothing is.
+	readKey func()
 }
 
 // sidecar is pagerelay from its door to its transport, wired as the program does
@@ -98,7 +100,13 @@ func (s *sidecar) apply(with settings) {
 	services := map[string]delivery.Service{}
 	for name, c := range with.config.Services {
 		services[name] = delivery.Service{
-			Name: name, Fallback: c.Fallback, Key: func() (string, error) { return string(c.RoutingKey), nil },
+			Name: name, Fallback: c.Fallback, EventsPerMinute: c.EventsPerMinute,
+			Key: func() (string, error) {
+				if with.readKey != nil {
+					with.readKey()
+				}
+				return string(c.RoutingKey), nil
+			},
 			PreviousKeys: func() []string { return with.previousKeys },
 		}
 	}

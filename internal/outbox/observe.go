@@ -79,6 +79,9 @@ func CountedAll() []Counted {
 type Tombstone struct {
 	ClosedAt time.Time        `json:"closed_at"`
 	Ends     map[string]Ended `json:"ends"` // by fingerprint.
+	// Requests whose outcome was never known; they can still land in what fires next.
+	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
+	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
 }
 
 // Ended is a member's last resolve.
@@ -158,10 +161,7 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 			continue
 		}
 		over := !m.Firing && m.HeldUntil.IsZero()
-		// A peer may be late with the end of an episode before this one.
-		earlier := o.Origin == mapping.OriginAlertmanager &&
-			o.Alert.StartsAt.Before(m.Alert.StartsAt) && o.Alert.EndsAt.Before(m.Alert.StartsAt.Add(-endRounding))
-		if over || earlier {
+		if over || endsEarlier(o, m) {
 			t.count(CountedDuplicate)
 			continue
 		}
@@ -172,6 +172,19 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 		t.count(CountedResolved)
 	}
 	return known
+}
+
+// endsEarlier says whether what a resolve ends is an episode before the member's
+// present one: a peer may be late with it.
+func endsEarlier(o *mapping.Observation, m *Member) bool {
+	now := m.Alert.StartsAt
+	if o.Origin != mapping.OriginAlertmanager || !o.Alert.StartsAt.Before(now) {
+		return false
+	}
+	if o.Alert.StartsAt.Before(now.Add(-endRounding)) { // a rounded end would be the start, too.
+		return !o.Alert.EndsAt.After(now)
+	}
+	return o.Alert.EndsAt.Before(now.Add(-endRounding))
 }
 
 // observeUnknownEnd takes in the end of an alert that no incident holds.
@@ -204,9 +217,10 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	in := t.edit(id)
 	var last Ended
+	var grave *Tombstone
 	if in == nil || in.Members[fp] == nil {
-		if ts := t.tombstone(id); ts != nil {
-			last = ts.Ends[fp]
+		if grave = t.tombstone(id); grave != nil {
+			last = grave.Ends[fp]
 		}
 	} else {
 		m := in.Members[fp]
@@ -237,6 +251,9 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	if in == nil {
 		in = newIncident(id, o, now)
+		if grave != nil {
+			in.AmbiguousResolve, in.AmbiguousAck = grave.AmbiguousResolve, grave.AmbiguousAck
+		}
 		t.create(in)
 	}
 	m := newMember(o, now)

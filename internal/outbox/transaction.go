@@ -114,7 +114,10 @@ func (t *transaction) limited(service string) bool {
 func (t *transaction) count(what Counted) { t.counts[what]++ }
 
 func newTombstone(in *Incident) *Tombstone {
-	ts := &Tombstone{ClosedAt: in.ClosedAt, Ends: map[string]Ended{}}
+	ts := &Tombstone{
+		ClosedAt: in.ClosedAt, Ends: map[string]Ended{},
+		AmbiguousResolve: in.AmbiguousResolve, AmbiguousAck: in.AmbiguousAck,
+	}
 	for fp, m := range in.Members {
 		if !m.EndedAt.IsZero() {
 			ts.Ends[fp] = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
