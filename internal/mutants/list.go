@@ -3,6 +3,8 @@ package main
 const (
 	next     = "internal/outbox/next.go"
 	observe  = "internal/outbox/observe.go"
+	episode  = "internal/outbox/episode.go"
+	obstacle = "internal/outbox/obstacle.go"
 	outcome  = "internal/outbox/outcome.go"
 	store    = "internal/outbox/store.go"
 	file     = "internal/outbox/file.go"
@@ -21,7 +23,7 @@ func mutants() []mutant {
 			"if in == nil || in.Intent != nil {\n\t\t\treturn ErrChanged",
 		}}},
 		{"refcount: the first resolve closes a shared one", []edit{{
-			observe,
+			episode,
 			"\tin.put(fp, &c)\n\tin.lapse(was, now)",
 			"\tin.put(fp, &c)\n\tfor k, m := range in.Members {\n\t\tn := *m\n\t\tn.Firing = false\n\t\tin.put(k, &n)\n\t}\n\tin.lapse(was, now)",
 		}}},
@@ -37,11 +39,11 @@ func mutants() []mutant {
 		}}},
 		{"retry of a 400: no minimal event", []edit{{
 			outcome,
-			"if it.Action == Trigger && !it.Minimal {",
+			"if (it.Action == Trigger || it.Action == Change) && !it.Minimal {",
 			"if false {",
 		}}},
 		{"stale: never checked", []edit{{
-			next,
+			obstacle,
 			"in.PendingSince.IsZero() || now.Sub(in.PendingSince) <= p.StaleAfter {",
 			"true {",
 		}}},
@@ -66,7 +68,7 @@ func mutants() []mutant {
 			"if false {",
 		}}},
 		{"episode: a further firing is not triggered", []edit{{
-			observe,
+			episode,
 			"\tin.put(fp, &c)\n\tin.Revision++\n",
 			"\tin.put(fp, &c)\n\tif in.Revision == 0 {\n\t\tin.Revision++\n\t}\n",
 		}}},
