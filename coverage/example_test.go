@@ -184,6 +184,13 @@ func TestHostileNames(t *testing.T) {
 				s.Urgency = evil
 			}
 		}
+		for range 9 { // more than is listed of anything.
+			l := coverage.Level{}
+			for range 9 {
+				l.Targets = append(l.Targets, coverage.Target{Kind: coverage.KindUser, ID: "X", Name: evil})
+			}
+			w.Policies["PINFRA"].Levels = append(w.Policies["PINFRA"].Levels, l)
+		}
 		w.cfg.Schedules = []coverage.ScheduleConfig{{Name: "PPROD"}, {Name: "PLEAD"}}
 		w.cfg.Policies = []coverage.PolicyConfig{{
 			Name: "PINFRA", Services: []string{"infra-core"}, MinPeople: 2,
