@@ -259,6 +259,37 @@ func checkCases() []struct {
 			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "web"})
 			w.Missing = []coverage.Missing{{Kind: coverage.KindPolicy, Name: "web", Same: []string{"PWEB1", "PWEB2"}}}
 		}, []string{"warning not_found policy web"}},
+		{"a gap in a schedule whose policy does not list it", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00")
+			w.Policies["PINFRA"].Levels = nil
+			w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}},
+		{"schedules that a policy uses which was not asked for", func(w *scene) {
+			w.cfg.Policies, w.Policies, w.OnCalls = nil, nil, nil
+		}, nil},
+		{"somebody on call for a little more than a fair share", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-27 08:00", "UBEN 2026-11-27 08:00/2026-11-30 08:00",
+				"UANN 2026-11-30 08:00/2026-12-05 08:00", "UBEN 2026-12-05 08:00/2026-12-07 08:00")
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-24 08:00", "UDAN 2026-11-24 08:00/2026-11-25 08:00",
+				"UCAT 2026-11-25 08:00/2026-11-27 08:00", "UDAN 2026-11-27 08:00/2026-11-28 08:00",
+				"UCAT 2026-11-28 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-01 08:00",
+				"UCAT 2026-12-01 08:00/2026-12-03 08:00", "UDAN 2026-12-03 08:00/2026-12-04 08:00",
+				"UCAT 2026-12-04 08:00/2026-12-06 08:00", "UDAN 2026-12-06 08:00/2026-12-07 08:00")
+		}, nil},
+		{"a disabled service of a policy that mutes it", func(w *scene) {
+			w.Services["PCORE"].Status = "disabled"
+			w.cfg.Policies[0].Services, w.cfg.Policies[0].Mute = nil, []string{"service_disabled"}
+		}, nil},
+		{"two schedules at once and an empty member, at hours that are not required", func(w *scene) {
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-29 08:00", "UANN 2026-11-29 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
+			w.Schedules["PLEAD"].Empty = []coverage.Span{span("2026-11-28 08:00/2026-11-30 08:00")}
+			w.cfg.TimeIntervals = weekdays()
+			w.cfg.Schedules[1].Required = []string{"weekdays"}
+			w.cfg.Policies = nil
+		}, []string{
+			"warning empty_member schedule PLEAD 2026-11-30 00:00/2026-11-30 08:00",
+			"warning predicted_collision user UANN 2026-11-30 00:00/2026-11-30 08:00",
+		}},
 		{"the same schedule by name and id", func(w *scene) {
 			w.cfg.Schedules[0].MinEngineers = 4
 			w.cfg.Schedules = append(w.cfg.Schedules, coverage.ScheduleConfig{Name: "PPROD", MinEngineers: 3})
