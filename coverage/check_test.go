@@ -264,6 +264,11 @@ func checkCases() []struct {
 			w.Policies["PINFRA"].Levels = nil
 			w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, 1
 		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}},
+		{"a gap in a schedule that does not list its policy", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00")
+			w.Schedules["PPROD"].Policies = nil
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}},
 		{"schedules that a policy uses which was not asked for", func(w *scene) {
 			w.cfg.Policies, w.Policies, w.OnCalls = nil, nil, nil
 		}, nil},
@@ -274,7 +279,7 @@ func checkCases() []struct {
 				"UCAT 2026-11-25 08:00/2026-11-27 08:00", "UDAN 2026-11-27 08:00/2026-11-28 08:00",
 				"UCAT 2026-11-28 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-01 08:00",
 				"UCAT 2026-12-01 08:00/2026-12-03 08:00", "UDAN 2026-12-03 08:00/2026-12-04 08:00",
-				"UCAT 2026-12-04 08:00/2026-12-06 08:00", "UDAN 2026-12-06 08:00/2026-12-07 08:00")
+				"UCAT 2026-12-04 08:00/2026-12-06 08:00", "UCAT 2026-12-06 08:00/2026-12-07 08:00")
 		}, nil},
 		{"a disabled service of a policy that mutes it", func(w *scene) {
 			w.Services["PCORE"].Status = "disabled"
