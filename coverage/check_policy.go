@@ -123,7 +123,7 @@ func (j *judge) policyLevels(p *auditedPolicy, stays []stay) {
 	least := p.config.MinPeople
 	repeated := map[int]map[string]bool{} // people by level.
 	var before []bool
-	counts := func(s Span) bool {         // reports whether some of s is required and judged.
+	counts := func(s Span) bool { // reports whether some of s is required and judged.
 		part, ok := s.within(j.window)
 		return ok && overlap(p.required, part) > 0
 	}

@@ -59,6 +59,11 @@ func checkCases() []struct {
 			"critical schedule_gap schedule PPROD 2026-11-27 17:00/2026-11-30 08:00",
 			"warning below_min_people policy PINFRA 2026-11-27 17:00/2026-11-30 08:00",
 		}},
+		{"gap on all levels, where one person is enough", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-12-01 08:00")
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-12-01 08:00")
+			w.cfg.Policies[0].MinPeople, w.cfg.Schedules = 0, nil
+		}, []string{"critical policy_gap policy PINFRA 2026-12-01 08:00/2026-12-07 08:00"}},
 		{"somebody on the policy for good", func(w *scene) {
 			w.shifts("PPROD")
 			w.shifts("PLEAD")
@@ -134,6 +139,9 @@ func checkCases() []struct {
 			"warning same_person_on_levels policy PINFRA 2026-11-29 08:00/2026-11-30 08:00",
 			"warning predicted_collision user UANN 2026-11-29 08:00/2026-11-30 08:00",
 		}},
+		{"the first person again on the third level", func(w *scene) {
+			w.OnCalls = append(w.OnCalls, coverage.OnCall{Span: span("2026-11-24 08:00/2026-12-01 08:00"), Policy: "PINFRA", Level: 3, User: "UANN"})
+		}, []string{"warning same_person_on_levels policy PINFRA 2026-11-24 08:00/2026-11-30 08:00"}},
 		{"the same person on both levels, and somebody else", func(w *scene) {
 			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00", "UANN 2026-11-22 08:00/2026-11-30 08:00")
 			w.cfg.Schedules[1].Mute = []string{"predicted_collision"}
@@ -201,6 +209,12 @@ func checkCases() []struct {
 		{"a service that uses another policy", func(w *scene) {
 			w.Services["PCORE"].Policy = "PELSE"
 		}, []string{"warning escalation_ladder_differs policy PINFRA"}},
+		{"a service that pages two policies", func(w *scene) {
+			w.Policies["PELSE"] = &coverage.Policy{ID: "PELSE", Name: "else"}
+			w.OnCalls = append(w.OnCalls, coverage.OnCall{Policy: "PELSE", Level: 1, User: "UANN"})
+			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "else", Services: []string{"infra-core"}})
+			w.Services["PELSE"] = &coverage.Service{ID: "PELSE", Policy: "PELSE", Status: "active", Urgency: "severity_based", Relay: "infra-core"}
+		}, nil},
 		{"urgency always high", func(w *scene) {
 			w.Services["PCORE"].Urgency = "high"
 		}, []string{"warning urgency_rule_ignores_severity service PCORE"}},
@@ -245,7 +259,39 @@ func checkCases() []struct {
 			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "web"})
 			w.Missing = []coverage.Missing{{Kind: coverage.KindPolicy, Name: "web", Same: []string{"PWEB1", "PWEB2"}}}
 		}, []string{"warning not_found policy web"}},
+		{"a gap in a schedule whose policy does not list it", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00")
+			w.Policies["PINFRA"].Levels = nil
+			w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}},
+		{"schedules that a policy uses which was not asked for", func(w *scene) {
+			w.cfg.Policies, w.Policies, w.OnCalls = nil, nil, nil
+		}, nil},
+		{"somebody on call for a little more than a fair share", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-27 08:00", "UBEN 2026-11-27 08:00/2026-11-30 08:00",
+				"UANN 2026-11-30 08:00/2026-12-05 08:00", "UBEN 2026-12-05 08:00/2026-12-07 08:00")
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-24 08:00", "UDAN 2026-11-24 08:00/2026-11-25 08:00",
+				"UCAT 2026-11-25 08:00/2026-11-27 08:00", "UDAN 2026-11-27 08:00/2026-11-28 08:00",
+				"UCAT 2026-11-28 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-01 08:00",
+				"UCAT 2026-12-01 08:00/2026-12-03 08:00", "UDAN 2026-12-03 08:00/2026-12-04 08:00",
+				"UCAT 2026-12-04 08:00/2026-12-06 08:00", "UDAN 2026-12-06 08:00/2026-12-07 08:00")
+		}, nil},
+		{"a disabled service of a policy that mutes it", func(w *scene) {
+			w.Services["PCORE"].Status = "disabled"
+			w.cfg.Policies[0].Services, w.cfg.Policies[0].Mute = nil, []string{"service_disabled"}
+		}, nil},
+		{"two schedules at once and an empty member, at hours that are not required", func(w *scene) {
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-29 08:00", "UANN 2026-11-29 08:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
+			w.Schedules["PLEAD"].Empty = []coverage.Span{span("2026-11-28 08:00/2026-11-30 08:00")}
+			w.cfg.TimeIntervals = weekdays()
+			w.cfg.Schedules[1].Required = []string{"weekdays"}
+			w.cfg.Policies = nil
+		}, []string{
+			"warning empty_member schedule PLEAD 2026-11-30 00:00/2026-11-30 08:00",
+			"warning predicted_collision user UANN 2026-11-30 00:00/2026-11-30 08:00",
+		}},
 		{"the same schedule by name and id", func(w *scene) {
+			w.cfg.Schedules[0].MinEngineers = 4
 			w.cfg.Schedules = append(w.cfg.Schedules, coverage.ScheduleConfig{Name: "PPROD", MinEngineers: 3})
 		}, []string{"critical below_min_engineers schedule PPROD"}},
 	}

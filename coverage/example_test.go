@@ -152,6 +152,39 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
+// TestZones: times are written by the schedule's clock, and by UTC where that is not
+// known; the machine's own place does not matter.
+func TestZones(t *testing.T) {
+	local := time.Local
+	time.Local = time.FixedZone("HERE", 3600)
+	t.Cleanup(func() { time.Local = local })
+	for zone, want := range map[string]string{
+		"Europe/Berlin":       "Sun 2026-11-29 18:00 to Mon 2026-11-30 09:00 CET (15h)",
+		"Australia/Lord_Howe": "Mon 2026-11-30 04:00 to 19:00 +11 (15h)",
+		"UTC":                 "Sun 2026-11-29 17:00 to Mon 2026-11-30 08:00 UTC (15h)",
+		"":                    "Sun 2026-11-29 17:00 to Mon 2026-11-30 08:00 UTC (15h)",
+		"Local":               "Sun 2026-11-29 17:00 to Mon 2026-11-30 08:00 UTC (15h)",
+		"../../etc/passwd":    "Sun 2026-11-29 17:00 to Mon 2026-11-30 08:00 UTC (15h)",
+	} {
+		w := healthy()
+		w.cfg.Policies[0].MinPeople = 1
+		w.Schedules["PPROD"].TimeZone = zone
+		w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-29 17:00", "UBEN 2026-11-30 08:00/2026-12-07 08:00")
+		if got := w.check().Findings[0].Text; !strings.Contains(got, want) {
+			t.Errorf("zone %q: got %q, want %q in it", zone, got, want)
+		}
+	}
+
+	w := healthy() // across a change of the clock.
+	w.now, w.Window = instant("2026-10-20 00:00"), span("2026-10-20 00:00/2026-10-30 00:00")
+	w.cfg.Policies[0].MinPeople = 1
+	w.shifts("PPROD", "UANN 2026-10-20 00:00/2026-10-25 00:30", "UBEN 2026-10-25 01:30/2026-10-30 00:00")
+	w.shifts("PLEAD", "UCAT 2026-10-20 00:00/2026-10-25 00:30", "UDAN 2026-10-25 00:30/2026-10-30 00:00")
+	if got, want := w.check().Findings[0].Text, "Sun 2026-10-25 02:30 CEST to Sun 2026-10-25 02:30 CET (1h)"; !strings.Contains(got, want) {
+		t.Errorf("when the clock changes: got %q, want %q in it", got, want)
+	}
+}
+
 // TestHostileNames: what somebody wrote at PagerDuty stays one bounded line.
 func TestHostileNames(t *testing.T) {
 	evil := "\x00\x1b[31mred\nCRITICAL: all\r\n is\u202e well\u2028\u200b \xff" + strings.Repeat("ü", 1<<16)
@@ -183,6 +216,16 @@ func TestHostileNames(t *testing.T) {
 			if s.Urgency != "severity_based" {
 				s.Urgency = evil
 			}
+		}
+		if w.Policies["PINFRA"] == nil {
+			continue
+		}
+		for range 9 { // more than is listed of anything.
+			l := coverage.Level{}
+			for range 9 {
+				l.Targets = append(l.Targets, coverage.Target{Kind: coverage.KindUser, ID: "X", Name: evil})
+			}
+			w.Policies["PINFRA"].Levels = append(w.Policies["PINFRA"].Levels, l)
 		}
 		w.cfg.Schedules = []coverage.ScheduleConfig{{Name: "PPROD"}, {Name: "PLEAD"}}
 		w.cfg.Policies = []coverage.PolicyConfig{{

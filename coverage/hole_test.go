@@ -101,6 +101,7 @@ func TestHole(t *testing.T) {
 		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 08:30"), Policy: "web"}},
 
 		{"disabled", "", "", func(w *scene) { w.Services["PCORE"].Status = "disabled" }, coverage.Hole{Reason: coverage.DisabledService}},
+		{"disabled, at a time that was not read", "", "2026-12-07 08:00", func(w *scene) { w.Services["PCORE"].Status = "disabled" }, none},
 		{"disabled counts before nobody", "", "", func(w *scene) {
 			nobody(w)
 			w.Services["PCORE"].Status = "disabled"

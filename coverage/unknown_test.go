@@ -120,6 +120,10 @@ func TestUnknown(t *testing.T) {
 			"inactive_user user *: not all schedules and escalation policies were read",
 			"predicted_collision user *: not all schedules and escalation policies were read",
 		}},
+		{"a shift of somebody who was deleted", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", " 2026-11-30 08:00/2026-12-07 08:00")
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}, nil},
 		{"a snapshot that is too old", func(w *scene) { w.now = w.Window.End }, nil, []string{
 			"* * *: what was read of PagerDuty is not about this time",
 		}},
