@@ -34,12 +34,13 @@ func TestValidate(t *testing.T) {
 		{"url with a password and a fault", pagerduty.Config{EventsURL: "https://me:hunter2@h:port"}, []string{"events_url: not a URL"}},
 		{"url with a query", pagerduty.Config{EventsURL: "https://h?a=b"}, []string{"events_url: must not hold a query or fragment"}},
 		{"api url", pagerduty.Config{APIURL: "x"}, []string{"api_url: must start with https:// (or http://) and a host"}},
+		{"api rate", pagerduty.Config{APIRequestsPerMinute: 961}, []string{"api_requests_per_minute: 961 is not from 1 to 960, which is what PagerDuty allows; leave it out for 480"}},
 		{"tls maximum", pagerduty.Config{HTTPConfig: http(func(hc *promconfig.HTTPClientConfig) {
 			hc.TLSConfig.MaxVersion = promconfig.TLSVersion(tls.VersionTLS12)
 		})}, []string{"http_config.tls_config.max_version: below min_version, which is TLS 1.3 here"}},
 		{
 			"all at once",
-			pagerduty.Config{Region: "x", EventsURL: "x", APIURL: "x", APIToken: "t", APITokenFile: "f", Timeout: -1, HTTPConfig: http(func(hc *promconfig.HTTPClientConfig) {
+			pagerduty.Config{Region: "x", EventsURL: "x", APIURL: "x", APIToken: "t", APITokenFile: "f", APIRequestsPerMinute: -1, Timeout: -1, HTTPConfig: http(func(hc *promconfig.HTTPClientConfig) {
 				hc.BearerToken, hc.BearerTokenFile = "a", "b"
 				hc.TLSConfig.CA, hc.TLSConfig.CAFile = "a", "b"
 			})},
@@ -48,6 +49,7 @@ func TestValidate(t *testing.T) {
 				"events_url: must start with https:// (or http://) and a host",
 				"api_url: must start with https:// (or http://) and a host",
 				"api_token: give api_token or api_token_file, not both",
+				"api_requests_per_minute: -1 is not from 1 to 960, which is what PagerDuty allows; leave it out for 480",
 				"timeout: -1ns is negative; leave it out for 5s",
 				"http_config: at most one of bearer_token & bearer_token_file must be configured",
 				"http_config.tls_config: at most one of ca, ca_file & ca_ref must be configured",
