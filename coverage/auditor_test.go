@@ -105,12 +105,15 @@ func (w *world) found(fs ...coverage.Finding) { w.result = coverage.Result{Findi
 
 // sink remembers what fires, as the outbox does.
 type sink struct {
+	mtx    sync.Mutex
 	firing map[string]template.Alert
 	stored [][]mapping.Observation // by call.
 	failed error
 }
 
 func (s *sink) Observe(_ context.Context, obs []mapping.Observation) error {
+	s.mtx.Lock()
+	defer s.mtx.Unlock()
 	if s.failed != nil {
 		return s.failed
 	}
@@ -126,6 +129,8 @@ func (s *sink) Observe(_ context.Context, obs []mapping.Observation) error {
 }
 
 func (s *sink) Firing() []template.Alert {
+	s.mtx.Lock()
+	defer s.mtx.Unlock()
 	var list []template.Alert
 	for _, a := range s.firing {
 		list = append(list, a)
@@ -133,8 +138,17 @@ func (s *sink) Firing() []template.Alert {
 	return list
 }
 
+// fail makes Observe fail from now on, or not.
+func (s *sink) fail(err error) {
+	s.mtx.Lock()
+	defer s.mtx.Unlock()
+	s.failed = err
+}
+
 // lines are the firing alerts, a line each.
 func (s *sink) lines() []string {
+	s.mtx.Lock()
+	defer s.mtx.Unlock()
 	lines := []string{}
 	for _, a := range s.firing {
 		lines = append(lines, fmt.Sprintf("%s %s since %s", a.Labels["check"], a.Labels["severity"], a.StartsAt.UTC().Format("15:04")))
@@ -275,10 +289,10 @@ func TestFindingsOverTime(t *testing.T) {
 			[]func(*world){func(w *world) { w.apply(func(c *coverage.Config) { *c = coverage.Config{} }) }},
 			[]string{},
 		},
-		{"cannot be stored", []func(*world){func(w *world) { w.found(); w.sink.failed = errors.New("outbox is busy") }}, stays},
+		{"cannot be stored", []func(*world){func(w *world) { w.found(); w.sink.fail(errors.New("outbox is busy")) }}, stays},
 		{"is stored later", []func(*world){
-			func(w *world) { w.found(); w.sink.failed = errors.New("outbox is busy") },
-			func(w *world) { w.sink.failed = nil },
+			func(w *world) { w.found(); w.sink.fail(errors.New("outbox is busy")) },
+			func(w *world) { w.sink.fail(nil) },
 		}, []string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -377,14 +391,14 @@ func TestRunEndsWhatIsNoLongerAudited(t *testing.T) {
 		w.audit()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		w.sink.failed = errors.New("outbox is busy")
+		w.sink.fail(errors.New("outbox is busy"))
 		w.auditor.Apply(coverage.Settings{Router: router(t)})
 		go func() { ended <- w.auditor.Run(ctx) }()
 		synctest.Wait()
 		if len(w.sink.lines()) != 1 {
 			t.Errorf("got %v, want one alert", w.sink.lines())
 		}
-		w.sink.failed = nil
+		w.sink.fail(nil)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
 		if len(w.sink.lines()) != 0 {

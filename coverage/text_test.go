@@ -136,6 +136,19 @@ func TestRender(t *testing.T) {
 	}
 }
 
+// In a strip as in the checks, somebody without an account is nobody.
+func TestStripOfTheGone(t *testing.T) {
+	s, c := example()
+	s.Users["PADA"].Gone = true
+	var b bytes.Buffer
+	if err := coverage.NewAudit(s, c, auditedAt()).WriteText(&b, 80); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  level 1  ·····"; !strings.Contains(b.String(), want) {
+		t.Errorf("got no line like %q in:\n%s", want, &b)
+	}
+}
+
 // Whoever may name a schedule writes into these texts.
 func TestRenderIsSafe(t *testing.T) {
 	const evil = "a\x1b[2J\r\n| ``` |<img src=x>[l](https://evil.example)@team _x_ \u202e\u2028\u009b1m www.evil.example"
