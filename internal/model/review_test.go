@@ -66,15 +66,21 @@ func TestHistoriesToRemember(t *testing.T) {
 		{
 			name: "a resolve that lands after its incident was forgotten",
 			steps: []step{
-				{What: "toggle", Pause: long}, {What: "late", N: 2, Pause: soon},
-				{What: "toggle", Pause: 10 * time.Second}, {What: "toggle", Pause: long},
+				{What: "toggle", Pause: long},
+				{What: "late", N: 2, Pause: soon},
+				{What: "toggle", Pause: 10 * time.Second},
+				{What: "toggle", Pause: long},
 			},
 		},
 		{
 			name: "acknowledged by a person, over and back during an outage",
 			steps: []step{
-				{What: "toggle", Pause: long}, {What: "person acknowledges", N: 1, Pause: soon}, {What: "outage", Pause: soon},
-				{What: "toggle", Pause: soon}, {What: "toggle", Pause: soon}, {What: "clear", Pause: long},
+				{What: "toggle", Pause: long},
+				{What: "person acknowledges", N: 1, Pause: soon},
+				{What: "outage", Pause: soon},
+				{What: "toggle", Pause: soon},
+				{What: "toggle", Pause: soon},
+				{What: "clear", Pause: long},
 			},
 		},
 		{
