@@ -85,7 +85,7 @@ bench: build ## measure
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
 
 .PHONY: mutants
-mutants: ## break the core, one line at a time, and see the model test fail (half an hour)
+mutants: ## break the core in one way after the other, and see the model's tests fail (3 minutes)
 	$(GO) run ./internal/mutants
 
 .PHONY: bench-storm

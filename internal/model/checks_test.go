@@ -122,15 +122,15 @@ func (w *world) interval() time.Duration {
 	return time.Minute
 }
 
-// checkBlocked: what PagerDuty refuses is tried once more as the minimal event
-// before it is given up (promise 5).
+// checkBlocked: what fails for a time is tried again, and what PagerDuty refuses is
+// tried once more as the minimal event, before it is given up (promise 5).
 func (w *world) checkBlocked() {
 	for _, in := range w.store.List() {
 		w.mu.Lock()
-		minimal, refused := w.minimal[in.ID]
+		minimal := w.minimal[in.ID]
 		w.mu.Unlock()
-		if in.Blocked != nil && refused && !minimal {
-			w.problem("%s is blocked (%s), and PagerDuty was never asked to take the minimal event", in.DedupKey, in.Blocked.Reason)
+		if in.Blocked != nil && !minimal && !in.Parted {
+			w.problem("%s is blocked (%s), and PagerDuty has not refused the minimal event", in.DedupKey, in.Blocked.Reason)
 		}
 	}
 }

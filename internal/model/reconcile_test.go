@@ -131,8 +131,9 @@ func (w *world) countEpisode(i int) {
 // Identity is that of the only Alertmanagers of this world.
 func (w *world) Identity() string { return "world" }
 
-// Survey plays Alertmanager's lists.
-func (w *world) Survey(_ context.Context, each func(int, *alertmanager.Listing) error) (alertmanager.Standing, error) {
+// Survey plays Alertmanager's lists. Reading them takes its time, in which webhooks
+// come in.
+func (w *world) Survey(ctx context.Context, each func(int, *alertmanager.Listing) error) (alertmanager.Standing, error) {
 	lists, standing := w.lists()
 	for member, list := range lists {
 		for i := range list {
@@ -141,8 +142,15 @@ func (w *world) Survey(_ context.Context, each func(int, *alertmanager.Listing) 
 			}
 		}
 	}
+	select {
+	case <-time.After(surveyTakes):
+	case <-ctx.Done():
+		return alertmanager.Standing{}, ctx.Err()
+	}
 	return standing, nil
 }
+
+const surveyTakes = 2 * time.Second
 
 func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 	w.mu.Lock()

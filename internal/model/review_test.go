@@ -92,16 +92,33 @@ func TestHistoriesToRemember(t *testing.T) {
 			steps: []step{{What: "toggle", Pause: long}, {What: "alertmanager unclear", Pause: long}},
 		},
 		{
+			// A look begins every 62 s, so at 620 s, 682 s and 744 s.
+			name: "fires again while the third list without it is read", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "silent resolve", Pause: 145 * time.Second}, {What: "toggle", Pause: long}},
+		},
+		{
 			name: "a gap that no Alertmanager knows of", peers: 2,
 			steps: []step{{What: "coverage", Pause: long}, {What: "repeat", Pause: long}},
+		},
+		{
+			name:  "a trigger that lands after its resolve",
+			steps: []step{{What: "late", N: 1}, {What: "toggle", Pause: soon}, {What: "toggle", Pause: long}},
+		},
+		{
+			name:  "routed elsewhere while it fires",
+			steps: []step{{What: "toggle", Pause: long}, {What: "reload", N: 1, Pause: long}, {What: "repeat", Pause: long}},
+		},
+		{
+			name:  "PagerDuty fails once",
+			steps: []step{{What: "500", N: 1}, {What: "toggle", Pause: long}},
 		},
 		{
 			name:  "refused once",
 			steps: []step{{What: "400", N: 1}, {What: "toggle", Pause: long}},
 		},
 		{
-			name:  "killed while PagerDuty does not answer",
-			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "crash"}, {What: "toggle", Pause: long}},
+			name:  "killed while PagerDuty does not answer, and over by then",
+			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "toggle", Pause: time.Millisecond}, {What: "crash", Pause: long}},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -108,7 +108,7 @@ func mutants() []mutant {
 		{"late: a duplicate pages", []edit{{
 			observe,
 			"since >= 0 && since <= lateDuplicate {",
-			"false {",
+			"since < 0 {",
 		}}},
 		{"moved: the old incident stays open", []edit{{
 			observe,
