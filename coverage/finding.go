@@ -35,6 +35,15 @@ const (
 	NotFound               CheckID = "not_found"
 )
 
+// Checks lists all checks, to initialise metrics with.
+func Checks() []CheckID {
+	return []CheckID{
+		PolicyGap, PolicyNobodyNow, ScheduleGap, BelowMinEngineers, BelowMinPeople, EmptyMember,
+		SamePersonOnLevels, PredictedCollision, UserUnreachable, InactiveUser, Overload, LayerEndsSoon,
+		EscalationLadder, UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance, ScheduleUnused, NotFound,
+	}
+}
+
 // Finding is one thing that is wrong with one subject.
 type Finding struct {
 	Check    CheckID  `json:"check"`
@@ -69,10 +78,42 @@ type Result struct {
 	Findings []Finding
 	// Unknown are what could not be judged, because what it needs was not read.
 	Unknown []Unknown
+	// Cover is how the audited schedules and policies that could be judged are
+	// covered, whatever is muted, in the order of the configuration.
+	Cover []Cover
+}
+
+// Cover is how a schedule or policy is covered in the time that was judged.
+type Cover struct {
+	Subject Subject
+	// Window is the time that was judged.
+	Window Span
+	// Gaps are the times within Window at which somebody is required and nobody is
+	// on call, in order; those that are ignored are left out.
+	Gaps []Span
+	// Ratio is the part of the required time that is covered, from 0 to 1; 1 if none
+	// is required.
+	Ratio float64
+	// Engineers is how many people that have an account are assigned to the schedule.
+	Engineers int
+}
+
+// Judged reports whether the check of the subject was really made: a finding of it
+// that was open before and is not in r.Findings is over. Subjects are compared by id
+// and, where something could only be asked for by its name, by name.
+func (r Result) Judged(check CheckID, subject Subject) bool {
+	for _, u := range r.Unknown {
+		if (u.Check == "" || u.Check == check) && (u.Kind == "" || u.Kind == subject.Kind) &&
+			(u.ID == "" || u.ID == subject.ID || u.ID == subject.Name) {
+			return false
+		}
+	}
+	return true
 }
 
 // Unknown is a check that could not be made. An empty ID stands for every subject
-// of the kind, an empty Check for every check.
+// of the kind, an empty Kind for every kind, an empty Check for every check. The ID
+// is the configuration's name where PagerDuty's id is not known.
 type Unknown struct {
 	Key
 	Reason string

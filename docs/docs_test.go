@@ -67,8 +67,11 @@ func TestMetricsAreListed(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (pagerelay_\S+) (\S+)$`).FindAllStringSubmatch(page, -1) {
 		got[m[1]] = m[2]
 	}
-	// It has no series before the first alert.
-	for _, name := range []string{"pagerelay_alerts_total"} {
+	// They have no series before the first alert or audit.
+	for _, name := range []string{
+		"pagerelay_alerts_total", "pagerelay_coverage_schedule_engineers", "pagerelay_coverage_schedule_coverage_ratio",
+		"pagerelay_coverage_next_gap_start_timestamp_seconds",
+	} {
 		if _, ok := got[name]; !ok {
 			got[name] = want[name]
 		}
@@ -81,7 +84,7 @@ func TestMetricsAreListed(t *testing.T) {
 // The YAML of the texts is what a user copies.
 func TestYAMLBlocksAreValid(t *testing.T) {
 	blocks := 0
-	for _, file := range []string{"../README.md", "configuration.md", "metrics.md", "operations.md"} {
+	for _, file := range []string{"../README.md", "configuration.md", "coverage.md", "metrics.md", "operations.md"} {
 		for _, m := range regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(read(t, file), -1) {
 			blocks++
 			text := regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], "")
@@ -102,8 +105,8 @@ func TestYAMLBlocksAreValid(t *testing.T) {
 			}
 		}
 	}
-	if blocks < 4 {
-		t.Errorf("got %d blocks of YAML, want at least 4", blocks)
+	if blocks < 5 {
+		t.Errorf("got %d blocks of YAML, want at least 5", blocks)
 	}
 }
 
@@ -125,11 +128,28 @@ func TestLinksLead(t *testing.T) {
 	}
 }
 
+// Every test that a text names, as `package.Test`, exists.
+func TestNamedTestsExist(t *testing.T) {
+	names := regexp.MustCompile("`([a-z/0-9]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "contract.md"), -1)
+	if len(names) < 10 {
+		t.Errorf("contract.md names %d tests, want at least one for each promise", len(names))
+	}
+	for _, m := range names {
+		files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(m[1]), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool { return strings.Contains(read(t, file), "\nfunc "+m[2]+"(") }) {
+			t.Errorf("contract.md names %s of %s: there is no such test", m[2], m[1])
+		}
+	}
+}
+
 // Every target that a text names is in the Makefile.
 func TestMakeTargetsExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	used := map[string]bool{}
-	for _, file := range []string{"../README.md", "../examples/amtool.md"} {
+	for _, file := range []string{"../README.md", "../examples/amtool.md", "contract.md"} {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z -]+)").FindAllStringSubmatch(read(t, file), -1) {
 			for target := range strings.FieldsSeq(m[1]) {
 				used[target] = true

@@ -60,6 +60,7 @@ func (r *rendering) details() *details {
 	keep(d.about, "urgency", string(r.in.Urgency))
 	keep(d.about, "rule", r.in.Rule)
 	keep(d.about, "fallback_from", r.in.FallbackFrom)
+	keep(d.about, "fallback_reason", r.in.FallbackReason)
 	keep(d.context, "group_key", r.in.GroupKey)
 	keep(d.context, "receiver", r.in.Receiver)
 	keep(d.context, "alertmanager", r.alertmanager())

@@ -31,7 +31,11 @@ func (r *rendering) links() []Link {
 	notes := r.lead.Annotations
 	add(notes["runbook_url"], "Runbook")
 	add(notes["dashboard_url"], "Dashboard")
-	add(r.lead.GeneratorURL, "Graph")
+	source := "Graph"
+	if r.in.Origin == OriginCoverage {
+		source = "PagerDuty" // what a finding is about.
+	}
+	add(r.lead.GeneratorURL, source)
 	add(r.silenceURL(), "Silence this alert")
 	for _, l := range r.e.links {
 		add(r.text(l.href), r.text(l.text))

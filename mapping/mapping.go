@@ -73,6 +73,9 @@ type Group struct {
 
 	// Origin is set by the door that took the group in; "" means alertmanager.
 	Origin Origin `json:"-"`
+	// Service, if a door of our own has set it, gets all of the group's alerts: the
+	// rules then decide everything but the service.
+	Service string `json:"-"`
 }
 
 // Fault names something that could not be done as asked and was done in a safe
@@ -150,6 +153,8 @@ type Incident struct {
 
 	// FallbackFrom names the service that this copy stands in for; "" for an original.
 	FallbackFrom string
+	// FallbackReason says why, in a line; "" for an original.
+	FallbackReason string
 
 	// Members are the alerts of the incident. Any order; Render sorts.
 	Members []template.Alert

@@ -79,7 +79,8 @@ func TestRenderGolden(t *testing.T) {
 		{"custom", custom, capture(t, "02-firing-several.json"), nil},
 		{"coverage", mapping.Config{}, &mapping.Group{Origin: mapping.OriginCoverage, Data: template.Data{Alerts: template.Alerts{{
 			Status: "firing", StartsAt: start(), Labels: template.KV{"alertname": "CoverageGap", "severity": "critical", "schedule": "PABC123"},
-			Annotations: template.KV{"summary": "Nobody is on call on Primary from 18:00 to 20:00", "dashboard_url": "https://example.test/d/1", "image_url": "https://example.test/1.png"},
+			GeneratorURL: "https://example.pagerduty.test/schedules/PABC123",
+			Annotations:  template.KV{"summary": "Nobody is on call on Primary from 18:00 to 20:00", "dashboard_url": "https://example.test/d/1", "image_url": "https://example.test/1.png"},
 		}}}}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -61,7 +61,7 @@ func (m *Mapper) route(g *Group, report func(error)) []Observation {
 // observation (those from first on) of the same incident.
 func (r *routing) observe(out []Observation, first int, rule *rule, a *template.Alert) []Observation {
 	var faults []Fault
-	if rule == &r.m.fallback && len(r.m.rules) > 0 {
+	if rule == &r.m.fallback && len(r.m.rules) > 0 && r.g.Service == "" {
 		faults = append(faults, FaultNoRule)
 	}
 	t, f := r.tier(rule, a)
@@ -106,8 +106,14 @@ func (r *routing) tier(rule *rule, a *template.Alert) (*tier, []Fault) {
 	return rule.unknownTier, append(faults, FaultUnknownTier)
 }
 
-// service is the service that rule gives to a.
+// service is the service that rule gives to a, or that the group asks for.
 func (r *routing) service(rule *rule, a *template.Alert) (string, []Fault) {
+	if name := r.g.Service; name != "" {
+		if !r.m.services[name] {
+			return r.m.defaultService, []Fault{FaultUnknownService}
+		}
+		return name, nil
+	}
 	if rule.service == nil {
 		return r.m.defaultService, nil
 	}

@@ -301,3 +301,40 @@ func TestHostileLabelInTemplate(t *testing.T) {
 		})
 	}
 }
+
+// A door of our own may name the service: the rules then decide everything else.
+func TestServiceOfTheGroup(t *testing.T) {
+	m := mustNew(t, mapping.Config{
+		Services: []string{"infra", "sre", "trail"},
+		Rules: []mapping.Rule{
+			{Name: "copy", Matchers: []string{`check="copied"`}, Service: "trail", Continue: true},
+			{Name: "own", Matchers: []string{`check=~"own|copied"`}, Service: "infra", Options: mapping.Options{Tier: "warning"}},
+		},
+		Defaults: mapping.Defaults{Service: "infra"},
+	})
+	for _, tc := range []struct {
+		name, service, check string
+		want                 string
+	}{
+		{"of a rule", "sre", "own", "[sre own warning []]"},
+		{"of no rule", "sre", "other", "[sre  critical []]"},
+		{"of two rules", "sre", "copied", "[sre copy critical [] sre own warning []]"},
+		{"unknown", "gone", "own", "[infra own warning [unknown_service]]"},
+		{"not named", "", "own", "[infra own warning []]"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := group(template.KV{"alertname": "coverage_gap", "check": tc.check, "severity": "critical"})
+			g.Service = tc.service
+			var got []any
+			for _, o := range m.Route(g) {
+				got = append(got, o.Service, o.Rule, o.Tier, o.Faults)
+				if !strings.HasPrefix(o.DedupKey, o.Service+"/") {
+					t.Errorf("got key %q, want one of %s", o.DedupKey, o.Service)
+				}
+			}
+			if fmt.Sprint(got) != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}

@@ -1,6 +1,9 @@
 // Command pagerduty-emulator plays PagerDuty on a local address: the Events API
-// v2 under /v2, the incidents that follow as JSON under /emulator and as a page
-// at /, and faults on demand. It is for tests, demonstrations and trials.
+// v2 under /v2, REST's reading of who is on call at PagerDuty's own paths
+// (/services, /schedules, /v3/schedules, /oncalls and so on), the incidents that
+// follow as JSON under /emulator and as a page at /, faults on demand for either
+// API, and an account that can be replaced while it runs (PUT /emulator/account,
+// YAML as in the file). It is for tests, demonstrations and trials.
 package main
 
 import (
@@ -37,9 +40,9 @@ type flags struct {
 
 func main() {
 	var f flags
-	app := kingpin.New(filepath.Base(os.Args[0]), "A PagerDuty to try things on: the Events API v2, and the incidents that follow.")
+	app := kingpin.New(filepath.Base(os.Args[0]), "A PagerDuty to try things on: the Events API v2, the incidents that follow, and what REST says of who is on call.")
 	app.Flag("config.file", "The account: services, escalation policies, schedules, users. Default: one service with the routing key "+
-		emulator.DefaultRoutingKey+", somebody always on call.").StringVar(&f.configFile)
+		emulator.DefaultRoutingKey+", somebody always on call; REST takes any token.").StringVar(&f.configFile)
 	app.Flag("journal.file", "Append a JSON line for each accepted event to this file.").StringVar(&f.journalFile)
 	app.Flag("web.listen-address", "Where to listen; port 0 takes a free one.").Default("127.0.0.1:9096").StringVar(&f.listenAddress)
 	app.Flag("web.config.file", "TLS and basic auth, as in Prometheus' exporters.").StringVar(&f.webConfigFile)

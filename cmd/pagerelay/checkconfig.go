@@ -43,7 +43,7 @@ func checkFile(out io.Writer, file string) bool {
 	cfg, err := config.Load(file)
 	var p *parts
 	if err == nil {
-		p, err = assemble(cfg)
+		p, err = assemble(cfg, nil)
 	}
 	if err != nil {
 		fmt.Fprintln(out, "  FAILED:")
@@ -65,6 +65,7 @@ func checkFile(out io.Writer, file string) bool {
 	fmt.Fprintf(out, " - what no rule takes goes to service %s\n", printable(p.mapper.DefaultService()))
 	found(len(cfg.Alertmanager.URLs), "Alertmanager", "Alertmanagers")
 	found(len(cfg.Access.Tokens), "access token", "access tokens")
+	found(len(cfg.Coverage.Schedules)+len(cfg.Coverage.Policies), "audited schedule or policy", "audited schedules and policies")
 	// A key that cannot be read is no fault of the file: it may be there later, or on another machine.
 	for _, name := range cfg.ServiceNames() {
 		s := cfg.Services[name]

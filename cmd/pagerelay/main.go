@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	_ "time/tzdata" // templates know time zones, also in an image that has none.
 
@@ -40,12 +41,16 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	rules := newRules(app)
 	simulate := newSimulate(app)
 	sendTest := newSendTest(app)
+	coverage := newCoverage(app)
 	outbox := newOutbox(app)
 	token := newToken(app)
 
 	name, err := app.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "pagerelay: error: %v, try --help\n", printable(err.Error()))
+		if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil && strings.HasPrefix(parsed.SelectedCommand.FullCommand(), coverage.name) {
+			return exitUsage
+		}
 		return 1
 	}
 	if name == serve.name {
@@ -59,6 +64,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	code := 1
 	switch name {
 	case checkConfig.name:
 		err = checkConfig.run(stdout)
@@ -68,6 +74,10 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		err = simulate.run(*configFile, stdin, stdout)
 	case sendTest.name:
 		err = sendTest.run(ctx, *configFile, stdout)
+	case coverage.audit.name, coverage.export.name:
+		if code, err = coverage.run(ctx, name, *configFile, stdout, stderr); err == nil {
+			return code
+		}
 	case outbox.list.name, outbox.show.name, outbox.retry.name, outbox.drop.name:
 		err = outbox.run(ctx, name, stdout)
 	case token.create:
@@ -75,7 +85,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "pagerelay: error:", printableLines(err.Error()))
-		return 1
+		return code
 	}
 	return 0
 }

@@ -59,6 +59,7 @@ func printIncident(out io.Writer, in web.Incident) error {
 	row("Urgency", fmt.Sprintf("%s (severity %s, tier %s)", in.Urgency, in.Severity, in.Tier))
 	row("Rule", in.Rule)
 	row("In place of", in.FallbackFrom)
+	row("because", in.FallbackReason)
 	row("Receiver", in.Receiver)
 	row("Alertmanager", in.ExternalURL)
 	row("Created", moment(in.CreatedAt))
@@ -74,6 +75,9 @@ func printIncident(out io.Writer, in web.Incident) error {
 		switch {
 		case m.Firing:
 			state = "firing"
+			if m.MutedBy != "" {
+				state += ", muted by " + printable(m.MutedBy)
+			}
 		case m.Held:
 			state = "held"
 		case !m.EndedAt.IsZero():

@@ -4,9 +4,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/oncall"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -14,16 +18,21 @@ import (
 
 // parts is what is made of a configuration: all that a reload replaces.
 type parts struct {
-	config    *config.Config
-	mapper    *mapping.Mapper
-	sender    *pagerduty.Client
-	settings  delivery.Settings
-	policy    outbox.Policy
-	reconcile alertmanager.ReconcileSettings
+	config       *config.Config
+	mapper       *mapping.Mapper
+	sender       *pagerduty.Client
+	rest         *pagerduty.REST
+	alertmanager *alertmanager.Client // nil: there is nobody to ask.
+	settings     delivery.Settings
+	policy       outbox.Policy
+	reconcile    alertmanager.ReconcileSettings
+	source       *coverageSource
+	coverage     coverage.Settings
 }
 
 // assemble makes the parts. Nothing is opened, and nothing that runs is touched.
-func assemble(cfg *config.Config) (*parts, error) {
+// reg may be nil.
+func assemble(cfg *config.Config, reg prometheus.Registerer) (*parts, error) {
 	mapper, err := mapping.New(cfg.Mapping)
 	if err != nil {
 		return nil, err
@@ -32,6 +41,11 @@ func assemble(cfg *config.Config) (*parts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pagerduty: %w", err)
 	}
+	rest, err := pagerduty.NewREST(cfg.PagerDuty, pagerduty.RESTOptions{Registerer: reg})
+	if err != nil {
+		return nil, fmt.Errorf("pagerduty: %w", err)
+	}
+	cfg.Alertmanager.Registerer = reg
 	client, err := alertmanager.New(cfg.Alertmanager)
 	if err != nil {
 		return nil, fmt.Errorf("alertmanager: %w", err)
@@ -40,16 +54,17 @@ func assemble(cfg *config.Config) (*parts, error) {
 		return nil, fmt.Errorf("access: %w", err)
 	}
 	p := &parts{
-		config: cfg, mapper: mapper, sender: sender,
+		config: cfg, mapper: mapper, sender: sender, rest: rest,
+		source: &coverageSource{reader: oncall.New(rest), config: cfg},
 		settings: delivery.Settings{
 			Services: map[string]delivery.Service{}, Renderer: mapper, Sender: sender,
 		},
 		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members(), Services: cfg.ServiceNames()},
 		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
+	p.coverage = coverage.Settings{Config: cfg.Coverage, Source: p.source, Router: mapper}
 	if client.Configured() {
-		p.reconcile.Source = client
-		p.settings.Asker = alertmanager.NewAsker(client, mapper)
+		p.reconcile.Source, p.alertmanager = client, client
 	}
 	for name, s := range cfg.Services {
 		p.settings.Services[name] = delivery.Service{
@@ -73,5 +88,5 @@ func loadParts(file string) (*parts, error) {
 		}
 		return nil, err
 	}
-	return assemble(cfg)
+	return assemble(cfg, nil)
 }

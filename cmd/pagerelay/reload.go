@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
@@ -27,6 +28,7 @@ type reloader struct {
 	file     string
 	hasUsers bool // basic authentication stands before every path.
 	log      *slog.Logger
+	registry prometheus.Registerer
 
 	// swap puts parts in force; retry gives what is blocked another chance.
 	swap  func(*parts) error
@@ -41,7 +43,7 @@ type reloader struct {
 
 func newReloader(file string, hasUsers bool, reg prometheus.Registerer, logger *slog.Logger) *reloader {
 	r := &reloader{
-		file: file, hasUsers: hasUsers, log: logger,
+		file: file, hasUsers: hasUsers, log: logger, registry: reg,
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_config_last_reload_successful",
 			Help: "Whether the last attempt to load the configuration was successful.",
@@ -132,7 +134,7 @@ func (r *reloader) read() (*parts, error) {
 	if r.hasUsers && len(cfg.Access.Tokens) > 0 {
 		return nil, errors.New("access.tokens and basic_auth_users of --web.config.file both want the Authorization header, and no request can have both: use one of them")
 	}
-	return assemble(cfg)
+	return assemble(cfg, r.registry)
 }
 
 // changed says whether the file's content is another than at the last attempt.
@@ -159,9 +161,13 @@ func (r *reloader) retryBlocked(ctx context.Context, reason string) {
 
 // swapper puts parts in force. Services come before the rules that route to
 // them, so that no incident meets a service that is not known yet.
-func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, own *selfalert.Alerts) func(*parts) error {
+func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, own *selfalert.Alerts, auditor *coverage.Auditor) func(*parts) error {
 	var old *parts
 	return func(p *parts) error {
+		if p.alertmanager != nil {
+			p.settings.Asker = alertmanager.NewAsker(p.alertmanager, p.mapper, reconciler)
+		}
+		p.settings.Coverage = heard(auditor)
 		deliverer.Apply(p.settings)
 		store.SetPolicy(p.policy)
 		if err := door.SetPolicy(p.mapper, p.config.Access); err != nil { // assemble has checked it.
@@ -169,8 +175,10 @@ func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.
 		}
 		reconciler.Apply(p.reconcile)
 		own.Apply(p.mapper)
+		auditor.Apply(p.coverage)
 		if old != nil {
 			old.sender.CloseIdleConnections()
+			old.rest.CloseIdleConnections()
 		}
 		old = p
 		return nil

@@ -42,8 +42,11 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pagerelay": 
 //	http METHOD PATH [FILE] [TOKEN]   ask $URL; the answer's code and body are stdout
 //	until PATTERN ARGS...       run pagerelay ARGS until its stdout is like that
 //	pagerduty LINE...           wait until these are PagerDuty's incidents ("status urgency severity title"), in any order
+//	sent N                      want N events to have reached PagerDuty
 //	dedupkey [TOKENFILE]        set $DEDUPKEY to that of the only incident
 //	hostile VARIABLE            set it to what a terminal must not get
+//	account FILE NAME=VALUE...  replace PagerDuty's account by the emulator's configuration in FILE, where $NAME is VALUE
+//	exits-with CODE ARGS...     run pagerelay ARGS and want this exit code
 //	fault JSON                  set the faults of PagerDuty; [] for none
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -58,6 +61,9 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { emu.ClearFaults(); server.Close() })
 			env.Setenv("PAGERDUTY", server.URL)
 			env.Setenv("KEY", emulator.DefaultRoutingKey)
+			for name, in := range map[string]time.Duration{"IN1D": 24 * time.Hour, "IN2D": 48 * time.Hour} {
+				env.Setenv(name, time.Now().Add(in).UTC().Format(time.RFC3339))
+			}
 			env.Values["emulator"] = emu
 			env.Values["processes"] = map[string]*process{}
 			env.Defer(func() {
@@ -69,7 +75,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": cmdExpand, "start": cmdStart, "log": cmdLog, "signal": cmdSignal, "exits": cmdExits,
-			"http": cmdHTTP, "until": cmdUntil, "pagerduty": cmdPagerDuty, "fault": cmdFault,
+			"http": cmdHTTP, "until": cmdUntil, "pagerduty": cmdPagerDuty, "fault": cmdFault, "account": cmdAccount, "exits-with": cmdExitsWith, "sent": cmdSent,
 			"dedupkey": cmdDedupKey, "hostile": cmdHostile,
 		},
 	})
@@ -189,6 +195,39 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	var rules []emulator.Fault
 	ts.Check(json.Unmarshal([]byte(args[0]), &rules))
 	ts.Check(ts.Value("emulator").(*emulator.Emulator).SetFaults(rules))
+}
+
+func cmdSent(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := len(ts.Value("emulator").(*emulator.Emulator).Requests()); got != want {
+		ts.Fatalf("events that reached PagerDuty: got %d, want %d", got, want)
+	}
+}
+
+func cmdAccount(ts *testscript.TestScript, _ bool, args []string) {
+	for _, arg := range args[1:] {
+		name, value, _ := strings.Cut(arg, "=")
+		ts.Setenv(name, value)
+	}
+	account, err := emulator.Parse([]byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)))
+	ts.Check(err)
+	ts.Check(ts.Value("emulator").(*emulator.Emulator).SetAccount(*account))
+}
+
+func cmdExitsWith(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec("pagerelay", args[1:]...)
+	got := 0
+	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+		got = failed.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code: got %d, want %d", got, want)
+	}
 }
 
 func cmdDedupKey(ts *testscript.TestScript, _ bool, args []string) {

@@ -59,7 +59,7 @@ func newServe(app *kingpin.Application) *serveCommand {
 	cmd.Flag("web.external-url", "The URL under which others reach pagerelay; its path prefixes every path.").URLVar(&c.externalURL)
 	cmd.Flag("web.max-body-size", "The largest webhook body that is read; a larger one is answered 413, which Alertmanager does not send again.").Default("16MiB").BytesVar(&c.maxBody)
 	cmd.Flag("web.enable-amtool", "Take test alerts from `amtool alert add`.").BoolVar(&c.enableAmtool)
-	cmd.Flag("web.enable-admin-api", "Allow `outbox retry` and `outbox drop`.").BoolVar(&c.enableAdmin)
+	cmd.Flag("web.enable-admin-api", "Allow `outbox retry` and `outbox drop`, and audits on demand.").BoolVar(&c.enableAdmin)
 	cmd.Flag("config.auto-reload-interval", "How often to look whether the configuration file has changed, and to reload it then; 0 never does.").Default("0s").SetValue(&c.autoReload)
 	cmd.Flag("shutdown.timeout", "How long, at shutdown, callers may take to finish, and then requests to PagerDuty.").Default("10s").SetValue(&c.shutdownTimeout)
 	c.name = cmd.FullCommand()
@@ -136,6 +136,9 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	// Alerts of our own: pages about pages that may be missing.
 	own := newOwnAlerts(store, registry, logger)
 
+	// The auditor: looks whether somebody is on call, and pages where nobody is.
+	auditor := newAuditor(store, deliverer.Audited, registry, logger, onFault)
+
 	// The receiver: Alertmanager's door into the outbox.
 	door, err := receiver.New(alertmanager.Learn{Sink: store, Reconciler: reconciler}, receiver.Config{
 		MaxBody: int64(c.maxBody), TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
@@ -154,7 +157,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 
 	// The first configuration takes effect, and later ones will in the same way.
-	configuration.swap = swapper(deliverer, store, door, reconciler, own)
+	configuration.swap = swapper(deliverer, store, door, reconciler, own, auditor)
 	if err = configuration.swap(first); err != nil {
 		return errors.Join(err, closeStore(store))
 	}
@@ -173,7 +176,8 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 			}
 			return store.Healthy(ctx)
 		},
-		Troubles: func() []string { return troubles(store) },
+		Troubles: func() []string { return append(troubles(store), auditor.Troubles()...) },
+		Audit:    auditOnDemand(auditor),
 	}).Register(mux)
 	server := &webServer{
 		listeners: listeners, handler: underPrefix(prefix, mux), configFile: c.webConfigFile,
@@ -209,6 +213,10 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	{
 		// Compares the outbox with what Alertmanager lists, where it can be asked.
 		g.Add(actor("the reconciler", reconciler.Run))
+	}
+	{
+		// Audits on-call coverage, where that is configured.
+		g.Add(actor("the auditor", auditor.Run))
 	}
 	{
 		// Pages about pagerelay itself. A damaged outbox is found at the start, or later.

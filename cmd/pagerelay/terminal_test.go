@@ -52,8 +52,8 @@ func TestPrintsAreSafe(t *testing.T) {
 		Want: hostile, Have: hostile, Reason: hostile, Since: now,
 	}
 	in := web.Incident{
-		Summary: s, Severity: hostile, Receiver: hostile, ExternalURL: hostile, FallbackFrom: hostile, Omitted: 3,
-		Members: []web.Member{{Fingerprint: hostile, Labels: map[string]string{hostile: hostile}}},
+		Summary: s, Severity: hostile, Receiver: hostile, ExternalURL: hostile, FallbackFrom: hostile, FallbackReason: hostile, Omitted: 3,
+		Members: []web.Member{{Fingerprint: hostile, Firing: true, MutedBy: hostile, Labels: map[string]string{hostile: hostile}}},
 		History: []web.Entry{{At: now, What: "received", Text: "x"}, {At: now, What: hostile, Text: hostile, Count: 2, Last: now}},
 	}
 	var list, show bytes.Buffer

@@ -22,19 +22,27 @@ type Router interface {
 type Source interface {
 	Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string)
 	AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string)
+	Identity() string
+}
+
+// Voucher knows whose alerts a source lists. Reconciler is one.
+type Voucher interface {
+	Vouches(source, externalURL string) bool
 }
 
 // Asker answers the questions that outbox.Next has about an incident. It is safe
 // for concurrent use.
 type Asker struct {
-	source Source
-	router Router
+	source  Source
+	router  Router
+	voucher Voucher
 }
 
 // NewAsker makes an Asker that asks source, and routes by router what
-// Alertmanager lists.
-func NewAsker(source Source, router Router) *Asker {
-	return &Asker{source: source, router: router}
+// Alertmanager lists. That source does not list an alert means something only
+// where voucher says that it lists those of the Alertmanager that sent it.
+func NewAsker(source Source, router Router, voucher Voucher) *Asker {
+	return &Asker{source: source, router: router, voucher: voucher}
 }
 
 // Ask puts q about in to Alertmanager; the text says why, for people, and holds
@@ -75,6 +83,9 @@ func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*ou
 		case Firing:
 			return outbox.VerdictFiring, "Alertmanager knows the alert"
 		case Gone:
+			if !a.vouched(in.Members[fp]) {
+				gone, why = false, "the Alertmanagers that can be asked have not yet listed an alert of the one that sent this"
+			}
 		default: // uncertain, or not answered at all.
 			gone = false
 		}
@@ -83,6 +94,13 @@ func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*ou
 		return outbox.VerdictGone, why
 	}
 	return outbox.VerdictUncertain, why
+}
+
+// vouched says whether the source lists the alerts of the Alertmanager that sent
+// the member, or that had ended it before.
+func (a *Asker) vouched(m *outbox.Member) bool {
+	source := a.source.Identity()
+	return a.voucher.Vouches(source, m.ExternalURL) || (m.EndedBy != "" && a.voucher.Vouches(source, m.EndedBy))
 }
 
 // sibling says whether an alert that Alertmanager lists maps to the incident.

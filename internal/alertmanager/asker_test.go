@@ -36,10 +36,19 @@ func (s *source) AnyFiring(_ context.Context, match func(alertmanager.Alert) boo
 	return alertmanager.Gone, "because"
 }
 
+func (s *source) Identity() string { return "here" }
+
+// voucher lists the externalURLs that are vouched for.
+type voucher []string
+
+func (v voucher) Vouches(source, externalURL string) bool {
+	return source == "here" && slices.Contains(v, externalURL)
+}
+
 func member(fp string, firing bool, held bool) *outbox.Member {
 	m := &outbox.Member{
 		Alert:  template.Alert{Fingerprint: fp, Labels: template.KV{"alertname": "A", "id": fp}},
-		Origin: mapping.OriginAlertmanager, Firing: firing,
+		Origin: mapping.OriginAlertmanager, Firing: firing, ExternalURL: "http://am-0",
 	}
 	if held {
 		m.HeldUntil = time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)
@@ -57,6 +66,10 @@ func TestAskAboutMembers(t *testing.T) {
 	}
 	foreign := in()
 	foreign.Members["a"].Origin = mapping.OriginTest
+	elsewhere := in()
+	elsewhere.Members["a"].ExternalURL, elsewhere.Members["held"].ExternalURL = "http://elsewhere", "http://elsewhere"
+	peer := in()
+	peer.Members["held"].ExternalURL, peer.Members["held"].EndedBy = "http://am-1", "http://am-0"
 	for _, tc := range []struct {
 		name     string
 		in       *outbox.Incident
@@ -74,11 +87,14 @@ func TestAskAboutMembers(t *testing.T) {
 		{"stale, one uncertain", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": uncertain}, []string{"a", "b"}, outbox.VerdictUncertain},
 		{"stale, one not answered", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone}, []string{"a", "b"}, outbox.VerdictUncertain},
 		{"stale, one of another origin", foreign, outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, nil, outbox.VerdictUncertain},
+		{"stale, one from an Alertmanager that cannot be asked", elsewhere, outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, outbox.VerdictUncertain},
+		{"late, from an Alertmanager that cannot be asked", elsewhere, outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictUncertain},
+		{"late, from a peer of the one that ended it", peer, outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictGone},
 		{"no such question", in(), "weather", nil, nil, outbox.VerdictUncertain},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &source{verdicts: tc.verdicts}
-			got, why := alertmanager.NewAsker(s, nil).Ask(t.Context(), tc.question, tc.in)
+			got, why := alertmanager.NewAsker(s, nil, voucher{"http://am-0"}).Ask(t.Context(), tc.question, tc.in)
 			if got != tc.want {
 				t.Errorf("verdict: got %s (%s), want %s", got, why, tc.want)
 			}
@@ -164,7 +180,7 @@ func TestAskAboutSiblings(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &source{alerts: []alertmanager.Alert{tc.alert}}
-			if got, _ := alertmanager.NewAsker(s, m).Ask(t.Context(), outbox.QuestionSiblings, tc.in); got != tc.want {
+			if got, _ := alertmanager.NewAsker(s, m, voucher{}).Ask(t.Context(), outbox.QuestionSiblings, tc.in); got != tc.want {
 				t.Errorf("verdict: got %s, want %s", got, tc.want)
 			}
 		})

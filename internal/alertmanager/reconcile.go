@@ -77,6 +77,9 @@ type Reconciler struct {
 	settings atomic.Pointer[ReconcileSettings]
 	changed  chan struct{} // settings, or something to adopt.
 
+	// vouchers is the source and its vouched, for others to read.
+	vouchers atomic.Pointer[vouchers]
+
 	heardMtx sync.Mutex
 	heard    map[string]string // receiver -> externalURL, from webhooks.
 	tooMany  bool              // said.
@@ -93,6 +96,20 @@ type Reconciler struct {
 	damaged string          // the damaged outbox that was adopted for.
 	result  passResult
 	foreign bool // said.
+}
+
+// vouchers are the externalURLs whose alerts a source has listed.
+type vouchers struct {
+	source string
+	urls   map[string]bool
+}
+
+// Vouches says whether source, an Identity, has been seen to list alerts that the
+// Alertmanager of that externalURL had sent here. Where it has not, its silence
+// about such an alert says nothing: any Alertmanager may post here.
+func (r *Reconciler) Vouches(source, externalURL string) bool {
+	v := r.vouchers.Load()
+	return v != nil && v.source == source && v.urls[externalURL]
 }
 
 // streak is how often in a row nobody listed an alert that was last seen at seen.

@@ -155,6 +155,7 @@ func (p *pass) vouch(ctx context.Context) error {
 			vouched[p.held[i].from] = true
 		}
 	}
+	p.r.vouchers.Store(&vouchers{source: p.r.source, urls: maps.Clone(vouched)})
 	// After a restart one open incident has to tell.
 	told, marks := map[string]bool{}, map[string]string{}
 	for i := range p.held {

@@ -302,16 +302,29 @@ func TestAnotherClustersAlertsAreNotMissed(t *testing.T) {
 			t.Fatalf("got %+v, want nothing resolved, one foreign", rep)
 		}
 	}
+	vouches := func(urls []string, from string, want bool) {
+		t.Helper()
+		c, err := alertmanager.New(alertmanager.Config{URLs: urls})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := g.reconciler.Vouches(c.Identity(), from); got != want {
+			t.Errorf("the lists of %v speak for alerts of %s: got %t, want %t", urls, from, got, want)
+		}
+	}
+	vouches(g.urls, "http://elsewhere", false)
 	// One alert of it in the list, and it counts as one that is asked ...
 	g.list(line{fp: fpA}, line{fp: fpB})
 	g.pass()
 	g.list(line{fp: fpB})
+	vouches(g.urls, "http://elsewhere", true)
 	restart := func(urls ...string) {
 		g.reconciler = alertmanager.NewReconciler(g.Store, alertmanager.ReconcilerConfig{})
 		g.apply(alertmanager.Reconcile{}, urls...)
 	}
 	// ... but not by others ...
 	other := serve(t, &fake{alerts: lines(line{fp: fpB})})
+	vouches([]string{other}, "http://elsewhere", false)
 	g.apply(alertmanager.Reconcile{}, other)
 	for i := range 8 {
 		if rep := g.pass(); rep.Resolved != 0 || rep.Foreign != 1 {

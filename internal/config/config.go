@@ -18,6 +18,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -38,6 +39,8 @@ type Config struct {
 	Alertmanager alertmanager.Config `yaml:"alertmanager,omitempty"`
 	Services     map[string]Service  `yaml:"services"`
 	Access       receiver.Access     `yaml:"access,omitempty"`
+	// Coverage is what is audited; nothing if it names nothing.
+	Coverage coverage.Config `yaml:"coverage,omitempty"`
 	// Reconcile has an effect where Alertmanager.URLs is set.
 	Reconcile alertmanager.Reconcile `yaml:"reconcile,omitempty"`
 	// StaleAfter: a trigger that waited longer is checked with Alertmanager
@@ -103,6 +106,7 @@ func (c *Config) validate() Faults {
 	faults.addAll("access.", c.Access.Validate())
 	faults.addAll("reconcile.", c.Reconcile.Validate())
 	c.validateServices(&faults)
+	c.validateCoverage(&faults)
 	if c.StaleAfter != 0 && c.StaleAfter < time.Second {
 		faults.add("stale_after", "is %v, must be at least 1s; give it a unit, such as 2m", c.StaleAfter)
 	}
@@ -116,6 +120,9 @@ func (c *Config) validate() Faults {
 func (c *Config) setDefaults() {
 	if c.StaleAfter == 0 {
 		c.StaleAfter = DefaultStaleAfter
+	}
+	if c.Coverage.Audits() {
+		c.Coverage = c.Coverage.WithDefaults()
 	}
 	for name, s := range c.Services {
 		if s.EventsPerMinute == 0 {

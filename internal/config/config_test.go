@@ -124,10 +124,9 @@ func TestParseFaults(t *testing.T) {
 		{"second document is not YAML", minimal + "---\n[", []string{"line 5: is not YAML: did not find expected node content"}},
 		{"unknown anchor", "services: *a\n", []string{"is not YAML: unknown anchor 'a' referenced"}},
 		{"no services", "stale_after: 2m\n", []string{"services: is empty; name at least one PagerDuty service with its routing_key_file"}},
-		{"services of later releases", minimal + "coverage: {}\nsync: {}\nheartbeats: []\n", []string{
-			"coverage: unknown field; remove it or mend its name (line 4)",
-			"sync: unknown field; remove it or mend its name (line 5)",
-			"heartbeats: unknown field; remove it or mend its name (line 6)",
+		{"services of later releases", minimal + "sync: {}\nheartbeats: []\n", []string{
+			"sync: unknown field; remove it or mend its name (line 4)",
+			"heartbeats: unknown field; remove it or mend its name (line 5)",
 		}},
 		{"unknown field below", "services:\n  ops: {routing_key: " + key + ", key: x}\n", []string{"services.ops.key: unknown field; remove it or mend its name (line 2)"}},
 		{"unknown field hides what it stands for", "services:\n  ops: {routing_key_fiel: x}\n", []string{"services.ops.routing_key_fiel: unknown field; remove it or mend its name (line 2)"}},

@@ -20,7 +20,7 @@ import (
 //
 // The YAML package tells a fault's line but not its path, and stops at the first
 // error of a type that reads itself, as http_config does. So text is read twice:
-// as a tree, whose http_config sections are tried on their own; and strictly, from
+// as a tree, whose values of such types are tried on their own; and strictly, from
 // a copy of that tree written with one field on a line, so that a line is a path.
 func decode(text []byte, c *Config) (Faults, map[string]int) {
 	tree, faults := readTree(text)
@@ -41,6 +41,10 @@ func decode(text []byte, c *Config) (Faults, map[string]int) {
 				faults.add(path, "%s", err)
 				*n = yaml.Node{Kind: yaml.MappingNode} // read as if it were empty.
 			}
+		}
+		if err := tryCoverage(path, n); err != nil {
+			faults.add(path, "%s", err)
+			*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Anchor: n.Anchor} // read as if it were not there.
 		}
 	})
 	return append(faults, tree.decodeStrictly(c)...), lines
@@ -223,7 +227,7 @@ func goKind(name string) string {
 	switch {
 	case strings.HasPrefix(name, "[]"):
 		return "a list"
-	case name == "time.Duration":
+	case name == "time.Duration", name == "model.Duration":
 		return "a duration such as 30s"
 	case strings.HasPrefix(name, "map["), strings.HasPrefix(name, "*"):
 		return "a mapping"

@@ -42,6 +42,9 @@ type Settings struct {
 	Renderer Renderer
 	Sender   Sender
 	Asker    Asker // nil: nobody to ask.
+	// Coverage says whether somebody hears of what is sent to a service at a time.
+	// It answers from memory. nil: nobody knows.
+	Coverage func(service string, at time.Time) outbox.Coverage
 }
 
 // Config is what a Deliverer may be told. Its zero value works.
@@ -73,6 +76,7 @@ type Deliverer struct {
 
 	settings atomic.Pointer[Settings]
 	reload   chan struct{}
+	audited  chan struct{}
 	events   chan func() // results of what runs beside the loop; run in the loop.
 
 	// Owned by the loop.
@@ -88,6 +92,7 @@ type Deliverer struct {
 	higher  map[string]time.Time
 	// limited is when an incident was last answered with 429: it goes behind the others.
 	limited map[string]time.Time
+	rated   map[string]bool // services whose high pages wait for the rate limit, as the outbox knows it.
 	sending int
 	// What runs beside the loop, so that one kind does not hold up the other.
 	steps, questions, patient pool
@@ -117,7 +122,7 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 	}
 	d := &Deliverer{
 		cfg: cfg, log: cfg.Logger, store: store,
-		reload: make(chan struct{}, 1), events: make(chan func()),
+		reload: make(chan struct{}, 1), audited: make(chan struct{}, 1), events: make(chan func()),
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
 		timed: map[string]*timer{}, asking: map[string]map[outbox.Question]bool{},
 		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
@@ -138,6 +143,14 @@ func (d *Deliverer) Apply(s Settings) {
 	}
 }
 
+// Audited says that Settings.Coverage may answer otherwise than before. It does not block.
+func (d *Deliverer) Audited() {
+	select {
+	case d.audited <- struct{}{}:
+	default:
+	}
+}
+
 // Run delivers until ctx ends, then finishes what is in flight, for at most
 // Config.ShutdownTimeout, and returns nil.
 func (d *Deliverer) Run(ctx context.Context) error {
@@ -153,6 +166,10 @@ func (d *Deliverer) Run(ctx context.Context) error {
 			return nil
 		case <-d.reload:
 			d.reloaded(work)
+		case <-d.audited:
+			for _, in := range d.store.List() {
+				d.evaluate(work, in.ID)
+			}
 		case <-d.store.Changes():
 			for _, id := range d.store.Changed() {
 				d.evaluate(work, id)

@@ -95,7 +95,7 @@ func (f *fakePagerDuty) decide(e *pagerduty.Event) error {
 }
 
 func (f *fakePagerDuty) EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error {
-	return f.Enqueue(ctx, region, &pagerduty.Event{RoutingKey: e.RoutingKey, Action: "change", DedupKey: e.Payload.Summary})
+	return f.Enqueue(ctx, region, &pagerduty.Event{RoutingKey: e.RoutingKey, Action: "change", DedupKey: e.Payload.Summary, Payload: &pagerduty.Payload{Source: e.Payload.Source}})
 }
 
 func (f *fakePagerDuty) requests() []sent {
@@ -462,6 +462,26 @@ func TestOwedPageIsSentThoughItsAlertIsOver(t *testing.T) {
 	})
 }
 
+// In a storm a page costs one commit before it leaves, not two.
+func TestPageTakenInAtTheLimitIsOwedAtOnce(t *testing.T) {
+	pd := &fakePagerDuty{limit: 120}
+	inBubble(t, pd, nil, func(r *rig) {
+		r.observe(many("high", 121, mapping.High)...)
+		synctest.Wait()
+		r.observe(alert{name: "next"})
+		synctest.Wait()
+		if in, _ := r.Get(outbox.IncidentID("infra", "next")); in.Owed != 1 || in.Version != 1 {
+			t.Errorf("owed is revision %d after %d commits, want revision 1 after 1", in.Owed, in.Version)
+		}
+		time.Sleep(2 * time.Minute) // all have left.
+		r.observe(alert{name: "calm"})
+		synctest.Wait()
+		if in, _ := r.Get(outbox.IncidentID("infra", "calm")); in.Owed != 0 || in.Have != outbox.StateOpen {
+			t.Errorf("owed is revision %d, have %s; want 0, open", in.Owed, in.Have)
+		}
+	})
+}
+
 func TestThrottledPageIsOwed(t *testing.T) {
 	pd := &fakePagerDuty{}
 	var r0 *rig
@@ -509,6 +529,51 @@ func TestPreviousKeyThatIsRefusedBlocksOnlyItsIncident(t *testing.T) {
 		r.observe(alert{name: "b"})
 		r.want("a", "trigger 202", "resolve 400")
 		r.want("b", "trigger 202")
+	})
+}
+
+// A trigger that timed out can land after the key was rotated and the alert fires
+// anew under the new one: nothing but a resolve under the old key closes it then.
+func TestLateTriggerUnderAnOldKeyIsResolved(t *testing.T) {
+	const newKey = "fedcba9876543210fedcba9876543210"
+	var key atomic.Value
+	key.Store(testKey)
+	pd := &fakePagerDuty{}
+	pd.answer = func(n int, _ *pagerduty.Event) error {
+		if n == 0 {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	inBubble(t, pd, func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) { return key.Load().(string), nil }
+		s.PreviousKeys = func() []string { return []string{testKey} }
+		r.settings.Services["infra"] = s
+	}, func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		r.observe(alert{name: "a", resolved: true})
+		time.Sleep(5 * time.Second)
+		key.Store(newKey)
+		time.Sleep(5 * time.Second)
+		r.observe(alert{name: "a"})
+		time.Sleep(5 * time.Minute)
+		old := 0
+		for _, s := range pd.requests() {
+			if s.key == testKey && s.action == "resolve" && s.at.Sub(pd.requests()[0].at) >= time.Minute {
+				old++
+			}
+		}
+		if old == 0 {
+			t.Errorf("sent %q: no resolve under the old key once the late trigger could have landed", pd.actions("a"))
+		}
+		if in, _ := r.Get(outbox.IncidentID("infra", "a")); in == nil || in.Have != outbox.StateOpen || !in.PendingSince.IsZero() {
+			t.Errorf("the new epoch is %+v, want it open", in)
+		}
+		if n := len(r.List()); n != 1 {
+			t.Errorf("%d incidents are left, want only the new epoch's", n)
+		}
 	})
 }
 
@@ -576,7 +641,7 @@ func TestWhatWasMissedIsToldOnce(t *testing.T) {
 				told = append(told, s.dedup)
 			}
 		}
-		want := "[50 alerts fired and ended before PagerDuty confirmed them: low (50)]"
+		want := "[50 alerts fired and ended before PagerDuty confirmed them or anybody could be paged: low (50)]"
 		if got := fmt.Sprint(told); got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -17,6 +18,9 @@ func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidenc
 		return ev, nil
 	}
 	ev.Fallback = svc.Fallback
+	if s.Coverage != nil {
+		ev.Coverage = s.Coverage(in.Service, now)
+	}
 	k := d.keys[in.Service]
 	if k == nil {
 		k = &keys{}
@@ -24,9 +28,6 @@ func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidenc
 	}
 	k.read(svc, now)
 	ev.KeyHash, ev.KeyError, ev.OldKeys, ev.KeySince = k.hash, k.err, k.hashes, k.since
-	if ev.KeySince.Before(d.started) {
-		ev.KeySince = d.started
-	}
 	ev.HigherTrigger = d.started // what was sent before this process is not known.
 	if t, ok := d.higher[in.Service]; ok {
 		ev.HigherTrigger = t
@@ -192,15 +193,33 @@ func (d *Deliverer) pump(ctx context.Context, now time.Time) (next time.Time) {
 		before := d.seq
 		next = d.pumpOnce(ctx, now)
 		if d.seq == before { // nothing was moved to another lane, or came back.
+			d.tellLimited()
 			return next
 		}
 	}
 }
 
+// tellLimited lets the outbox know which services' high pages now wait for nothing
+// but the rate limit.
+func (d *Deliverer) tellLimited() {
+	rated := map[string]bool{}
+	for name, k := range d.keys {
+		if l := d.lanes[k.hash]; l != nil && l.rated {
+			rated[name] = true
+		}
+	}
+	if !maps.Equal(rated, d.rated) {
+		d.rated = rated
+		d.store.SetLimited(rated)
+	}
+}
+
 func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time) {
 	for _, l := range d.lanes {
+		l.rated = false
 		for {
 			it, again, rated := l.pick(now)
+			l.rated = l.rated || rated
 			if rated {
 				d.owe(ctx, l)
 			}

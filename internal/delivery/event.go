@@ -34,8 +34,8 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 		}
 		parts = append(parts, fmt.Sprintf("%.60s (%d)", name, d.Names[names[i]]))
 	}
-	return mapping.Event{
-		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them: %s", d.Count, strings.Join(parts, ", ")),
+	e := mapping.Event{
+		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them or anybody could be paged: %s", d.Count, strings.Join(parts, ", ")),
 		Source:    "pagerelay",
 		Timestamp: d.Last,
 		Details: map[string]any{
@@ -43,6 +43,10 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 			"first_start": timestamp(d.First), "last_end": timestamp(d.Last), "examples": d.Samples,
 		},
 	}
+	if in.Minimal {
+		e.Details = nil
+	}
+	return e
 }
 
 // TriggerEvent is the event that opens an incident, as it goes over the wire.

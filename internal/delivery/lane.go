@@ -84,6 +84,7 @@ type lane struct {
 	done                  []ended   // requests of the last window, oldest first; ...
 	doneHigh              int       // ... the high ones of them.
 	slots                 int       // given so far, for aging.
+	rated                 bool      // what pick last said.
 	lowStarted            time.Time // the last one other than high.
 
 	// After a 429.

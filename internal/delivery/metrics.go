@@ -15,6 +15,7 @@ type metrics struct {
 	events    *prometheus.CounterVec
 	latency   *prometheus.HistogramVec
 	throttled *prometheus.CounterVec
+	unheard   *prometheus.CounterVec
 	backoff   *backoffCollector
 	questions *prometheus.CounterVec
 }
@@ -37,6 +38,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "pagerelay_throttled_total",
 			Help: "Requests that PagerDuty answered with 429.",
 		}, []string{"service"}),
+		unheard: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pagerelay_uncovered_pages_total",
+			Help: "Triggers that PagerDuty accepted while, by the last audit, it opened nothing: nobody on call, disabled, or in maintenance.",
+		}, []string{"service"}),
 		backoff: &backoffCollector{
 			until: map[string]time.Time{},
 			desc: prometheus.NewDesc("pagerelay_lane_backoff_seconds",
@@ -56,7 +61,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	if reg != nil {
-		reg.MustRegister(m.events, m.latency, m.throttled, m.backoff, m.questions)
+		reg.MustRegister(m.events, m.latency, m.throttled, m.unheard, m.backoff, m.questions)
 	}
 	return m
 }
@@ -70,6 +75,7 @@ func (m *metrics) init(services map[string]Service) {
 			}
 		}
 		m.throttled.WithLabelValues(name)
+		m.unheard.WithLabelValues(name)
 		m.backoff.set(name, time.Time{})
 	}
 }

@@ -87,7 +87,7 @@ func (r *request) run(ctx context.Context) {
 	}
 	intent := outbox.Intent{
 		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: d.cfg.Now(), Prev: r.in.Have,
-		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt,
+		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Hole: r.dec.Hole,
 	}
 	if err != nil {
 		if r.dec.Action != outbox.Trigger {
@@ -146,6 +146,11 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 	switch a.Kind {
 	case pagerduty.Accepted, pagerduty.Refused, pagerduty.TooLarge:
 		l.answered()
+		if a.Kind == pagerduty.Accepted && r.dec.Hole != nil && r.dec.Action == outbox.Trigger {
+			d.met.unheard.WithLabelValues(r.in.Service).Inc()
+			d.log.Warn("PagerDuty accepted a page that nobody hears of there", "incident", r.in.ID, "service", r.in.Service,
+				"reason", r.dec.Hole.Reason, "fallback", r.svc.Fallback)
+		}
 		if l.fault != "" && a.Kind == pagerduty.Accepted && r.hash == l.hash {
 			l.fault = ""
 			d.log.Info("PagerDuty accepts the routing key again", "service", r.in.Service)

@@ -67,8 +67,8 @@ func startSidecar(t *testing.T, policy alertmanager.Reconcile, o options) *sidec
 	for name, svc := range c.Services {
 		services[name] = delivery.Service{Name: name, Region: svc.Region, Key: svc.Key, PreviousKeys: func() []string { return nil }}
 	}
-	deliverer.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: sender, Asker: alertmanager.NewAsker(client, mapper)})
 	reconciler := alertmanager.NewReconciler(s.store, alertmanager.ReconcilerConfig{UnknownAfter: time.Second})
+	deliverer.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: sender, Asker: alertmanager.NewAsker(client, mapper, reconciler)})
 	policy.Interval = looks
 	reconciler.Apply(alertmanager.ReconcileSettings{Source: client, Router: mapper, Policy: policy})
 	door, err := receiver.New(alertmanager.Learn{Sink: s.store, Reconciler: reconciler}, receiver.Config{OnTruncated: func(string) { reconciler.Adopt() }})

@@ -69,18 +69,12 @@ type Service struct {
 	EscalationPolicy string   `yaml:"escalation_policy"`
 	Status           string   `yaml:"status,omitempty"` // active (default) or disabled.
 
-	UrgencyRule        UrgencyRule `yaml:"incident_urgency_rule,omitempty"`
-	MaintenanceWindows []Window    `yaml:"maintenance_windows,omitempty"`
+	UrgencyRule        UrgencyRule   `yaml:"incident_urgency_rule,omitempty"`
+	SupportHours       *SupportHours `yaml:"support_hours,omitempty"` // of the rule use_support_hours.
+	MaintenanceWindows []Window      `yaml:"maintenance_windows,omitempty"`
 	// AcknowledgementTimeout is after how long an acknowledged incident goes
 	// back to triggered. Default 0: never.
 	AcknowledgementTimeout time.Duration `yaml:"acknowledgement_timeout,omitempty"`
-}
-
-// UrgencyRule says how urgent the incidents of a service are. PagerDuty's other
-// type, use_support_hours, is refused.
-type UrgencyRule struct {
-	Type    string `yaml:"type,omitempty"`    // constant (default).
-	Urgency string `yaml:"urgency,omitempty"` // high, low or severity_based (default).
 }
 
 // Window is a span of time, Start included, End not.
@@ -203,8 +197,7 @@ func (c Config) withDefaults() Config {
 		s := &c.Services[i]
 		setDefault(&s.Name, s.ID)
 		setDefault(&s.Status, statusActive)
-		setDefault(&s.UrgencyRule.Type, "constant")
-		setDefault(&s.UrgencyRule.Urgency, urgencyBySeverity)
+		s.urgencyDefaults()
 	}
 	c.EscalationPolicies = slices.Clone(c.EscalationPolicies)
 	for i := range c.EscalationPolicies {

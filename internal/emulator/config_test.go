@@ -20,7 +20,7 @@ services:
     region: mars
     escalation_policy: PP9
     status: sleepy
-    incident_urgency_rule: {type: use_support_hours, urgency: huge}
+    incident_urgency_rule: {urgency: huge}
     acknowledgement_timeout: -1s
     maintenance_windows: [{start: 2026-01-02T00:00:00Z, end: 2026-01-01T00:00:00Z}, {end: 2026-01-01T00:00:00Z}]
   - {id: PS1, escalation_policy: PP1}
@@ -61,7 +61,6 @@ users:
 		`services[0].routing_keys[2]: is used twice`,
 		`services[0].region: "mars" is not one of us, eu`,
 		`services[0].escalation_policy: "PP9" is not in escalation_policies`,
-		`services[0].incident_urgency_rule.type: use_support_hours is not emulated; use constant`,
 		`services[0].incident_urgency_rule.urgency: "huge" is not one of high, low, severity_based`,
 		`services[0].acknowledgement_timeout: -1s is negative`,
 		`services[0].status: "sleepy" is not one of active, disabled`,

@@ -4,7 +4,7 @@
 //
 // It keeps everything in memory, starts no goroutine of its own, and knows the
 // time from the time package alone, so that it works in a testing/synctest
-// bubble. It does not emulate alert grouping, orchestrations, support hours, the
+// bubble. It does not emulate alert grouping, orchestrations, the
 // account-wide rate limit, or delivery of notifications: it records who would
 // have been notified. Of REST it has what tells who is on call, to read only:
 // services, escalation policies, schedules of both kinds, on-calls, users and
@@ -110,39 +110,6 @@ func (e *Emulator) Reset() {
 	e.counts = Counts{InFlight: inFlight, MaxInFlight: inFlight, ByOutcome: map[Outcome]int{}}
 }
 
-// SetAccount replaces the account: schedules, policies, users, services and
-// limits. Incidents stay open, and what was changed at run time in services that
-// keep their ID stays so. Reset takes it back.
-func (e *Emulator) SetAccount(cfg Config) error {
-	cfg = cfg.withDefaults()
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.use(newDirectory(cfg))
-	return nil
-}
-
-// use takes d for the account. The lock must be held.
-func (e *Emulator) use(d *directory) {
-	old := e.services
-	e.services, e.byKey = nil, map[string]*service{}
-	for _, s := range d.Services {
-		svc := &service{Service: s}
-		if i := slices.IndexFunc(old, func(o *service) bool { return o.ID == s.ID }); i >= 0 {
-			svc = old[i] // incidents hold it.
-			svc.Service = s
-		}
-		e.services = append(e.services, svc)
-		for _, key := range s.RoutingKeys {
-			e.byKey[key] = svc
-		}
-	}
-	e.ledger.directory = d
-	e.dir.Store(d)
-}
-
 // Incidents are all open incidents and the newest resolved ones, oldest first.
 func (e *Emulator) Incidents() []Incident {
 	e.mu.Lock()
@@ -215,48 +182,6 @@ func (e *Emulator) act(id, by string, do func(*incident, string, time.Time)) err
 		}
 	})
 	return err
-}
-
-// ServiceOverride is what differs from the file at run time; nil fields are as in the file.
-type ServiceOverride struct {
-	Status             *string   `json:"status,omitempty"` // active or disabled.
-	MaintenanceWindows *[]Window `json:"maintenance_windows,omitempty"`
-	// OnCall are the IDs of the users on call on the first level, in place of
-	// the whole policy; empty: nobody is on call.
-	OnCall *[]string `json:"on_call,omitempty"`
-}
-
-// OverrideService replaces all run-time differences of the service with this ID;
-// the zero value takes them back.
-func (e *Emulator) OverrideService(id string, o ServiceOverride) error {
-	var f faults
-	if o.Status != nil {
-		validateStatus(&f, "status", *o.Status)
-	}
-	if o.MaintenanceWindows != nil {
-		validateWindows(&f, "maintenance_windows", *o.MaintenanceWindows)
-		o.MaintenanceWindows = new(slices.Clone(*o.MaintenanceWindows))
-	}
-	if o.OnCall != nil {
-		for i, u := range *o.OnCall {
-			if _, ok := e.dir.Load().users[u]; !ok {
-				f.add(fmt.Sprintf("on_call[%d]", i), "%q is not in users", u)
-			}
-		}
-		o.OnCall = new(slices.Clone(*o.OnCall))
-	}
-	if err := errors.Join(f...); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, s := range e.services {
-		if s.ID == id {
-			s.override = o
-			return nil
-		}
-	}
-	return fmt.Errorf("service %q: %w", id, ErrNotFound)
 }
 
 // process does what PagerDuty does with a request whose body has arrived:

@@ -39,8 +39,8 @@ func TestGoPagerDutyReadsREST(t *testing.T) {
 
 	services, err := client.ListServicesPaginated(ctx, gopagerduty.ListServiceOptions{Includes: []string{"integrations"}, Limit: 1})
 	want("services", err, names(services, func(s gopagerduty.Service) string {
-		return s.ID + " " + s.Status + " " + s.EscalationPolicy.ID + " " + s.Integrations[0].IntegrationKey + " " + s.IncidentUrgencyRule.Urgency
-	}), []string{"PS2 active PP2 " + lowK + " severity_based", "PS1 active PP1 " + key + " severity_based"})
+		return s.ID + " " + s.Status + " " + s.EscalationPolicy.ID + " " + s.Integrations[0].IntegrationKey + " " + s.IncidentUrgencyRule.Type
+	}), []string{"PS2 active PP2 " + lowK + " use_support_hours", "PS1 active PP1 " + key + " constant"})
 	service, err := client.GetServiceWithContext(ctx, "PS1", nil)
 	want("service", err, service.Name, "infra")
 

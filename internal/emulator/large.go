@@ -14,11 +14,12 @@ const (
 	largeDayEvery = 4
 )
 
-// Large is an account to measure with: so many schedules, somebody on call on
-// each without a gap from a week before from until over 90 days after it, and so
-// many policies of three levels, each with one service. Every schedule is on a
-// policy's level. Three schedules in four change hands weekly and the others
-// daily; one in ten is shift-based, with two people at a time.
+// Large is an account to measure with: so many schedules and so many policies of
+// three levels (at least one of each), each policy with one service. Every
+// schedule is on a policy's level, and has somebody on call without a gap from a
+// week before from until over 90 days after it. Three schedules in four change
+// hands weekly and the others daily; one in ten is shift-based, with two people
+// at a time.
 func Large(schedules, policies int, from time.Time) Config {
 	from = from.UTC().Truncate(24*time.Hour).AddDate(0, 0, -7)
 	var c Config

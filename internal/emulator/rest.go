@@ -63,6 +63,7 @@ type restCall struct {
 	sub    string // of the path, the integration's.
 	states map[string]serviceState
 	zone   *time.Location // of the query; nil if it names none.
+	zones  map[string]*time.Location
 }
 
 // serviceState is what REST shows of a service beside the file.
@@ -118,7 +119,7 @@ func (e *Emulator) serveREST(w http.ResponseWriter, r *http.Request, route restR
 
 // processREST answers as PagerDuty does: who asks, how often, and what.
 func (e *Emulator) processREST(r *http.Request, route restRoute) answer {
-	c := &restCall{now: time.Now(), query: r.URL.Query(), id: r.PathValue("id"), sub: r.PathValue("integration")}
+	c := &restCall{now: time.Now(), query: r.URL.Query(), id: r.PathValue("id"), sub: r.PathValue("integration"), zones: map[string]*time.Location{}}
 	token := restToken(r)
 
 	e.mu.Lock()

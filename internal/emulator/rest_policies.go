@@ -127,12 +127,7 @@ func listOncalls(c *restCall) (any, error) {
 		return nil, err
 	}
 	setDefault(&since, c.now)
-	if until.IsZero() {
-		until = c.now
-		if since.After(until) {
-			until = since
-		}
-	}
+	setDefault(&until, c.now)
 	switch {
 	case until.Before(since):
 		return nil, errInvalid("until is before since")

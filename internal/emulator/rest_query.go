@@ -142,7 +142,11 @@ func (c *restCall) span() (since, until time.Time, err error) {
 func (c *restCall) in(t time.Time, zone string) string {
 	loc := c.zone
 	if loc == nil {
-		loc, _ = time.LoadLocation(zone) // was checked.
+		loc = c.zones[zone]
+	}
+	if loc == nil {
+		loc, _ = time.LoadLocation(zone) // was checked. It reads a file: not for each shift anew.
+		c.zones[zone] = loc
 	}
 	return t.In(loc).Format(time.RFC3339)
 }

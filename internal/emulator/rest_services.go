@@ -9,21 +9,17 @@ import (
 
 type restService struct {
 	reference
-	Name                   string          `json:"name"`
-	Description            string          `json:"description"`
-	CreatedAt              string          `json:"created_at"`
-	Status                 string          `json:"status"`
-	AcknowledgementTimeout *int            `json:"acknowledgement_timeout,omitempty"`
-	AlertCreation          string          `json:"alert_creation"`
-	EscalationPolicy       any             `json:"escalation_policy"` // a reference or restPolicy.
-	Integrations           []any           `json:"integrations"`      // references or restIntegration.
-	UrgencyRule            restUrgencyRule `json:"incident_urgency_rule"`
-	Teams                  []reference     `json:"teams"`
-}
-
-type restUrgencyRule struct {
-	Type    string `json:"type"`
-	Urgency string `json:"urgency,omitempty"`
+	Name                   string            `json:"name"`
+	Description            string            `json:"description"`
+	CreatedAt              string            `json:"created_at"`
+	Status                 string            `json:"status"`
+	AcknowledgementTimeout *int              `json:"acknowledgement_timeout,omitempty"`
+	AlertCreation          string            `json:"alert_creation"`
+	EscalationPolicy       any               `json:"escalation_policy"` // a reference or restPolicy.
+	Integrations           []any             `json:"integrations"`      // references or restIntegration.
+	UrgencyRule            restUrgencyRule   `json:"incident_urgency_rule"`
+	SupportHours           *restSupportHours `json:"support_hours,omitempty"`
+	Teams                  []reference       `json:"teams"`
 }
 
 type restIntegration struct {
@@ -93,10 +89,10 @@ func (c *restCall) service(s Service, include map[string]bool) restService {
 		Name:      s.Name, CreatedAt: created().Format(time.RFC3339), Status: c.states[s.ID].status,
 		AlertCreation:    "create_alerts_and_incidents",
 		EscalationPolicy: c.policyRef(s.EscalationPolicy),
-		UrgencyRule:      restUrgencyRule{Type: s.UrgencyRule.Type, Urgency: s.UrgencyRule.Urgency},
 		Integrations:     []any{},
 		Teams:            []reference{},
 	}
+	out.UrgencyRule, out.SupportHours = s.restUrgency()
 	if d := s.AcknowledgementTimeout; d > 0 {
 		out.AcknowledgementTimeout = new(int(math.Ceil(d.Seconds())))
 	}

@@ -22,6 +22,8 @@ services:
     name: batch
     routing_keys: [` + lowK + `]
     escalation_policy: PP2
+    incident_urgency_rule: {type: use_support_hours, outside_support_hours: severity_based}
+    support_hours: {time_zone: Europe/Berlin, days_of_week: [1, 2, 3, 4, 5, 6]}
     maintenance_windows: [{start: 2000-01-01T01:00:00Z, end: 2000-01-01T02:00:00Z}, {start: 2000-01-03T00:00:00Z, end: 2000-01-04T00:00:00Z}]
 escalation_policies:
   - id: PP1

@@ -106,7 +106,8 @@ func coverage(entries []ScheduleEntry, since, until time.Time) float64 {
 	if !until.After(since) {
 		return 0
 	}
-	var covered time.Duration
+	// Not in time.Duration, which ends at 292 years.
+	var covered float64
 	at := since
 	for _, e := range entries {
 		e = e.clip(since, until)
@@ -116,10 +117,14 @@ func coverage(entries []ScheduleEntry, since, until time.Time) float64 {
 		if e.Start.After(at) {
 			at = e.Start
 		}
-		covered += e.End.Sub(at)
+		covered += seconds(at, e.End)
 		at = e.End
 	}
-	return 100 * float64(covered) / float64(until.Sub(since))
+	return min(100, 100*covered/seconds(since, until))
+}
+
+func seconds(from, to time.Time) float64 {
+	return float64(to.Unix()-from.Unix()) + float64(to.Nanosecond()-from.Nanosecond())/1e9
 }
 
 func (s Schedule) withDefaults() Schedule {
@@ -163,11 +168,9 @@ func (s Schedule) withDefaults() Schedule {
 // specification, EventAssignmentStrategy).
 const maxMembers = 20
 
-func (s Schedule) validate(f *faults, path string, users map[string]bool) {
+func (s Schedule) validate(f *faults, path string, users map[string]bool, zones zoneSet) {
 	f.oneOf(path+".type", string(s.Type), string(ScheduleV2), string(ScheduleV3))
-	if _, err := time.LoadLocation(s.TimeZone); err != nil {
-		f.add(path+".time_zone", "%q is not a time zone of the IANA database", s.TimeZone)
-	}
+	zones.check(f, path+".time_zone", s.TimeZone)
 	for i, u := range s.Users {
 		if !users[u] && !s.names(u) {
 			f.add(fmt.Sprintf("%s.users[%d]", path, i), "%q is not in users", u)

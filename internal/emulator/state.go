@@ -49,18 +49,6 @@ func (s *service) inMaintenance(t time.Time) bool {
 	return slices.ContainsFunc(s.windows(), func(w Window) bool { return w.contains(t) })
 }
 
-// urgency is what the service's rule makes of a severity (KB "Dynamic notifications").
-func (s *service) urgency(severity string) string {
-	switch {
-	case s.UrgencyRule.Urgency != urgencyBySeverity:
-		return s.UrgencyRule.Urgency
-	case severity == severityWarning || severity == severityInfo:
-		return urgencyLow
-	default:
-		return urgencyHigh
-	}
-}
-
 func severityRank(severity string) int {
 	return slices.Index([]string{severityInfo, severityWarning, severityError, severityCritical}, severity)
 }
@@ -136,7 +124,7 @@ func (l *ledger) trigger(s *service, inc *incident, e event, now time.Time) (Out
 		Incident: Incident{
 			ID: fmt.Sprintf("Q%s", pad(l.number, 13)), Number: l.number,
 			Service: s.Name, ServiceID: s.ID, RoutingKey: e.routingKey, MaskedKey: mask(e.routingKey),
-			DedupKey: e.dedupKey, Status: Triggered, Urgency: s.urgency(e.severity), Severity: e.severity,
+			DedupKey: e.dedupKey, Status: Triggered, Urgency: s.urgency(e.severity, now), Severity: e.severity,
 			Title: e.summary, CreatedAt: now,
 			Alerts: []Alert{{
 				ID: fmt.Sprintf("A%s", pad(l.number, 13)), DedupKey: e.dedupKey, Status: Triggered,
@@ -170,7 +158,7 @@ func (l *ledger) again(inc *incident, e event, now time.Time) {
 	if severityRank(e.severity) > severityRank(alert.Severity) {
 		alert.Severity, inc.Severity = e.severity, e.severity
 	}
-	if inc.Urgency == urgencyLow && inc.service.urgency(e.severity) == urgencyHigh {
+	if inc.Urgency == urgencyLow && inc.service.urgency(e.severity, now) == urgencyHigh {
 		inc.Urgency = urgencyHigh
 		inc.Log = append(inc.Log, LogEntry{At: now, Kind: LogUrgency, By: "api", Urgency: urgencyHigh})
 		if inc.Status == Triggered {

@@ -40,11 +40,27 @@ const (
 	tokenAlphabet = alphanumerics + "-_+="
 )
 
+// zoneSet is which time zones there are. Each is looked up once: it is a file to read.
+type zoneSet map[string]bool
+
+func (z zoneSet) check(f *faults, path, name string) {
+	known, looked := z[name]
+	if !looked {
+		_, err := time.LoadLocation(name)
+		known = err == nil
+		z[name] = known
+	}
+	if !known {
+		f.add(path, "%q is not a time zone of the IANA database", name)
+	}
+}
+
 // Validate reports every fault of c at once, each starting with its path. It
 // expects the defaults to be filled in, as Parse and New do.
 func (c Config) Validate() error {
 	var f faults
 	users, schedules, policies := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	zones := zoneSet{}
 	c.Limits.validate(&f)
 	for i, t := range c.APITokens {
 		// The token itself is a secret to those who copied it from their account.
@@ -57,12 +73,12 @@ func (c Config) Validate() error {
 	for i, u := range c.Users {
 		path := fmt.Sprintf("users[%d]", i)
 		f.id(path, u.ID, users)
-		u.validate(&f, path)
+		u.validate(&f, path, zones)
 	}
 	for i, s := range c.Schedules {
 		path := fmt.Sprintf("schedules[%d]", i)
 		f.id(path, s.ID, schedules)
-		s.validate(&f, path, users)
+		s.validate(&f, path, users, zones)
 	}
 	for i, p := range c.EscalationPolicies {
 		path := fmt.Sprintf("escalation_policies[%d]", i)
@@ -76,7 +92,7 @@ func (c Config) Validate() error {
 	for i, s := range c.Services {
 		path := fmt.Sprintf("services[%d]", i)
 		f.id(path, s.ID, ids)
-		s.validate(&f, path, policies, keys)
+		s.validate(&f, path, policies, keys, zones)
 	}
 	return errors.Join(f...)
 }
@@ -106,13 +122,11 @@ func validateResources(f *faults, path string, names []string) {
 	}
 }
 
-func (u User) validate(f *faults, path string) {
+func (u User) validate(f *faults, path string, zones zoneSet) {
 	if !strings.Contains(u.Email, "@") {
 		f.add(path+".email", "%q is not an address", u.Email)
 	}
-	if _, err := time.LoadLocation(u.TimeZone); err != nil {
-		f.add(path+".time_zone", "%q is not a time zone of the IANA database", u.TimeZone)
-	}
+	zones.check(f, path+".time_zone", u.TimeZone)
 	methods := map[string]bool{}
 	for i, m := range u.ContactMethods {
 		p := fmt.Sprintf("%s.contact_methods[%d]", path, i)
@@ -137,6 +151,9 @@ func (u User) validate(f *faults, path string) {
 	}
 }
 
+// maxTargets is how many targets a level may have (REST specification, EscalationRule).
+const maxTargets = 10
+
 func (p EscalationPolicy) validate(f *faults, path string, users, schedules map[string]bool) {
 	if len(p.Levels) == 0 {
 		f.add(path+".levels", "is missing: at least one is needed")
@@ -148,6 +165,9 @@ func (p EscalationPolicy) validate(f *faults, path string, users, schedules map[
 		}
 		if len(l.Targets) == 0 {
 			f.add(lp+".targets", "is missing: at least one is needed")
+		}
+		if len(l.Targets) > maxTargets {
+			f.add(lp+".targets", "are %d, a level has at most %d", len(l.Targets), maxTargets)
 		}
 		for j, t := range l.Targets {
 			tp := fmt.Sprintf("%s.targets[%d]", lp, j)
@@ -163,7 +183,7 @@ func (p EscalationPolicy) validate(f *faults, path string, users, schedules map[
 	}
 }
 
-func (s Service) validate(f *faults, path string, policies, keys map[string]bool) {
+func (s Service) validate(f *faults, path string, policies, keys map[string]bool, zones zoneSet) {
 	if len(s.RoutingKeys) == 0 {
 		f.add(path+".routing_keys", "is missing: at least one is needed")
 	}
@@ -183,12 +203,7 @@ func (s Service) validate(f *faults, path string, policies, keys map[string]bool
 	if !policies[s.EscalationPolicy] {
 		f.add(path+".escalation_policy", "%q is not in escalation_policies", s.EscalationPolicy)
 	}
-	if s.UrgencyRule.Type == "use_support_hours" {
-		f.add(path+".incident_urgency_rule.type", "use_support_hours is not emulated; use constant")
-	} else {
-		f.oneOf(path+".incident_urgency_rule.type", s.UrgencyRule.Type, "constant")
-	}
-	f.oneOf(path+".incident_urgency_rule.urgency", s.UrgencyRule.Urgency, urgencyHigh, urgencyLow, urgencyBySeverity)
+	s.validateUrgency(f, path, zones)
 	if s.AcknowledgementTimeout < 0 {
 		f.add(path+".acknowledgement_timeout", "%s is negative", s.AcknowledgementTimeout)
 	}

@@ -50,12 +50,13 @@ func drawSteps(rt *rapid.T) []step {
 		"429", "500", "400", "reset", "answer lost", "hang", "answer hang", "late", "outage", "clear", "clear",
 		"alertmanager unclear", "alertmanager clear",
 		"silent resolve", "silent resolve", "silent fire", "mute", "mute", "unmute",
+		"truncate", "empty answer", "coverage",
 	})
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 		return step{
 			What: what.Draw(rt, "what"), Alert: rapid.IntRange(0, watchdog-1).Draw(rt, "alert"),
 			Peer: rapid.Bool().Draw(rt, "peer"), Delay: time.Duration(rapid.IntRange(0, 40).Draw(rt, "delay")) * time.Second,
-			Pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}).Draw(rt, "pause"),
+			Pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, 2 * time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}).Draw(rt, "pause"),
 			N:     rapid.IntRange(1, 8).Draw(rt, "n"),
 		}
 	}), 1, 40).Draw(rt, "steps")
@@ -64,32 +65,26 @@ func drawSteps(rt *rapid.T) []step {
 // run plays the steps in a bubble of virtual time and returns what was wrong.
 func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.Reconcile) []string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
-	if err != nil {
-		dir = t.TempDir()
-	}
-	defer os.RemoveAll(dir)
-	for _, name := range []string{"previous"} {
-		if err := os.WriteFile(dir+"/"+name, []byte(keyInfra), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := newDir(t)
+	defer os.RemoveAll(dir) // thousands of histories are one test.
 	var problems []string
 	synctest.Test(t, func(*testing.T) {
-		w := newWorld(dir, peers, account(perMinute), policy)
+		w := newWorld(dir, peers, pagerDuty(perMinute), policy)
 		for _, s := range steps {
 			w.step(s)
 			if s.Pause > 0 {
 				time.Sleep(s.Pause)
 			}
 			synctest.Wait()
+			w.checkBlocked()
 		}
 		problems = w.finish()
 	})
 	return problems
 }
 
-func account(perMinute int) emulator.Config {
+// pagerDuty is the account: two services, and somebody on call for both.
+func pagerDuty(perMinute int) emulator.Config {
 	return emulator.Config{
 		Limits: emulator.Limits{EventsPerMinute: perMinute},
 		Services: []emulator.Service{
@@ -130,14 +125,14 @@ func (w *world) step(s step) {
 		w.crash()
 	case "reload":
 		w.reload(s.N % 3)
-	case "silent resolve", "silent fire", "mute", "unmute":
+	case "silent resolve", "silent fire", "mute", "unmute", "truncate", "empty answer":
 		w.silently(s)
+	case "coverage":
+		w.coverage()
 	case "clear":
 		w.pd.ClearFaults()
 	case "alertmanager unclear", "alertmanager clear":
-		w.mu.Lock()
-		w.unclear = s.What == "alertmanager unclear"
-		w.mu.Unlock()
+		w.setUnclear(s.What == "alertmanager unclear")
 	default:
 		w.fault(s)
 	}
@@ -151,6 +146,10 @@ func (w *world) setFiring(i int, on bool) {
 
 func (w *world) toggle(s step) {
 	i := s.Alert
+	// What a late peer says of a firing cannot be told from one a few seconds later.
+	if soon := w.starts[i].Add(6 * time.Second); !w.firing[i] && w.peerDue[i].After(time.Now()) {
+		time.Sleep(time.Until(soon))
+	}
 	w.setFiring(i, !w.firing[i])
 	reason := "all alerts resolved"
 	if w.firing[i] {
@@ -178,6 +177,8 @@ func (w *world) toggle(s step) {
 	w.say(reason, i)
 }
 
+const byPerson = "a person"
+
 func (w *world) person(s step) {
 	for _, in := range w.pd.Incidents() {
 		if !in.Open() {
@@ -194,7 +195,7 @@ func (w *world) person(s step) {
 			w.settled[in.DedupKey] = time.Now()
 			w.mu.Unlock()
 		}
-		if err := act(in.ID, "a person"); err != nil {
+		if err := act(in.ID, byPerson); err != nil {
 			w.problem("%s: %v", s.What, err)
 		}
 		return
@@ -235,7 +236,8 @@ func TestPagerDutyConvergesToAlertmanager(t *testing.T) {
 		perMinute := rapid.SampledFrom([]int{120, 15}).Draw(rt, "events_per_minute")
 		mutes := rapid.SampledFrom([]string{"nothing", "acknowledge", "resolve"})
 		policy := alertmanager.Reconcile{
-			Adopt: rapid.Bool().Draw(rt, "adopt"), OnSilence: mutes.Draw(rt, "on_silence"), OnInhibit: mutes.Draw(rt, "on_inhibit"),
+			Interval: rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute}).Draw(rt, "interval"),
+			Adopt:    rapid.Bool().Draw(rt, "adopt"), OnSilence: mutes.Draw(rt, "on_silence"), OnInhibit: mutes.Draw(rt, "on_inhibit"),
 		}
 		if problems := run(t, steps, peers, perMinute, policy); len(problems) > 0 {
 			var text []string

@@ -3,15 +3,15 @@ package model_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// begin starts a firing of an alert.
+// begin starts a firing of an alert, never in the very moment in which one ended.
 func (w *world) begin(i int) {
+	time.Sleep(time.Nanosecond)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.firing[i], w.starts[i], w.ends[i] = true, time.Now(), time.Time{}
@@ -37,13 +37,59 @@ func (w *world) silently(s step) {
 			w.unheard[i] = true
 			w.countEpisode(i)
 		}
+	case "empty answer":
+		w.mu.Lock()
+		w.empty = 1 + s.N%2
+		w.mu.Unlock()
+	case "truncate":
+		w.truncate(s)
 	case "mute":
 		w.mu.Lock()
-		w.muted[i] = []string{"silencedBy", "inhibitedBy"}[s.N%2]
+		w.muted[i] = []string{"silence", "inhibition"}[s.N%2]
 		w.mu.Unlock()
 	case "unmute":
 		w.unmute(i)
 	}
+}
+
+// truncate begins a firing that max_alerts leaves out of its webhook.
+func (w *world) truncate(s step) {
+	if w.firing[s.Alert] || w.muted[s.Alert] != "" {
+		return
+	}
+	w.mu.Lock()
+	w.truncated = true
+	w.mu.Unlock()
+	w.begin(s.Alert)
+	w.unheard[s.Alert] = true
+	w.countEpisode(s.Alert)
+	g := w.webhook(0, "new alerts added", watchdog, true, w.starts[watchdog], time.Time{})
+	g.TruncatedAlerts = 1
+	w.post(0, g, []int{watchdog})
+}
+
+// coverage reports a gap in the on-call schedule, or its end, as the audit does:
+// through the door that webhooks come in by, but for its origin.
+func (w *world) coverage() {
+	on := !w.firing[gap]
+	if on {
+		w.begin(gap)
+	} else {
+		w.setFiring(gap, false)
+		w.ends[gap] = time.Now()
+	}
+	g := w.webhook(0, "", gap, on, w.starts[gap], w.ends[gap])
+	g.Origin, g.ExternalURL = mapping.OriginCoverage, ""
+	w.mu.Lock()
+	obs := w.router.Route(g)
+	w.note(0, obs, []int{gap})
+	w.mu.Unlock()
+	for w.store.Observe(context.Background(), obs) != nil {
+		time.Sleep(time.Second)
+	}
+	w.mu.Lock()
+	w.said[0][gap] = on
+	w.mu.Unlock()
 }
 
 // unmute ends a mute. Alertmanager then notifies of what it has never notified of.
@@ -75,19 +121,11 @@ func (w *world) group(i int) *mapping.Group {
 
 // countEpisode allows one more trigger for what the alert maps to.
 func (w *world) countEpisode(i int) {
-	for _, o := range w.mapper().Route(w.group(i)) {
-		w.mu.Lock()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, o := range w.router.Route(w.group(i)) {
 		w.episodes[o.DedupKey]++
-		w.mu.Unlock()
 	}
-}
-
-func (w *world) mapper() *mapping.Mapper {
-	m, err := mapping.New(w.config.Mapping)
-	if err != nil {
-		panic(err)
-	}
-	return m
 }
 
 // Identity is that of the only Alertmanagers of this world.
@@ -110,9 +148,16 @@ func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	standing := alertmanager.Standing{Mature: make([]bool, w.peers)}
+	nothing := w.empty > 0 && w.emptyRow < 2 // never three in a row: that would be evidence.
+	if nothing {
+		w.empty--
+		w.emptyRow++
+	} else {
+		w.emptyRow = 0
+	}
 	var list []alertmanager.Listing
 	for i, on := range w.firing {
-		if on {
+		if on && i != gap && !nothing {
 			list = append(list, w.listing(i))
 		}
 	}
@@ -129,25 +174,26 @@ func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 
 // listing is an alert as Alertmanager's API lists it. The caller holds the lock.
 func (w *world) listing(i int) alertmanager.Listing {
-	status := map[string]any{"state": "active", "silencedBy": []string{}, "inhibitedBy": []string{}, "mutedBy": []string{}}
-	if by := w.muted[i]; by != "" {
-		status["state"], status[by] = "suppressed", []string{"x"}
-	}
-	raw, err := json.Marshal(map[string]any{
-		"fingerprint": fmt.Sprintf("%016x", i+1), "labels": alerts()[i], "annotations": map[string]string{"summary": alerts()[i]["alertname"]},
-		"startsAt": w.starts[i], "endsAt": time.Now().Add(5 * time.Minute), "status": status, "receivers": []map[string]string{{"name": "pagerelay"}},
-	})
+	labels, err := json.Marshal(alerts()[i])
 	if err != nil {
 		panic(err)
 	}
-	var l alertmanager.Listing
-	if err := json.Unmarshal(raw, &l); err != nil {
-		panic(err)
+	l := alertmanager.Listing{
+		Fingerprint: fingerprint(i), Labels: labels, Annotations: json.RawMessage(`{"summary":"listed"}`),
+		StartsAt: w.starts[i].Format(time.RFC3339Nano), EndsAt: time.Now().Add(5 * time.Minute).Format(time.RFC3339Nano),
 	}
-	if w.policy.Adopt && w.muted[i] == "" { // from now on it may be paged without a webhook.
+	l.Receivers = append(l.Receivers, struct {
+		Name string `json:"name"`
+	}{"pagerelay"})
+	l.Status.State = "active"
+	if by := w.muted[i]; by != "" {
+		l.Status.State = "suppressed"
+		l.Status.SilencedBy, l.Status.InhibitedBy = by == "silence", by == "inhibition"
+	}
+	if (w.policy.Adopt || w.truncated) && w.muted[i] == "" { // from now on it may be paged without a webhook.
 		w.said[0][i] = true
-		unknown := !w.held(fmt.Sprintf("%016x", i+1)) // for instance because a peer told late of an earlier end.
-		for _, o := range w.mapper().Route(w.group(i)) {
+		unknown := !w.held(fingerprint(i)) // for instance because a peer told late of an earlier end.
+		for _, o := range w.router.Route(w.group(i)) {
 			if w.mapped[o.DedupKey] == nil {
 				w.mapped[o.DedupKey] = map[int]bool{}
 			}
@@ -158,6 +204,14 @@ func (w *world) listing(i int) alertmanager.Listing {
 		}
 	}
 	return l
+}
+
+func (w *world) setUnclear(unclear bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.unclear != unclear {
+		w.unclear, w.clearFrom = unclear, time.Now()
+	}
 }
 
 // held says whether the outbox holds an alert as firing.

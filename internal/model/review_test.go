@@ -2,7 +2,6 @@ package model_test
 
 import (
 	"fmt"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,17 +14,10 @@ import (
 // alert has fired again: what fires stays open at PagerDuty.
 func TestPeersOldResolveClosesNothing(t *testing.T) {
 	for _, peers := range []int{0, 2} {
-		dir, err := os.MkdirTemp("/dev/shm", "model") //nolint:usetesting // t.TempDir is on a disk.
-		if err != nil {
-			dir = t.TempDir()
-		}
-		defer os.RemoveAll(dir)
-		if err := os.WriteFile(dir+"/previous", []byte(keyInfra), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		dir := newDir(t)
 		t.Run(fmt.Sprint(peers, " Alertmanagers to ask"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(dir, peers, account(120), alertmanager.Reconcile{})
+				w := newWorld(dir, peers, pagerDuty(120), alertmanager.Reconcile{})
 				defer w.stop()
 				first := time.Now()
 				w.setFiring(0, true)
@@ -53,6 +45,69 @@ func TestPeersOldResolveClosesNothing(t *testing.T) {
 					t.Errorf("with %d Alertmanagers to ask: %d incidents are open at PagerDuty an hour later, want the one that fires", peers, open)
 				}
 			})
+		})
+	}
+}
+
+// Histories that a break of the code, or a flaw of it, was once found with, and
+// that chance alone may take long to find again.
+func TestHistoriesToRemember(t *testing.T) {
+	soon, long := time.Second, 10*time.Minute
+	for _, tc := range []struct {
+		name   string
+		peers  int
+		policy alertmanager.Reconcile
+		steps  []step
+	}{
+		{
+			name: "over during an outage, and nobody said so", peers: 1, policy: alertmanager.Reconcile{Interval: long},
+			steps: []step{{What: "outage", Pause: soon}, {What: "toggle", Pause: soon}, {What: "silent resolve", Pause: long}, {What: "clear", Pause: long}},
+		},
+		{
+			name: "a resolve that lands after its incident was forgotten",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: "late", N: 2, Pause: soon},
+				{What: "toggle", Pause: 10 * time.Second},
+				{What: "toggle", Pause: long},
+			},
+		},
+		{
+			name: "acknowledged by a person, over and back during an outage",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: "person acknowledges", N: 1, Pause: soon},
+				{What: "outage", Pause: soon},
+				{What: "toggle", Pause: soon},
+				{What: "toggle", Pause: soon},
+				{What: "clear", Pause: long},
+			},
+		},
+		{
+			name: "two empty answers", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "empty answer", N: 1, Pause: long}},
+		},
+		{
+			name: "Alertmanager has just started, for long", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "alertmanager unclear", Pause: long}},
+		},
+		{
+			name: "a gap that no Alertmanager knows of", peers: 2,
+			steps: []step{{What: "coverage", Pause: long}, {What: "repeat", Pause: long}},
+		},
+		{
+			name:  "refused once",
+			steps: []step{{What: "400", N: 1}, {What: "toggle", Pause: long}},
+		},
+		{
+			name:  "killed while PagerDuty does not answer",
+			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "crash"}, {What: "toggle", Pause: long}},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, p := range run(t, tc.steps, tc.peers, 120, tc.policy) {
+				t.Errorf("%.1500s", p)
+			}
 		})
 	}
 }

@@ -4,28 +4,24 @@
 package model_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"sync"
-	"testing/synctest"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
-	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/internal/outbox"
-	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
-	"github.com/pagerelay/pagerelay/receiver"
 )
+
+// staleAfter is the program's default.
+const staleAfter = 2 * time.Minute
 
 const (
 	keyInfra = "11111111111111111111111111111111"
@@ -47,10 +43,26 @@ func alerts() []map[string]string {
 		// They fire always, each said by one peer, and page nobody.
 		{"alertname": "Watchdog", "severity": "none", "instance": "1"},
 		{"alertname": "Watchdog", "severity": "none", "instance": "2"},
+		// What pagerelay's coverage audit reports: no Alertmanager knows of it.
+		{"alertname": "Gap", "severity": "critical", "schedule": "night"},
 	}
 }
 
-const watchdog = 8 // the first of them.
+const (
+	watchdog = 8  // the first of them.
+	gap      = 10 // of origin coverage.
+)
+
+func fingerprint(i int) string { return fmt.Sprintf("%016x", i+1) }
+
+// indexOf is the alert that a fingerprint stands for, or -1.
+func indexOf(fp string) int {
+	var i int
+	if _, err := fmt.Sscanf(fp, "%x", &i); err != nil || i < 1 || i > len(alerts()) {
+		return -1
+	}
+	return i - 1
+}
 
 // Configurations that a reload goes between.
 func configText(variant int) string {
@@ -82,7 +94,7 @@ rules:` + moved + `
 // world is Alertmanager, pagerelay and PagerDuty, in one bubble.
 type world struct {
 	dir   string
-	pd    *emulator.Emulator
+	pd    account
 	peers int // Alertmanagers that pagerelay may ask; 0: none.
 
 	// What Alertmanager says.
@@ -96,44 +108,43 @@ type world struct {
 	later     sync.WaitGroup
 	turn      [2]chan struct{}
 	unclear   bool // Alertmanager cannot be reached or has just started.
+	clearFrom time.Time
+	empty     int // so many answers more list nothing at all, although all is well.
+	emptyRow  int // so many have done so in a row.
 	muted     []string
 	unheard   []bool // fires, and no webhook has ever said so.
+	truncated bool   // a webhook has left some out: they may be adopted.
 	reloaded  bool
 	policy    alertmanager.Reconcile
 
-	store     *outbox.Store
-	door      *http.ServeMux
-	deliver   *delivery.Deliverer
-	reconcile *alertmanager.Reconciler
-	config    *config.Config
-	receiver  *receiver.Receiver
-	stop      func()
+	config *config.Config
+	router *mapping.Mapper // of config.
+	*sidecar
 
 	mu       sync.Mutex
 	mapped   map[string]map[int]bool // dedup key -> alerts that were ever mapped to it.
 	settled  map[string]time.Time    // dedup key -> when a person resolved it.
 	problems []string
-	touched  map[string]bool // dedup key -> a person did something to it.
-	episodes map[string]int  // dedup key -> firings and repeats said, an upper bound of its triggers.
-	rough    bool            // something happened after which a trigger may be sent twice.
+	touched  map[string]bool      // dedup key -> a person did something to it.
+	epochs   map[string]time.Time // dedup key -> when it was last told to fire while nothing of it was.
+	minimal  map[string]bool      // incident -> the last event that was answered 400 was the minimal one.
+	episodes map[string]int       // dedup key -> firings and repeats said, an upper bound of its triggers.
+	rough    bool                 // something happened after which a trigger may be sent twice.
 }
 
 func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
 	n := len(alerts())
-	pd, err := emulator.New(emu, emulator.Options{})
-	if err != nil {
-		panic(err)
-	}
 	w := &world{
-		dir: dir, pd: pd, peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
+		dir: dir, pd: newAccount(emu), peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
 		mapped: map[string]map[int]bool{}, settled: map[string]time.Time{}, episodes: map[string]int{},
 	}
 	w.peerFires, w.peerDue = make([]bool, n), make([]time.Time, n)
 	w.turn[0], w.turn[1] = make(chan struct{}, 1), make(chan struct{}, 1)
 	w.said[0], w.said[1] = make([]bool, n), make([]bool, n)
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
+	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
 	w.load(0)
-	w.start()
+	w.begins()
 	for i := range 2 {
 		w.begin(watchdog + i)
 		w.sayAs(i, "first notification", watchdog+i, true, w.starts[watchdog+i], time.Time{})
@@ -146,82 +157,39 @@ func (w *world) load(variant int) {
 	if err != nil {
 		panic(err)
 	}
+	router, err := mapping.New(c.Mapping)
+	if err != nil {
+		panic(err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.config = c
+	w.config, w.router = c, router
 }
 
-// start opens the outbox and lets everything run, as a start of the process does.
-func (w *world) start() {
-	store, err := outbox.Open(w.dir, outbox.Config{})
-	if err != nil {
-		panic(err)
-	}
-	w.store = store
-	w.deliver = delivery.New(store, delivery.Config{})
-	w.reconcile = alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
-	w.receiver, err = receiver.New(alertmanager.Learn{Sink: store, Reconciler: w.reconcile}, receiver.Config{})
-	if err != nil {
-		panic(err)
-	}
-	w.apply()
-	door := http.NewServeMux()
-	w.receiver.Register(door)
-	w.mu.Lock()
-	w.door = door
-	w.mu.Unlock()
-	storeCtx, stopStore := context.WithCancel(context.Background())
-	ctx, stopDelivery := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = store.Run(storeCtx) })
-	running.Go(func() { _ = w.deliver.Run(ctx) })
-	running.Go(func() { _ = w.reconcile.Run(ctx) })
-	// The outbox goes first: nothing that happens from now on is stored, as in a crash.
-	w.stop = func() {
-		stopStore()
-		stopDelivery()
-		running.Wait()
-	}
-}
-
-func (w *world) apply() {
-	mapper, err := mapping.New(w.config.Mapping)
-	if err != nil {
-		panic(err)
-	}
-	if err := w.receiver.SetPolicy(mapper, receiver.Access{}); err != nil {
-		panic(err)
-	}
-	w.store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: w.peers})
-	services := map[string]delivery.Service{}
-	for name, s := range w.config.Services {
-		services[name] = delivery.Service{
-			Name: name, Fallback: s.Fallback, Key: func() (string, error) { return string(s.RoutingKey), nil },
-			PreviousKeys: func() []string { return []string{keyInfra, keyNext} },
-		}
-	}
-	var asker delivery.Asker
-	if w.peers > 0 {
-		asker = w
-	}
-	w.deliver.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: w, Asker: asker})
-	settings := alertmanager.ReconcileSettings{Router: mapper, Policy: w.policy}
-	if w.peers > 0 {
-		settings.Source = w
-	}
-	w.reconcile.Apply(settings)
+// settings are what is configured now.
+func (w *world) settings() settings {
+	return settings{config: w.config, peers: w.peers, policy: w.policy, previousKeys: []string{keyInfra, keyNext}}
 }
 
 func (w *world) crash() {
 	w.rough = true
 	w.stop()
-	w.start()
+	w.begins()
+}
+
+// begins starts pagerelay.
+func (w *world) begins() {
+	next := newSidecar(w.dir, w, w.settings())
+	w.mu.Lock()
+	w.sidecar = next
+	w.mu.Unlock()
+	next.start()
 }
 
 func (w *world) reload(variant int) {
 	w.rough, w.reloaded = true, true
 	w.load(variant)
-	w.apply()
+	w.apply(w.settings())
 	if _, err := w.store.RetryBlocked(context.Background(), "reload"); err != nil {
 		w.problem("RetryBlocked: %v", err)
 	}
@@ -240,6 +208,10 @@ func (w *world) say(reason string, i int) {
 
 // sayAs has a peer post a webhook about one alert.
 func (w *world) sayAs(peer int, reason string, i int, firing bool, starts, ends time.Time) {
+	w.post(peer, w.webhook(peer, reason, i, firing, starts, ends), []int{i})
+}
+
+func (w *world) webhook(peer int, reason string, i int, firing bool, starts, ends time.Time) *mapping.Group {
 	g := mapping.Group{Version: "4", GroupKey: "{}:{}"}
 	g.Receiver, g.Status, g.ExternalURL, g.NotificationReason = "pagerelay", "firing", fmt.Sprint("http://am-", peer+1), reason
 	status := mapping.Resolved
@@ -248,32 +220,36 @@ func (w *world) sayAs(peer int, reason string, i int, firing bool, starts, ends 
 	}
 	raw, err := json.Marshal(map[string]any{
 		"status": status, "labels": alerts()[i], "annotations": map[string]string{"summary": alerts()[i]["alertname"]},
-		"startsAt": starts, "endsAt": ends, "fingerprint": fmt.Sprintf("%016x", i+1),
+		"startsAt": starts, "endsAt": ends, "fingerprint": fingerprint(i),
 	})
 	if err != nil {
 		panic(err)
 	}
 	g.Alerts = append(g.Alerts, decodeAlert(raw))
-	w.post(peer, &g, []int{i})
+	return &g
 }
 
-func (w *world) post(peer int, g *mapping.Group, which []int) {
-	w.mu.Lock()
-	mapper, err := mapping.New(w.config.Mapping)
-	if err != nil {
-		panic(err)
-	}
-	for n, o := range mapper.Route(g) {
+// note remembers what pagerelay is about to be told. The caller holds the lock.
+func (w *world) note(peer int, obs []mapping.Observation, which []int) {
+	for n, o := range obs {
 		i := which[n]
 		if w.mapped[o.DedupKey] == nil {
 			w.mapped[o.DedupKey] = map[int]bool{}
 		}
 		w.mapped[o.DedupKey][i] = true
 		if o.Alert.Status == mapping.Firing {
+			if peer == 0 && !w.toldFiring(o.DedupKey) {
+				w.epochs[o.DedupKey] = time.Now()
+			}
 			w.episodes[o.DedupKey]++
 			w.said[peer][i] = true // from now on it may be paged.
 		}
 	}
+}
+
+func (w *world) post(peer int, g *mapping.Group, which []int) {
+	w.mu.Lock()
+	w.note(peer, w.router.Route(g), which)
 	w.mu.Unlock()
 	body, err := json.Marshal(g)
 	if err != nil {
@@ -282,13 +258,10 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 	w.turn[peer] <- struct{}{} // a peer sends one webhook after the other, and again until it is taken.
 	defer func() { <-w.turn[peer] }()
 	for {
-		rec := httptest.NewRecorder()
-		req := httptest.NewRequest(http.MethodPost, "/webhook/alertmanager", bytes.NewReader(body))
-		req.Header.Set("Content-Type", "application/json")
 		w.mu.Lock()
 		door := w.door
 		w.mu.Unlock()
-		door.ServeHTTP(rec, req)
+		rec := post(door, body)
 		if rec.Code == http.StatusOK {
 			break
 		}
@@ -319,9 +292,7 @@ func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (
 		which = nil
 		for fp, m := range in.Members {
 			if m.Firing || !m.HeldUntil.IsZero() {
-				var i int
-				_, _ = fmt.Sscanf(fp, "%x", &i)
-				which = append(which, i-1)
+				which = append(which, indexOf(fp))
 			}
 		}
 	}
@@ -331,173 +302,4 @@ func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (
 		}
 	}
 	return outbox.VerdictGone, ""
-}
-
-// Enqueue sends to the emulator, and holds each trigger against the second promise.
-func (w *world) Enqueue(ctx context.Context, _ string, e *pagerduty.Event) error {
-	if e.Action == "trigger" {
-		w.checkTrigger(e)
-	}
-	return w.send(ctx, "http://pagerduty/v2/enqueue", e)
-}
-
-// EnqueueChange sends a change event to the emulator.
-func (w *world) EnqueueChange(ctx context.Context, _ string, e *pagerduty.ChangeEvent) error {
-	return w.send(ctx, "http://pagerduty/v2/change/enqueue", e)
-}
-
-func (w *world) send(ctx context.Context, url string, e any) error {
-	body, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	resp, err := w.pd.Transport().RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusAccepted {
-		return &pagerduty.StatusError{Code: resp.StatusCode, Header: resp.Header, Body: answer}
-	}
-	return nil
-}
-
-func (w *world) checkTrigger(e *pagerduty.Event) {
-	owed := false
-	for _, in := range w.store.List() {
-		if in.DedupKey == e.DedupKey && in.Owed > in.AcceptedRevision {
-			owed = true
-		}
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range w.mapped[e.DedupKey] {
-		if w.said[0][i] || w.said[1][i] {
-			return
-		}
-	}
-	if !owed {
-		w.problems = append(w.problems, fmt.Sprintf("trigger of %s after the resolve that superseded it", e.DedupKey))
-	}
-}
-
-// finish lets everything come to rest and compares PagerDuty with Alertmanager.
-func (w *world) finish() []string {
-	w.later.Wait()
-	w.pd.ClearFaults()
-	w.mu.Lock()
-	w.unclear = false
-	w.mu.Unlock()
-	for i := range w.muted {
-		w.unmute(i)
-	}
-	time.Sleep(10 * time.Minute)
-	w.retryBlocked()
-	for i, on := range w.firing { // Alertmanager's repeat_interval.
-		if on && (!w.unheard[i] || !w.policy.Adopt || w.reloaded) { // only a webhook tells of a new route.
-			w.say("repeat interval elapsed", i)
-		}
-	}
-	time.Sleep(3 * time.Hour)
-	synctest.Wait()
-
-	mapper, err := mapping.New(w.config.Mapping)
-	if err != nil {
-		panic(err)
-	}
-	want := map[string]mapping.Urgency{}
-	for i, labels := range alerts() {
-		if !w.firing[i] {
-			continue
-		}
-		g := mapping.Group{}
-		raw, _ := json.Marshal(map[string]any{"status": "firing", "labels": labels})
-		g.Alerts = append(g.Alerts, decodeAlert(raw))
-		for _, o := range mapper.Route(&g) {
-			want[o.DedupKey] = o.Urgency
-		}
-	}
-	open := map[string]emulator.Status{}
-	triggers := map[string]int{}
-	for _, in := range w.pd.Incidents() {
-		for _, a := range in.Alerts {
-			triggers[a.DedupKey] += a.Triggers
-			if a.Status != emulator.Resolved {
-				open[a.DedupKey] = in.Status
-			}
-		}
-	}
-	for key := range open {
-		if _, ok := want[key]; !ok {
-			w.problem("%s is open at PagerDuty and does not fire", key)
-		}
-	}
-	for key, urgency := range want {
-		status, ok := open[key]
-		_, byHand := w.settled[key]
-		switch {
-		case urgency == mapping.None:
-		case !ok && !byHand:
-			w.problem("%s fires and is not open at PagerDuty", key)
-		case ok && urgency == mapping.Acknowledged && status != emulator.Acknowledged && !byHand:
-			w.problem("%s is not acknowledged", key)
-		case ok && urgency != mapping.Acknowledged && status == emulator.Acknowledged && !w.touched[key]:
-			w.problem("%s is acknowledged, and nobody did that", key)
-		}
-	}
-	if !w.rough {
-		for key, n := range triggers {
-			if n > w.episodes[key] {
-				w.problem("%s was triggered %d times for %d firings and repeats", key, n, w.episodes[key])
-			}
-		}
-	}
-	for _, in := range w.store.List() {
-		if _, ok := want[in.DedupKey]; !ok {
-			w.problem("%s is over and still in the outbox: have %s, blocked %v", in.DedupKey, in.Have, in.Blocked)
-		}
-	}
-	if len(w.problems) > 0 {
-		w.tell()
-	}
-	w.stop()
-	return w.problems
-}
-
-// tell adds the ledger and PagerDuty's log to the problems, for people.
-func (w *world) tell() {
-	ledger := func(in *outbox.Incident) bool {
-		text := in.Service + " " + in.DedupKey + " " + in.ID
-		for _, e := range in.History {
-			text += fmt.Sprintf("\n    %s %s %s", e.At.Format(time.TimeOnly), e.What, e.Text)
-		}
-		w.problem("ledger: %s", text)
-		return true
-	}
-	for _, in := range w.store.List() {
-		ledger(in)
-	}
-	if err := w.store.Ledger(ledger); err != nil {
-		w.problem("ledger: %v", err)
-	}
-	for _, r := range w.pd.Requests() {
-		w.problem("pagerduty: %s %s %s %d %s", r.At.Format(time.TimeOnly), r.Action, r.DedupKey, r.Code, r.Outcome)
-	}
-}
-
-// retryBlocked lifts what refusals have blocked, as an operator would.
-func (w *world) retryBlocked() {
-	if _, err := w.store.RetryBlocked(context.Background(), "reload"); err != nil {
-		w.problem("RetryBlocked: %v", err)
-	}
 }

@@ -35,11 +35,11 @@ type Missed struct {
 // supersede takes note of an incident that is forgotten although its newest
 // episode was never confirmed, neither here nor by the fallback (a request whose
 // answer was lost may have been applied all the same): it is not paged,
-// but told, in the digest of its service. That is sent once the lane has nothing
+// but told (as is what PagerDuty confirmed in vain, because nobody was on call), in the digest of its service. That is sent once the lane has nothing
 // more urgent, so after the outage.
 func supersede(t table, in *Incident, now time.Time) {
 	pages := in.Urgency != mapping.Change && in.Urgency != mapping.None
-	if !pages || in.Revision <= in.AcceptedRevision || in.FallbackRevision >= in.Revision {
+	if !pages || (in.Revision <= in.AcceptedRevision && !in.unheard()) || in.FallbackRevision >= in.Revision {
 		return
 	}
 	for _, m := range in.Members {
@@ -48,7 +48,11 @@ func supersede(t table, in *Incident, now time.Time) {
 		}
 	}
 	t.count(CountedSuperseded)
-	in.note(now, "superseded", "over before PagerDuty confirmed it")
+	why := "over before PagerDuty confirmed it"
+	if in.Revision <= in.AcceptedRevision {
+		why = "over before anybody could be paged"
+	}
+	in.note(now, "superseded", why)
 	key := in.Service + "/missed"
 	id := IncidentID(in.Service, key)
 	d := t.edit(id)
@@ -64,6 +68,7 @@ func supersede(t table, in *Incident, now time.Time) {
 	maps.Copy(g.Names, d.Digest.Names)
 	if d.AcceptedRevision >= d.Revision { // the last one was told: a new digest.
 		g = Digest{Names: map[string]int{}}
+		d.Minimal = false
 	}
 	for _, m := range in.Members {
 		if m.Epoch != in.Epoch {

@@ -117,11 +117,18 @@ type Incident struct {
 	// KeyFault is what PagerDuty said of the routing key; "" when all is well.
 	KeyFault string `json:"key_fault,omitempty"`
 
-	// FallbackFrom is the service, FallbackOf the incident that this is a copy of.
-	FallbackFrom string `json:"fallback_from,omitempty"`
-	FallbackOf   string `json:"fallback_of,omitempty"`
+	// FallbackFrom is the service, FallbackOf the incident that this is a copy of,
+	// and FallbackReason why.
+	FallbackFrom   string `json:"fallback_from,omitempty"`
+	FallbackOf     string `json:"fallback_of,omitempty"`
+	FallbackReason string `json:"fallback_reason,omitempty"`
 	// FallbackRevision is the newest revision that was copied to the fallback.
 	FallbackRevision int `json:"fallback_revision,omitempty"`
+
+	// Hole is why what PagerDuty accepted last had no effect; nil if it had.
+	Hole *Hole `json:"hole,omitempty"`
+	// UnheardEpoch is the epoch whose triggers have opened nothing; 0: none.
+	UnheardEpoch int `json:"unheard_epoch,omitempty"`
 
 	// Digest is set on the incident that tells, in one change event, what was over
 	// before PagerDuty confirmed it.
@@ -174,6 +181,7 @@ type Intent struct {
 	Reason   string    `json:"reason,omitempty"`
 	Echo     bool      `json:"echo,omitempty"`
 	Minimal  bool      `json:"minimal,omitempty"`
+	Hole     *Hole     `json:"hole,omitempty"` // what it falls into.
 	// RepeatAt is that of the incident: a trigger passes this repeat on.
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
 }
@@ -218,13 +226,16 @@ func (in *Incident) Want() State {
 }
 
 // Status sums an incident up in one word of a closed set: blocked, pending, open,
-// acknowledged or settled (nothing is firing and nothing is to be done).
+// acknowledged, uncovered (PagerDuty accepted it and nobody hears of it) or settled
+// (nothing is firing and nothing is to be done).
 func (in *Incident) Status() string {
 	switch {
 	case in.Blocked != nil || in.KeyFault != "":
 		return "blocked"
 	case !in.PendingSince.IsZero():
 		return "pending"
+	case in.waitsForHole():
+		return "uncovered"
 	case in.firing() == 0:
 		return "settled"
 	case in.Have == StateAcknowledged:
@@ -235,7 +246,9 @@ func (in *Incident) Status() string {
 }
 
 // Statuses lists what Status can say.
-func Statuses() []string { return []string{"pending", "open", "acknowledged", "blocked", "settled"} }
+func Statuses() []string {
+	return []string{"pending", "open", "acknowledged", "uncovered", "blocked", "settled"}
+}
 
 // tally counts members: those for which the incident should be open, and those
 // that fire and are not muted.
@@ -303,7 +316,7 @@ func (in *Incident) View() mapping.Incident {
 		Service: in.Service, DedupKey: in.DedupKey, Rule: in.Rule, Tier: in.Tier,
 		Urgency: in.Urgency, Severity: in.Severity, Origin: in.Origin,
 		Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupKey: in.GroupKey, GroupLabels: in.GroupLabels,
-		FallbackFrom: in.FallbackFrom,
+		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason,
 	}
 	for _, m := range in.Members {
 		a := m.Alert
@@ -360,7 +373,7 @@ func (in *Incident) owesPagerDuty() bool {
 	if in.Digest != nil {
 		return in.Revision > in.AcceptedRevision
 	}
-	if in.Urgency == mapping.None {
+	if in.Urgency == mapping.None || in.waitsForHole() {
 		return false
 	}
 	if in.firing() > 0 {

@@ -22,132 +22,6 @@ const (
 	StaleAsk       = 5 * time.Second  // others wait this long.
 )
 
-// Class is a rank among what a lane has to send: lower goes first.
-type Class int
-
-// The classes, most urgent first.
-const (
-	ClassHighTrigger Class = iota
-	ClassAcknowledge       // the acknowledge that follows an info trigger.
-	ClassHighResolve       // it stops an escalation, as the acknowledge of a muted high incident does.
-	ClassOwed              // a high episode that is over and only waited for the rate limit.
-	ClassLowTrigger
-	ClassLowResolve
-	ClassRefresh // refreshes, repeats and echoes.
-	ClassLast    // change events, and resolves of what was never sent.
-	NumClasses   = int(ClassLast) + 1
-)
-
-// High says whether the part of the rate limit kept for high pages is open to the class.
-func (c Class) High() bool { return c == ClassHighTrigger || c == ClassHighResolve }
-
-// Kind says what a Decision asks for.
-type Kind int
-
-// The kinds of decisions.
-const (
-	Idle    Kind = iota // nothing, until the incident or the evidence changes.
-	Wait                // nothing, until Until.
-	Send                // the request Action, in Class.
-	Ask                 // Question, of Alertmanager, for at most Timeout.
-	Perform             // Step: a change of the outbox alone.
-)
-
-// Question is what Alertmanager is asked.
-type Question string
-
-// The questions.
-const (
-	QuestionLate     Question = "late"     // does the held member fire?
-	QuestionStale    Question = "stale"    // does any firing member still fire?
-	QuestionSiblings Question = "siblings" // does any alert that maps to this key fire?
-)
-
-// Step is a change of the outbox that needs no request.
-type Step string
-
-// The steps.
-const (
-	StepAdmit     Step = "admit"     // the held firings become episodes.
-	StepDismiss   Step = "dismiss"   // the held firings are late duplicates: drop them.
-	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
-	StepExpire    Step = "expire"    // members that end by themselves, and have.
-	StepFallback  Step = "fallback"  // copy to the service's fallback.
-	StepBlock     Step = "block"     // wait for a person or a reload.
-	StepDrop      Step = "drop"      // the resolve of a shared key that others may hold: do not send.
-	StepForget    Step = "forget"    // all is said: into the ledger.
-)
-
-// Decision is what is to be done about an incident, and why.
-type Decision struct {
-	Kind     Kind
-	Action   Action
-	Class    Class
-	Echo     bool
-	Question Question
-	Timeout  time.Duration
-	Step     Step
-	Until    time.Time // of Wait; of the others, when to look again if not zero.
-	Reason   string    // for the ledger.
-}
-
-// Verdict is Alertmanager's answer.
-type Verdict string
-
-// The verdicts.
-const (
-	VerdictFiring    Verdict = "firing"
-	VerdictGone      Verdict = "gone"
-	VerdictUncertain Verdict = "uncertain"
-)
-
-// Evidence is what is known besides the incident itself.
-type Evidence struct {
-	// Known: the service is configured. Fallback is its fallback's name.
-	Known    bool
-	Fallback string
-	// KeyHash tells the service's present routing key from others; "" if it
-	// cannot be read, then KeyError says why. OldKeys are those of the previous keys.
-	KeyHash  string
-	KeyError string
-	OldKeys  []string
-	// KeySince is when the present key was first seen.
-	KeySince time.Time
-
-	// LaneFault is what PagerDuty said of the routing key. Probe: this incident
-	// is the one that finds out whether the fault is mended.
-	LaneFault string
-	Probe     bool
-
-	// HigherTrigger is when a trigger of a higher urgency than acknowledged was
-	// last accepted, or may have been, on this service.
-	HigherTrigger time.Time
-
-	// Asking are the questions under way, Answers what was said, by question.
-	Asking  map[Question]bool
-	Answers map[Question]Answer
-}
-
-// Answer is what Alertmanager said, when, and of which version of the incident's members.
-type Answer struct {
-	Verdict  Verdict
-	At       time.Time
-	Revision int
-	// Since is when the question was first put, if the answers since were uncertain.
-	Since time.Time
-	// About is Incident.Held when QuestionLate was asked: another held alert needs
-	// an answer of its own.
-	About string
-}
-
-// Policy is the part of the configuration that Next needs.
-type Policy struct {
-	StaleAfter    time.Duration
-	Alertmanagers int // how many are configured; 0: there is nobody to ask.
-	// Services are the configured ones, so that their metrics start at 0.
-	Services []string
-}
-
 // Next says what is to be done about an incident. It is the whole of the rules;
 // it reads no clock and changes nothing. docs/core.md draws it.
 func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
@@ -158,6 +32,9 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
+	if d.Kind == Send && (d.Action == Resolve || in.opens()) {
+		d.Hole = ev.Coverage.hole(d.Action)
+	}
 	if d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) && in.muted() {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
 	}
@@ -268,6 +145,9 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		if d, ok := staleCheck(in, ev, p, now); ok {
 			return d
 		}
+		if d, ok := alsoToFallback(in, ev); ok {
+			return d
+		}
 		return send(triggerAction(in.Urgency), class, "a new episode")
 	}
 	switch {
@@ -277,6 +157,8 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
+	case in.Hole != nil:
+		return nextInHole(in, ev, class, now)
 	case in.Have == StateClosed:
 		return send(Trigger, class, "it fires, and PagerDuty holds nothing")
 	case in.Have == StateUnknown:
@@ -339,6 +221,9 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case in.Have == StateClosed:
 		return forget("PagerDuty holds what it should")
 	}
+	if in.waitsForHole() && in.Hole.stillIn(ev.Coverage, now) {
+		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
+	}
 	if in.FirstSeenResolved && in.Shared {
 		if d, ok := siblings(in, ev, p, now); ok {
 			return d
@@ -358,79 +243,6 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		class = ClassHighResolve
 	}
 	return send(Resolve, class, "nothing fires any more")
-}
-
-// obstacle finds what keeps any request of the incident from leaving now.
-func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
-	unpaged := in.firing() > 0 && in.Revision > in.AcceptedRevision
-	fallback := unpaged && in.Urgency != mapping.Change && ev.Fallback != "" && in.FallbackRevision < in.Revision
-	divert := Decision{Kind: Perform, Step: StepFallback}
-	switch {
-	case in.Blocked != nil && fallback:
-		divert.Reason = "blocked: " + in.Blocked.Reason
-		return true, divert
-	case in.Blocked != nil:
-		return true, Decision{Kind: Idle, Reason: "blocked: " + in.Blocked.Reason}
-	case !ev.Known && in.owesPagerDuty():
-		return true, Decision{Kind: Perform, Step: StepBlock, Reason: "the service is no longer configured"}
-	case !ev.Known:
-		return true, Decision{Kind: Idle, Reason: "the service is no longer configured"}
-	case ev.KeyHash == "" && fallback:
-		divert.Reason = ev.KeyError
-		return true, divert
-	case ev.KeyHash == "":
-		return true, wait(now.Add(keyAgain), ev.KeyError)
-	case ev.LaneFault != "" && !ev.Probe && fallback:
-		divert.Reason = ev.LaneFault
-		return true, divert
-	case ahead(in.NotBefore, now, MaxBackoff):
-		return true, wait(in.NotBefore, "backing off")
-	}
-	return false, Decision{}
-}
-
-// staleCheck asks Alertmanager about a trigger that has waited for long.
-func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
-	if p.Alertmanagers == 0 || in.Origin != mapping.OriginAlertmanager || in.owes() ||
-		in.PendingSince.IsZero() || now.Sub(in.PendingSince) <= p.StaleAfter {
-		return Decision{}, false
-	}
-	if a, ok := ev.Answers[QuestionStale]; ok && a.fresh(in, now) {
-		if a.Verdict == VerdictGone {
-			return Decision{Kind: Perform, Step: StepSupersede, Reason: "waited too long and is over: Alertmanager no longer knows it"}, true
-		}
-		return Decision{}, false
-	}
-	if ev.Asking[QuestionStale] {
-		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
-	}
-	timeout := StaleAsk
-	if in.Urgency == mapping.High {
-		timeout = StaleAskHigh
-	}
-	return Decision{Kind: Ask, Question: QuestionStale, Timeout: timeout, Class: triggerClass(in.Urgency), Reason: "waited longer than stale_after"}, true
-}
-
-// siblings decides about the resolve of a shared key that this outbox never saw
-// firing: it is sent only when no alert in Alertmanager maps to the key any more.
-func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
-	if p.Alertmanagers == 0 {
-		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and no alertmanager.urls to ask"}, true
-	}
-	a, ok := ev.Answers[QuestionSiblings]
-	switch {
-	case ok && a.fresh(in, now) && a.Verdict == VerdictGone:
-		return Decision{}, false
-	case ok && a.fresh(in, now) && a.Verdict == VerdictFiring:
-		return Decision{Kind: Perform, Step: StepDrop, Reason: "another alert with the same key still fires"}, true
-	case ok && a.Verdict == VerdictUncertain && now.Sub(a.Since) >= siblingsGiveUp:
-		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and Alertmanager could not say whether others hold it"}, true
-	case ok && ahead(a.At.Add(siblingsAgain), now, siblingsAgain):
-		return wait(a.At.Add(siblingsAgain), "Alertmanager was not certain; it is asked again"), true
-	case ev.Asking[QuestionSiblings]:
-		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
-	}
-	return Decision{Kind: Ask, Question: QuestionSiblings, Timeout: StaleAsk, Reason: "a shared key never seen firing here"}, true
 }
 
 // mayHoldOlder says whether PagerDuty may hold an epoch before the present one.

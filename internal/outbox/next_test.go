@@ -127,6 +127,21 @@ func TestNext(t *testing.T) {
 	asking := func(q outbox.Question) func(*given) {
 		return func(g *given) { g.ev.Asking = map[outbox.Question]bool{q: true} }
 	}
+	coverage := func(c outbox.Coverage) func(*given) { return func(g *given) { g.ev.Coverage = c } }
+	nobody := coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "nobody is on call", Until: at(time.Hour)})
+	disabled := coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "disabled"})
+	maintained := coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "in maintenance", Until: at(time.Hour), Maintenance: true})
+	covered, unknown := coverage(outbox.Coverage{State: outbox.CoverageFull}), coverage(outbox.Coverage{State: outbox.CoverageUnknown})
+	into := func(d outbox.Decision, reason string, until time.Time) outbox.Decision {
+		d.Hole = &outbox.Hole{Action: d.Action, Reason: reason, Until: until}
+		return d
+	}
+	copied := func(in *outbox.Incident) { in.FallbackRevision = in.Revision }
+	fell := func(a outbox.Action, until time.Time) edit {
+		return func(in *outbox.Incident) {
+			in.Have, in.Hole = outbox.StateUnknown, &outbox.Hole{Action: a, Reason: "nobody is on call", Until: until}
+		}
+	}
 	test := func(in *outbox.Incident) {
 		in.Origin = mapping.OriginTest
 		in.Members["a"].Origin, in.Members["a"].ExpiresAt = mapping.OriginTest, at(time.Minute)
@@ -300,6 +315,31 @@ func TestNext(t *testing.T) {
 			outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionStale, Timeout: outbox.StaleAskHigh, Class: outbox.ClassHighTrigger},
 		},
 		{"an uncertain answer of the future is asked for again", incident(seenResolved, shared), all(later(6*time.Hour), alertmanagers(1), answered(outbox.QuestionSiblings, outbox.VerdictUncertain), zeroRevision, later(0)), outbox.Decision{Kind: outbox.Ask, Question: outbox.QuestionSiblings, Timeout: outbox.StaleAsk}},
+
+		// Nobody would hear of it.
+		{"a page into a hole is sent all the same", incident(), nobody, into(send(outbox.Trigger, outbox.ClassHighTrigger), "nobody is on call", at(time.Hour))},
+		{"a page into a hole is copied to the fallback first", incident(), all(nobody, fallback), step(outbox.StepFallback)},
+		{"and then sent", incident(copied), all(nobody, fallback), into(send(outbox.Trigger, outbox.ClassHighTrigger), "nobody is on call", at(time.Hour))},
+		{"not copied when it is a change event", incident(urgency(mapping.Change)), all(nobody, fallback), send(outbox.Change, outbox.ClassLast)},
+		{"not copied when it joins what is open", incident(told, func(in *outbox.Incident) { in.Revision++ }), all(nobody, fallback), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"copied when it is a new epoch", incident(told, newEpoch, have(outbox.StateClosed)), all(nobody, fallback), step(outbox.StepFallback)},
+		{"not copied where it is not known whether there is a hole", incident(), all(unknown, fallback), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"what fell into a hole waits for its end", incident(told, fell(outbox.Trigger, time.Time{})), nobody, wait(time.Hour)},
+		{"what fell into a hole whose end is not known waits", incident(told, fell(outbox.Trigger, time.Time{})), disabled, idle},
+		{"it is copied to a fallback that is new", incident(told, fell(outbox.Trigger, time.Time{})), all(disabled, fallback), step(outbox.StepFallback)},
+		{"the hole is over: resolve", incident(told, fell(outbox.Trigger, at(time.Hour))), covered, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"then trigger", incident(told, fell(outbox.Trigger, at(time.Hour)), have(outbox.StateClosed)), covered, send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"nobody audits it any more: likewise", incident(told, fell(outbox.Trigger, time.Time{})), nil, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"nobody knows whether it is over: waits for the end that was known", incident(told, fell(outbox.Trigger, at(time.Hour))), unknown, wait(time.Hour)},
+		{"which has come", incident(told, fell(outbox.Trigger, at(time.Hour))), all(unknown, later(time.Hour)), send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"nobody knows, nor ever did: waits for an audit", incident(told, fell(outbox.Trigger, time.Time{})), all(unknown, later(time.Hour)), idle},
+		{"the hole is over, all is muted: waits", incident(told, fell(outbox.Trigger, time.Time{}), muted(outbox.MuteAcknowledge)), covered, idle},
+		{"info is not acknowledged in a hole", incident(told, urgency(mapping.Acknowledged), fell(outbox.Trigger, time.Time{})), disabled, idle},
+		{"over in the hole: resolved", incident(told, over, fell(outbox.Trigger, time.Time{})), nobody, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"a resolve in a maintenance window is sent", incident(told, over), maintained, into(send(outbox.Resolve, outbox.ClassHighResolve), "in maintenance", at(time.Hour))},
+		{"a resolve that it swallowed waits for its end", incident(told, over, fell(outbox.Resolve, time.Time{})), maintained, wait(time.Hour)},
+		{"and is sent again then", incident(told, over, fell(outbox.Resolve, time.Time{})), covered, send(outbox.Resolve, outbox.ClassHighResolve)},
+		{"nobody on call swallows no resolve", incident(told, over, fell(outbox.Resolve, time.Time{})), nobody, send(outbox.Resolve, outbox.ClassHighResolve)},
 
 		// The test door.
 		{"a test alert comes back at its end", incident(told, test), nil, wait(time.Minute)},

@@ -30,7 +30,7 @@ type Outcome struct {
 func (in *Incident) started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
-		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt,
+		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Hole: d.Hole,
 	}
 	if d.Action == Trigger {
 		in.KeyHash = keyHash
@@ -60,9 +60,10 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
 		in.accepted(it, now)
+		in.fell(it, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
-		if it.Action == Trigger && !it.Minimal {
+		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
 			in.Minimal = true
 		} else {
 			in.Blocked = &Blocked{Reason: o.Message, At: now}
@@ -160,6 +161,11 @@ func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time 
 	return ambiguous
 }
 
+// triggerCanLand says whether a trigger that timed out may yet be applied.
+func (in *Incident) triggerCanLand(now time.Time) bool {
+	return !in.AmbiguousTrigger.IsZero() && now.Sub(in.AmbiguousTrigger) <= 2*echoAfter
+}
+
 // ambiguous records a request that may have been applied.
 func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	switch it.Action {
@@ -219,7 +225,7 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 }
 
 // copyTo makes or renews the copy of an incident on its service's fallback.
-func copyTo(t table, in *Incident, service string, now time.Time) {
+func copyTo(t table, in *Incident, service, reason string, now time.Time) {
 	id := IncidentID(service, in.DedupKey)
 	c := t.edit(id)
 	if c == nil {
@@ -231,6 +237,7 @@ func copyTo(t table, in *Incident, service string, now time.Time) {
 		t.create(c)
 	}
 	c.Rule, c.Tier, c.Urgency, c.Severity = in.Rule, in.Tier, in.Urgency, in.Severity
+	c.FallbackReason = reason
 	c.Receiver, c.ExternalURL, c.GroupKey, c.GroupLabels = in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels
 	for fp, m := range in.Members {
 		if !m.Firing {
@@ -245,9 +252,9 @@ func copyTo(t table, in *Incident, service string, now time.Time) {
 		t.hold(fp, id)
 		c.begin(t, fp, now)
 	}
-	c.note(now, "received", "in place of service "+in.Service)
+	c.note(now, "received", "in place of service "+in.Service+": "+reason)
 	in.FallbackRevision = in.Revision
-	in.note(now, "fallback", "copied to service "+service)
+	in.note(now, "fallback", "copied to service "+service+": "+reason)
 }
 
 // part splits an incident whose trigger is about to leave under another routing
@@ -258,6 +265,9 @@ func part(t table, in *Incident, now time.Time) {
 	old.ID = partedID(in.ID, in.KeyHash)
 	old.Parted, old.Version, old.Intent = true, 0, nil
 	old.AcceptedRevision = old.Revision
+	if old.Have == StateClosed { // for now: a trigger that timed out can still land.
+		old.Have = StateUnknown
+	}
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo = in.ID
@@ -271,7 +281,7 @@ func part(t table, in *Incident, now time.Time) {
 		t.create(old)
 	}
 	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision = "", StateClosed, 0, 0
-	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger = nil, time.Time{}, time.Time{}
+	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger, in.Hole = nil, time.Time{}, time.Time{}, nil
 }
 
 // absorb takes back what was parted from an incident when its trigger leaves under
@@ -281,7 +291,7 @@ func absorb(t *transaction, in *Incident, keyHash string) {
 	if old == nil || in.Parted {
 		return
 	}
-	in.Have, in.HaveEpoch = old.Have, in.Epoch
+	in.Have, in.HaveEpoch, in.Hole = old.Have, in.Epoch, old.Hole
 	in.AmbiguousTrigger, in.AmbiguousResolve = old.AmbiguousTrigger, old.AmbiguousResolve
 	t.archive(old, "the routing key was taken back")
 }

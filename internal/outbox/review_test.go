@@ -33,17 +33,21 @@ func TestEndOfATestAlertNeverSeenFiring(t *testing.T) {
 // HA: a peer's resolve of the last episode that comes after the next episode has
 // begun does not end the new one.
 func TestLateResolveOfAnOlderEpisodeEndsNothing(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
-	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger)
-	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
-	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Trigger)
-	s.observe(alert{fp: "a", from: "http://am-2", resolved: true, ends: time.Minute}) // what am-2 had been retrying.
-	wantActions(t, s.accept("a"))
-	if n, _ := s.get("a").Counts(); n != 1 {
-		t.Error("the alert fires and is not a firing member any more")
+	for name, pause := range map[string]time.Duration{"a minute later": time.Minute, "a second later": time.Second, "at once": 0} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a"})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			wantActions(t, s.accept("a"), outbox.Resolve)
+			s.observe(alert{fp: "a", starts: time.Minute + pause + time.Nanosecond})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			s.observe(alert{fp: "a", from: "http://am-2", starts: 3 * time.Second, resolved: true, ends: time.Minute}) // what am-2 had been retrying.
+			wantActions(t, s.accept("a"))
+			if n, _ := s.get("a").Counts(); n != 1 {
+				t.Error("the alert fires and is not a firing member any more")
+			}
+		})
 	}
 }
 
@@ -463,5 +467,51 @@ func TestBackoffFromAClockThatWasAhead(t *testing.T) {
 	in := incident(func(in *outbox.Incident) { in.NotBefore = at(3 * time.Hour) })
 	if d := outbox.Next(in, evidence(), outbox.Policy{}, at(0)); d.Kind == outbox.Wait && d.Until.After(at(time.Minute)) {
 		t.Errorf("the page waits until %v, in %v", d.Until, d.Until.Sub(at(0)))
+	}
+}
+
+// A request that timed out can land in what fires after the incident was closed and
+// forgotten: that page is sent once more.
+func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
+	id := outbox.IncidentID("infra", "a")
+	answer := func(s *rig, action outbox.Action, kind outbox.OutcomeKind) {
+		t.Helper()
+		begun, err := s.Begin(t.Context(), id, s.get("a").Version, outbox.Decision{Kind: outbox.Send, Action: action}, "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for action, want := range map[outbox.Action]outbox.Action{
+		outbox.Resolve:     outbox.Trigger,
+		outbox.Acknowledge: outbox.Resolve, // and then the page: an acknowledged one is not heard of.
+	} {
+		t.Run(string(action), func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a"})
+			s.accept("a")
+			if action == outbox.Acknowledge {
+				mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
+				if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
+					t.Fatal(err)
+				}
+				answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
+			}
+			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			if action == outbox.Resolve {
+				answer(s, outbox.Resolve, outbox.OutcomeUnknown)
+			}
+			answer(s, outbox.Resolve, outbox.OutcomeAccepted)
+			s.accept("a")
+			s.gone("a")
+			s = s.reopen()
+			s.observe(alert{fp: "a", starts: 2 * time.Minute})
+			wantActions(t, s.accept("a"), outbox.Trigger)
+			if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
+				t.Errorf("echo is %+v, want a %s", in.Echo, want)
+			}
+		})
 	}
 }

@@ -65,6 +65,8 @@ type Store struct {
 	ops    chan *op
 	closed chan struct{} // closed when Run has ended.
 	policy atomic.Pointer[Policy]
+	// limited are the services that SetLimited names.
+	limited atomic.Pointer[map[string]bool]
 
 	// Direct mode, owned by the committer but for the flag: what is in memory only.
 	direct  atomic.Bool
@@ -139,7 +141,7 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 			return ErrChanged
 		}
 		in = tx.edit(id)
-		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && in.Have != StateClosed {
+		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && (in.Have != StateClosed || in.triggerCanLand(tx.now)) {
 			part(tx, in, tx.now)
 		}
 		if d.Action == Trigger {
@@ -188,7 +190,7 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 			supersede(tx, in, tx.now)
 			tx.archive(in, d.Reason)
 		case StepFallback:
-			copyTo(tx, tx.edit(id), fallback, tx.now)
+			copyTo(tx, tx.edit(id), fallback, d.Reason, tx.now)
 		case StepDrop:
 			in = tx.edit(id)
 			perform(tx, in, d, s.Policy(), tx.now)
@@ -210,14 +212,17 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
 		for _, id := range ids {
 			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
-				in = tx.edit(id)
-				in.Owed = in.Revision
-				in.note(tx.now, "owed", "waits for the rate limit")
+				tx.edit(id).owe(tx.now)
 			}
 		}
 		return nil
 	}})
 }
+
+// SetLimited says for which services a high page waits for nothing but the rate
+// limit now: those taken in meanwhile are owed from the start, which spares each
+// the commit of a mark of its own.
+func (s *Store) SetLimited(services map[string]bool) { s.limited.Store(&services) }
 
 // Retry lifts what blocks an incident, and its backoff.
 func (s *Store) Retry(ctx context.Context, id string) error {

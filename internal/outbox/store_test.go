@@ -250,6 +250,34 @@ func TestOwedIsPagedThoughOver(t *testing.T) {
 	wantActions(t, s.accept("a"), outbox.Trigger, outbox.Resolve)
 }
 
+// What is taken in while its service's lane is at the rate limit needs no second commit.
+func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.SetLimited(map[string]bool{"infra": true})
+	s.observe(alert{fp: "high"}, alert{fp: "low", urgency: mapping.Low}, alert{fp: "other", service: "catch-all"})
+	s.SetLimited(nil)
+	s.observe(alert{fp: "later"})
+	for _, tc := range []struct {
+		name, service, key string
+		want               int
+	}{
+		{"a high page", "infra", "high", 1},
+		{"not a low one", "infra", "low", 0},
+		{"not one of another service", "catch-all", "other", 0},
+		{"not one that comes when the lane has room", "infra", "later", 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in, ok := s.Get(outbox.IncidentID(tc.service, tc.key))
+			if !ok {
+				t.Fatal("there is no such incident")
+			}
+			if in.Owed != tc.want {
+				t.Errorf("owed is revision %d, want %d", in.Owed, tc.want)
+			}
+		})
+	}
+}
+
 func TestRefusedIsSentMinimalThenDivertedAndBlocked(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})

@@ -106,10 +106,18 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	return ts
 }
 
+func (t *transaction) limited(service string) bool {
+	services := t.store.limited.Load()
+	return services != nil && (*services)[service]
+}
+
 func (t *transaction) count(what Counted) { t.counts[what]++ }
 
 func newTombstone(in *Incident) *Tombstone {
-	ts := &Tombstone{ClosedAt: in.ClosedAt, Ends: map[string]Ended{}}
+	ts := &Tombstone{
+		ClosedAt: in.ClosedAt, Ends: map[string]Ended{},
+		AmbiguousResolve: in.AmbiguousResolve, AmbiguousAck: in.AmbiguousAck,
+	}
 	for fp, m := range in.Members {
 		if !m.EndedAt.IsZero() {
 			ts.Ends[fp] = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}

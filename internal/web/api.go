@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
@@ -260,4 +261,19 @@ func limitOf(s string, preset int) (int, error) {
 		return 0, badRequest("limit: must be a number from 0 to %d", maxLimit)
 	}
 	return n, nil
+}
+
+// audit is POST /api/v1/coverage/audit: who is on call is read and judged now, and
+// what is wrong is reported as in every audit. It may take minutes.
+func (h *Handler) audit(w http.ResponseWriter, req *http.Request) {
+	// It may last longer than the server lets answers take.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		h.reply(w, nil, err)
+		return
+	}
+	found, err := h.cfg.Audit(req.Context())
+	if err != nil { // logged where it failed.
+		err = &apiError{http.StatusServiceUnavailable, "unavailable", err.Error()}
+	}
+	h.reply(w, found, err)
 }

@@ -47,6 +47,8 @@ type Incident struct {
 	ExternalURL  string            `json:"external_url,omitempty"`
 	GroupLabels  map[string]string `json:"group_labels,omitempty"`
 	FallbackFrom string            `json:"fallback_from,omitempty"`
+	// FallbackReason is why this stands in for FallbackFrom.
+	FallbackReason string `json:"fallback_reason,omitempty"`
 
 	Attempts    int       `json:"failed_attempts,omitempty"` // in a row.
 	NotBefore   time.Time `json:"not_before,omitzero"`
@@ -64,7 +66,8 @@ type Incident struct {
 type Member struct {
 	Fingerprint string            `json:"fingerprint"`
 	Firing      bool              `json:"firing"`
-	Held        bool              `json:"held,omitempty"` // a late firing that is being checked.
+	Held        bool              `json:"held,omitempty"`     // a late firing that is being checked.
+	MutedBy     string            `json:"muted_by,omitempty"` // silence or inhibition, where that has an effect.
 	Labels      map[string]string `json:"labels"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	StartsAt    time.Time         `json:"starts_at"`
@@ -100,6 +103,8 @@ func summary(in *outbox.Incident) Summary {
 		s.Since, s.Reason = in.Blocked.At, in.Blocked.Reason
 	case in.KeyFault != "":
 		s.Reason = in.KeyFault
+	case s.Status == "uncovered":
+		s.Reason = in.Hole.Reason
 	case s.Status == "pending" && in.Attempts > 0:
 		s.Reason = lastAnswer(in)
 	}
@@ -120,14 +125,18 @@ func detail(in *outbox.Incident) Incident {
 	d := Incident{
 		Summary:  summary(in),
 		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,
-		FallbackFrom: in.FallbackFrom, Attempts: in.Attempts, NotBefore: in.NotBefore,
+		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason, Attempts: in.Attempts, NotBefore: in.NotBefore,
 		LastTrigger: in.LastTrigger, ClosedAt: in.ClosedAt, Omitted: in.Omitted,
 		Members: []Member{}, History: []Entry{},
 	}
 	for _, fp := range slices.Sorted(maps.Keys(in.Members)) {
 		m := in.Members[fp]
+		mutedBy := ""
+		if m.Muted != nil {
+			mutedBy = m.Muted.By
+		}
 		d.Members = append(d.Members, Member{
-			Fingerprint: fp, Firing: m.Firing, Held: !m.HeldUntil.IsZero(),
+			Fingerprint: fp, Firing: m.Firing, Held: !m.HeldUntil.IsZero(), MutedBy: mutedBy,
 			Labels: m.Alert.Labels, Annotations: m.Alert.Annotations,
 			StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt, LastSeen: m.LastSeen,
 		})
@@ -140,7 +149,7 @@ func detail(in *outbox.Incident) Incident {
 
 // sortSummaries puts what needs a person first, then the most urgent, then the oldest.
 func sortSummaries(list []Summary) {
-	rank := map[string]int{"blocked": 0, "pending": 1, "open": 2, "acknowledged": 3, "settled": 4, StatusClosed: 5}
+	rank := map[string]int{"blocked": 0, "uncovered": 1, "pending": 2, "open": 3, "acknowledged": 4, "settled": 5, StatusClosed: 6}
 	slices.SortStableFunc(list, func(a, b Summary) int {
 		if c := cmp.Compare(rank[a.Status], rank[b.Status]); c != 0 {
 			return c

@@ -44,7 +44,9 @@ type Config struct {
 	// Troubles are sentences for the status page. Default: none.
 	Troubles func() []string
 	// Reload loads the configuration anew. Default: 404.
-	Reload   func(ctx context.Context) error
+	Reload func(ctx context.Context) error
+	// Audit audits on-call coverage now, and says what it found. Default: 404.
+	Audit    func(ctx context.Context) (any, error)
 	Gatherer prometheus.Gatherer // default: no metrics.
 	Logger   *slog.Logger
 }
@@ -104,6 +106,9 @@ func (h *Handler) Register(mux *http.ServeMux) {
 	handle("GET /api/v1/outbox/{id}", scopeRead, h.show)
 	handle("POST /api/v1/outbox/{id}/retry", scopeWrite, h.admin(h.retry))
 	handle("POST /api/v1/outbox/{id}/drop", scopeWrite, h.admin(h.drop))
+	if h.cfg.Audit != nil {
+		handle("POST /api/v1/coverage/audit", scopeWrite, h.admin(h.audit))
+	}
 }
 
 func (h *Handler) ready(w http.ResponseWriter, req *http.Request) {

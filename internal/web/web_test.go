@@ -251,11 +251,34 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+func TestAuditOnDemand(t *testing.T) {
+	audit := func(context.Context) (any, error) { return "one engineer is left", nil }
+	failing := func(context.Context) (any, error) { return nil, errors.New("402") }
+	for _, tc := range []struct {
+		name string
+		cfg  web.Config
+		code int
+		want string
+	}{
+		{"off", web.Config{Audit: audit}, 403, "--web.enable-admin-api"},
+		{"audited", web.Config{Audit: audit, EnableAdmin: true}, 200, "one engineer is left"},
+		{"failed", web.Config{Audit: failing, EnableAdmin: true}, 503, "402"},
+		{"none", web.Config{EnableAdmin: true}, 404, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			code, body := ask(t, handler(aTable(), tc.cfg), http.MethodPost, "/api/v1/coverage/audit")
+			if code != tc.code || !strings.Contains(body, tc.want) {
+				t.Errorf("got %d %q, want %d and %q", code, body, tc.code, tc.want)
+			}
+		})
+	}
+}
+
 // TestScopes lists what a token is needed for, so that a new path is put on one side on purpose.
 func TestScopes(t *testing.T) {
 	asked := ""
 	h := handler(aTable(), web.Config{
-		EnableAdmin: true, Reload: func(context.Context) error { return nil },
+		EnableAdmin: true, Reload: func(context.Context) error { return nil }, Audit: func(context.Context) (any, error) { return nil, nil },
 		Authorize: func(scope string, _ http.Handler) http.Handler {
 			return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = scope })
 		},
@@ -266,6 +289,7 @@ func TestScopes(t *testing.T) {
 		"GET /debug/pprof/profile": "read", "GET /debug/pprof/symbol": "read", "GET /debug/pprof/trace": "read",
 		"GET /api/v1/outbox": "read", "GET /api/v1/outbox/aaaa1": "read",
 		"POST /api/v1/outbox/aaaa1/retry": "read-write", "POST /api/v1/outbox/aaaa1/drop": "read-write",
+		"POST /api/v1/coverage/audit": "read-write",
 	} {
 		asked = ""
 		method, target, _ := strings.Cut(path, " ")
@@ -334,5 +358,27 @@ func TestStatusPage(t *testing.T) {
 	}
 	if got := rec.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'") {
 		t.Errorf("Content-Security-Policy: got %q", got)
+	}
+}
+
+func TestShowSaysWhyAPageIsNotHeard(t *testing.T) {
+	h := handler(&table{open: []*outbox.Incident{
+		incident("aaaa", mapping.High, func(in *outbox.Incident) {
+			in.Have, in.Hole = outbox.StateUnknown, &outbox.Hole{Action: outbox.Trigger, Reason: "nobody is on call"}
+		}),
+		incident("bbbb", mapping.High, func(in *outbox.Incident) {
+			in.FallbackFrom, in.FallbackReason = "infra", "nobody is on call"
+			m := *in.Members["fp"]
+			m.Muted = &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}
+			in.Members = map[string]*outbox.Member{"fp": &m}
+		}),
+	}}, web.Config{})
+	list, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=uncovered", http.StatusOK)
+	if len(list) != 1 || list[0].ID != id("aaaa") || list[0].Reason != "nobody is on call" {
+		t.Errorf("got %+v, want the incident that fell into a hole, with why", list)
+	}
+	found, _ := data[[]web.Incident](t, h, http.MethodGet, "/api/v1/outbox/"+id("bbbb"), http.StatusOK)
+	if len(found) != 1 || found[0].FallbackReason != "nobody is on call" || found[0].Members[0].MutedBy != "silence" {
+		t.Errorf("got %+v, want why it stands in, and what mutes its alert", found)
 	}
 }

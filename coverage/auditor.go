@@ -1,0 +1,267 @@
+package coverage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/promslog"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+const (
+	// auditTimeout bounds one audit. A thousand schedules take a few minutes at half of
+	// what PagerDuty lets an account ask.
+	auditTimeout = 30 * time.Minute
+	// reportTimeout bounds the storing of what was found.
+	reportTimeout = time.Minute
+	// firstRetry is how long after an audit that left something open the next one is
+	// made. It doubles up to the interval.
+	firstRetry = time.Minute
+)
+
+// Source reads what an audit judges.
+type Source interface {
+	// Read fails only when nothing at all could be read; what else could not be is
+	// told in Snapshot.Unread.
+	Read(ctx context.Context) (*Snapshot, error)
+}
+
+// Settings are what a reload replaces, all at once.
+type Settings struct {
+	// Config is with its defaults. One that names nothing audits nothing, and ends
+	// what earlier ones have reported.
+	Config Config
+	Source Source // not nil where Config names something.
+	Router Router
+}
+
+// AuditorConfig is what an Auditor may be told. Its zero value works.
+type AuditorConfig struct {
+	// Judge judges what was read. Default Check.
+	Judge func(s *Snapshot, c Config, now time.Time) Result
+	// OnAudit is called whenever Heard may answer otherwise than before.
+	OnAudit func()
+	// OnFault is told each mapping fault of what is reported.
+	OnFault    func(mapping.Fault)
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Auditor has what PagerDuty knows of on-call duty read again and again, judges it,
+// and reports what is wrong as alerts. Its methods are safe for concurrent use.
+type Auditor struct {
+	sink Sink
+	cfg  AuditorConfig
+	log  *slog.Logger
+	met  *auditorMetrics
+	wake chan struct{}
+
+	settings atomic.Pointer[Settings]
+	last     atomic.Pointer[Audit]
+	hearing  atomic.Pointer[Hearing] // by the last audit.
+	// trouble is what was wrong with the newest audit; "" if nothing was.
+	trouble atomic.Pointer[string]
+
+	pass     sync.Mutex // one audit at a time. It guards what follows.
+	failures int        // audits in a row that left something open.
+}
+
+// NewAuditor makes an Auditor; until Apply gives it a configuration it does nothing.
+func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
+	if cfg.Judge == nil {
+		cfg.Judge = Check
+	}
+	if cfg.OnAudit == nil {
+		cfg.OnAudit = func() {}
+	}
+	if cfg.OnFault == nil {
+		cfg.OnFault = func(mapping.Fault) {}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = promslog.NewNopLogger()
+	}
+	a := &Auditor{sink: sink, cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	a.met = newAuditorMetrics(cfg.Registerer, a)
+	return a
+}
+
+// Apply puts settings in force, and has Run audit by them at once.
+func (a *Auditor) Apply(s Settings) {
+	a.settings.Store(&s)
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Last returns the newest report of an audit that read something; nil if there is
+// none, or if nothing is audited any more.
+func (a *Auditor) Last() *Audit { return a.last.Load() }
+
+// Heard says whether a page sent at a time to one of pagerelay's services opens an
+// incident, as far as the last audit knows; and if not, why. Before the first audit
+// nothing is known of what is to be audited.
+func (a *Auditor) Heard(service string, at time.Time) (Heard, Hole) {
+	if h := a.hearing.Load(); h != nil {
+		return h.Heard(service, at)
+	}
+	if s := a.settings.Load(); s != nil && s.Config.Audits() {
+		return NotKnown, Hole{}
+	}
+	return NotAudited, Hole{}
+}
+
+// Troubles are sentences for the status page, without names.
+func (a *Auditor) Troubles() []string {
+	var list []string
+	if t := a.trouble.Load(); t != nil && *t != "" {
+		list = append(list, *t)
+	}
+	if r := a.last.Load(); r != nil {
+		if n := r.Count(Critical); n > 0 {
+			list = append(list, fmt.Sprintf("The last audit of on-call coverage (%s) has critical findings: %d. Pages may open no incident; `pagerelay coverage audit` names them.",
+				r.At.UTC().Format(time.DateTime+" MST"), n))
+		}
+	}
+	return list
+}
+
+// Run audits at the start, every interval, and when Apply was called, until ctx
+// ends. An audit that left something open is made again sooner.
+func (a *Auditor) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	timer.Stop()
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.wake:
+		case <-timer.C:
+		}
+		_, _ = a.Audit(ctx) // logged there.
+		if wait := a.untilNext(); wait > 0 {
+			timer.Reset(wait)
+		}
+	}
+}
+
+// untilNext is how long to wait after an audit; 0 if there are no settings yet.
+func (a *Auditor) untilNext() time.Duration {
+	a.pass.Lock()
+	defer a.pass.Unlock()
+	s := a.settings.Load()
+	if s == nil {
+		return 0
+	}
+	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
+	if a.failures == 0 {
+		return interval
+	}
+	wait := firstRetry
+	for range a.failures - 1 {
+		if wait *= 2; wait >= interval {
+			return interval
+		}
+	}
+	return min(wait, interval)
+}
+
+// ErrNotConfigured says that there is nothing to audit.
+var ErrNotConfigured = errors.New("nothing is audited: the configuration has no section coverage")
+
+// Audit reads, judges and reports, once. The error is nil only if something was
+// read and all that was found is stored; the report, if there is one, is good in
+// either case. What it could not tell is in the report.
+func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
+	a.pass.Lock()
+	defer a.pass.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
+	s := a.settings.Load()
+	if s == nil {
+		return nil, ErrNotConfigured
+	}
+	if !s.Config.Audits() {
+		return nil, a.auditNothing(ctx, s)
+	}
+	begun := time.Now()
+	r, err := a.read(ctx, s)
+	if err != nil {
+		return nil, a.failed(ctx, err)
+	}
+	a.last.Store(r)
+	a.hearing.Store(NewHearing(r.Snapshot, r.Config))
+	a.cfg.OnAudit()
+	told, err := a.report(ctx, s, &r.Result, r.At)
+	if err != nil {
+		return r, a.failed(ctx, err)
+	}
+	a.succeeded(r, told, time.Since(begun))
+	return r, nil
+}
+
+func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
+	snapshot, err := s.Source.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: a.cfg.Judge(snapshot, s.Config, now)}, nil
+}
+
+// auditNothing ends what was reported when something was still audited.
+func (a *Auditor) auditNothing(ctx context.Context, s *Settings) error {
+	a.hearing.Store(nil)
+	if a.last.Swap(nil) != nil {
+		a.cfg.OnAudit()
+	}
+	if _, err := a.report(ctx, s, &Result{}, time.Now()); err != nil {
+		return a.failed(ctx, err)
+	}
+	a.failures = 0
+	a.trouble.Store(new(string))
+	return ErrNotConfigured
+}
+
+// failed notes that an audit was not finished.
+func (a *Auditor) failed(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err // nobody waits for it any more.
+	}
+	a.failures++
+	a.met.audits.WithLabelValues(resultFailed).Inc()
+	a.log.Error("The on-call coverage could not be audited", "err", err, "failures_in_a_row", a.failures)
+	text := "The last audit of on-call coverage failed; the log says why. Nothing is known that an earlier audit did not find."
+	a.trouble.Store(&text)
+	return err
+}
+
+// succeeded notes an audit that was made, if only in part.
+func (a *Auditor) succeeded(r *Audit, told tally, took time.Duration) {
+	log := a.log.With(
+		"critical", r.Count(Critical), "warning", r.Count(Warning), "info", r.Count(Info), "unknown", len(r.Result.Unknown),
+		"new", told.opened, "resolved", told.resolved, "duration", took,
+	)
+	text := ""
+	if r.Whole() {
+		a.failures = 0
+		a.met.audits.WithLabelValues(resultComplete).Inc()
+		a.met.success.Set(float64(r.At.UnixNano()) / 1e9)
+		log.Info("The on-call coverage was audited")
+	} else {
+		a.failures++
+		a.met.audits.WithLabelValues(resultPartial).Inc()
+		text = "The last audit of on-call coverage could not read everything; the log says what. What is not known is not known to be covered."
+		log.Warn("The on-call coverage was audited in part", "reasons", r.Reasons())
+	}
+	a.trouble.Store(&text)
+}

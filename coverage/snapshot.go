@@ -1,0 +1,54 @@
+package coverage
+
+import "slices"
+
+// byName finds what bears an id or, if it is the only one that does, a name; nil if
+// there is none.
+func byName[T any](all map[string]*T, name func(*T) string) func(string) *T {
+	named := make(map[string]*T, len(all))
+	for _, v := range all {
+		if _, twice := named[name(v)]; twice {
+			named[name(v)] = nil
+			continue
+		}
+		named[name(v)] = v
+	}
+	return func(s string) *T {
+		if v := all[s]; v != nil {
+			return v
+		}
+		return named[s]
+	}
+}
+
+// unread says whether something, known by any of these ids and names, could not be
+// read.
+func (s *Snapshot) unread(kind Kind, ids ...string) bool {
+	return slices.ContainsFunc(s.Unread, func(u Unread) bool {
+		return u.Kind == kind && (u.ID == "" || slices.Contains(ids, u.ID))
+	})
+}
+
+// live says whether a person can be paged, as far as is known. An empty id is what
+// PagerDuty leaves of somebody who was deleted.
+func (s *Snapshot) live(user string) bool {
+	u := s.Users[user]
+	return user != "" && (u == nil || !u.Gone)
+}
+
+// byPolicy are the places of a policy's on-calls in OnCalls, in their order.
+func (s *Snapshot) byPolicy() map[string][]int32 {
+	counts := map[string]int{}
+	for i := range s.OnCalls {
+		counts[s.OnCalls[i].Policy]++
+	}
+	places := make(map[string][]int32, len(counts))
+	for id, n := range counts {
+		places[id] = make([]int32, 0, n)
+	}
+	for i := range s.OnCalls {
+		id := s.OnCalls[i].Policy
+		places[id] = append(places[id], int32(i))
+	}
+	return places
+}

@@ -1,0 +1,134 @@
+package config_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pagerelay/pagerelay/internal/config"
+)
+
+// audited has everything that the section coverage needs of others.
+const audited = `pagerduty: {api_token_file: token}
+defaults: {service: sre}
+services:
+  infra: {routing_key: ` + key + `, fallback: sre}
+  sre: {routing_key: ` + otherKey + `}
+`
+
+func TestParseCoverage(t *testing.T) {
+	c, err := config.Parse([]byte(audited+`
+coverage:
+  horizon: 30d
+  report: {service: sre}
+  schedules:
+    - {name: prod-monitoring, min_engineers: 3, required: [office-hours], mute: [overload]}
+  escalation_policies:
+    - name: infra
+      services: [infra]
+      min_people: 2
+      levels:
+        - {targets: [platform-sre], escalate_after: 15m}
+        - {targets: [infra-lead]}
+  people: {profile: must_include_phone}
+  time_intervals:
+    - name: office-hours
+      time_intervals:
+        - {weekdays: ['monday:friday'], times: [{start_time: '09:00', end_time: '17:00'}], location: Europe/Berlin}
+`), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cov := c.Coverage
+	got := []any{
+		time.Duration(cov.Interval), time.Duration(cov.Horizon), cov.Report.Service,
+		cov.Schedules[0].MinEngineers, cov.Schedules[0].Required, cov.Schedules[0].Mute,
+		cov.Policies[0].Services, cov.Policies[0].MinPeople, time.Duration(cov.Policies[0].Levels[0].EscalateAfter), cov.Policies[0].Levels[1].Targets,
+		cov.People.Profile, cov.TimeIntervals[0].Name, cov.TimeIntervals[0].TimeIntervals[0].Location.String(),
+	}
+	want := []any{
+		6 * time.Hour, 30 * 24 * time.Hour, "sre",
+		3,
+		[]string{"office-hours"},
+		[]string{"overload"},
+		[]string{"infra"},
+		2, 15 * time.Minute,
+		[]string{"infra-lead"},
+		"must_include_phone", "office-hours", "Europe/Berlin",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A configuration without the section shows none.
+func TestParseNoCoverage(t *testing.T) {
+	c, err := config.Parse([]byte(minimal), ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Coverage.Audits() || c.Coverage.Interval != 0 {
+		t.Errorf("got %+v, want nothing", c.Coverage)
+	}
+}
+
+func TestParseCoverageFaults(t *testing.T) {
+	section := func(text string) string { return audited + "coverage:\n  schedules: [{name: s}]\n  " + text + "\n" }
+	for _, tc := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"audits nothing", audited + "coverage: {interval: 1h}\n", []string{"coverage: names nothing to audit; list schedules or escalation_policies, or remove the section (line 6)"}},
+		{"without a token", minimal + "coverage: {schedules: [{name: s}]}\n", []string{"coverage: needs PagerDuty's REST API; set pagerduty.api_token_file (a read-only token will do) (line 4)"}},
+		{"unknown field", section("horizont: 3d"), []string{"coverage.horizont: unknown field; remove it or mend its name (line 8)"}},
+		{"not a duration", section("interval: soon"), []string{`coverage.interval: not a valid duration string: "soon" (line 8)`}},
+		{"a list for a duration", section("interval: [6h]"), []string{"coverage.interval: is a list, must be a text (line 8)"}},
+		{
+			"several at once", section("horizon: x\n  escalation_policies: [{name: p, services: [infra], levels: [{targets: [a], escalate_after: x}]}]\n  report: {service: nobody}"),
+			[]string{
+				`coverage.horizon: not a valid duration string: "x" (line 8)`,
+				`coverage.escalation_policies[0].levels[0].escalate_after: not a valid duration string: "x" (line 9)`,
+				`coverage.report.service: no service is named "nobody"; the services are infra, sre (line 10)`,
+			},
+		},
+		{
+			"time zone", section("time_intervals: [{name: o, time_intervals: [{location: Europe/Nowhere}]}]"),
+			[]string{"coverage.time_intervals[0].time_intervals[0]: unknown time zone Europe/Nowhere (line 8)"},
+		},
+		{
+			"unknown field of a time interval", section("time_intervals: [{name: o, time_intervals: [{weekday: [monday]}]}]"),
+			[]string{"coverage.time_intervals[0].time_intervals[0].weekday: unknown field; remove it or mend its name (line 8)"},
+		},
+		{
+			"service of a policy", section("escalation_policies: [{name: p, services: [infra, gone]}]"),
+			[]string{`coverage.escalation_policies[0].services[1]: no service is named "gone"; the services are infra, sre (line 8)`},
+		},
+		{
+			"reports to whom it audits", section("report: {service: sre}\n  escalation_policies: [{name: p, services: [infra, sre]}]"),
+			[]string{"coverage.report.service: pages escalation_policies[0] (p), one of those that are audited: when nobody is on call there, nobody would hear of it; give services.sre a fallback, or report to another service (line 8)"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := config.Parse([]byte(tc.text), ".")
+			if err == nil {
+				t.Fatalf("got no error, want %q", tc.want)
+			}
+			if diff := cmp.Diff(tc.want, faultTexts(t, err)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// With a fallback, somebody hears of it.
+func TestParseCoverageReportsToFallback(t *testing.T) {
+	text := audited + "coverage: {report: {service: infra}, escalation_policies: [{name: p, services: [infra]}]}\n"
+	if _, err := config.Parse([]byte(text), "."); err != nil {
+		t.Error(err)
+	}
+	if _, err := config.Parse(fmt.Append(nil, audited, "coverage: {report: {service: sre}, escalation_policies: [{name: p, services: [infra]}]}\n"), "."); err != nil {
+		t.Error(err)
+	}
+}

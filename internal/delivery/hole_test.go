@@ -1,0 +1,119 @@
+package delivery_test
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// audited sets up a service with a fallback that the audit speaks of.
+func audited(says *atomic.Pointer[outbox.Coverage]) func(*rig) {
+	return func(r *rig) {
+		infra, catchAll := service("infra"), service("catch-all")
+		infra.Fallback = "catch-all"
+		catchAll.Key = func() (string, error) { return "fedcba9876543210fedcba9876543210", nil }
+		r.settings.Services = map[string]delivery.Service{"infra": infra, "catch-all": catchAll}
+		r.settings.Coverage = func(service string, _ time.Time) outbox.Coverage {
+			if service != "infra" {
+				return outbox.Coverage{}
+			}
+			return *says.Load()
+		}
+	}
+}
+
+// requestsTo lists what was sent for a dedup key under a routing key.
+func (r *rig) requestsTo(key, dedup string) []string {
+	var out []string
+	for _, s := range r.pd.requests() {
+		if s.key == key && s.dedup == dedup {
+			out = append(out, s.action)
+		}
+	}
+	return out
+}
+
+func wantRequests(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+// A page that nobody would hear of goes to the fallback, too, and is sent again once
+// the time has come at which somebody is on call.
+func TestPageWhileNobodyIsOnCall(t *testing.T) {
+	var says atomic.Pointer[outbox.Coverage]
+	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
+		ends := time.Now().Add(time.Hour)
+		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "nobody is on call on infra", Until: ends})
+		r.observe(alert{name: "a"}, alert{name: "b", urgency: mapping.Low})
+		time.Sleep(time.Minute)
+		for _, name := range []string{"a", "b"} {
+			wantRequests(t, r.requestsTo(testKey, name), "trigger")
+			wantRequests(t, r.requestsTo("fedcba9876543210fedcba9876543210", name), "trigger")
+		}
+		const metric = "pagerelay_uncovered_pages_total"
+		if err := testutil.GatherAndCompare(r.reg, strings.NewReader(`# HELP `+metric+` Triggers that PagerDuty accepted while, by the last audit, it opened nothing: nobody on call, disabled, or in maintenance.
+# TYPE `+metric+` counter
+`+metric+`{service="catch-all"} 0
+`+metric+`{service="infra"} 2
+`), metric); err != nil {
+			t.Error(err)
+		}
+		says.Store(&outbox.Coverage{State: outbox.CoverageFull}) // what the schedule said all along of later.
+		time.Sleep(time.Until(ends) + time.Second)
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "trigger")
+		wantRequests(t, r.requestsTo("fedcba9876543210fedcba9876543210", "a"), "trigger")
+	})
+}
+
+// A hole whose end is not known ends with the next audit.
+func TestAuditEndsAHole(t *testing.T) {
+	var says atomic.Pointer[outbox.Coverage]
+	says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "the service is disabled"})
+	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(24 * time.Hour)
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger")
+		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		r.d.Audited()
+		synctest.Wait()
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "trigger")
+		r.observe(alert{name: "a", resolved: true})
+		synctest.Wait()
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "trigger", "resolve")
+		wantRequests(t, r.requestsTo("fedcba9876543210fedcba9876543210", "a"), "trigger", "resolve")
+	})
+}
+
+// A resolve that fell into a maintenance window is sent again after it.
+func TestResolveAfterMaintenance(t *testing.T) {
+	var says atomic.Pointer[outbox.Coverage]
+	says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
+		r.observe(alert{name: "a"})
+		synctest.Wait()
+		ends := time.Now().Add(2 * time.Hour)
+		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "in maintenance", Until: ends, Maintenance: true})
+		r.d.Audited()
+		r.observe(alert{name: "a", resolved: true})
+		time.Sleep(time.Hour)
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve")
+		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		time.Sleep(time.Until(ends) + time.Second)
+		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "resolve")
+		if n := len(r.List()); n != 0 {
+			t.Errorf("%d incidents are left, want none", n)
+		}
+	})
+}

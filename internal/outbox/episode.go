@@ -1,0 +1,141 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// join takes in a firing of a member that fires already.
+func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool, now time.Time) {
+	fp := o.Alert.Fingerprint
+	c := *m
+	c.LastSeen, c.MovedTo = now, ""
+	switch {
+	case o.Origin == m.Origin && endsByItself(o.Origin):
+		c.ExpiresAt = o.Alert.EndsAt
+	case o.Origin == mapping.OriginAlertmanager && endsByItself(m.Origin): // a real one: it ends when Alertmanager says so.
+		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
+	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
+		t.count(CountedJoined)
+		return
+	}
+	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
+	if o.ExternalURL != m.ExternalURL {
+		again = o.Alert.StartsAt.After(m.Alert.StartsAt.Add(replicaSkew))
+	}
+	again = again || m.Muted != nil // Alertmanager notifies of it: it is muted no longer.
+	starts := m.Alert.StartsAt
+	c.Alert = o.Alert
+	if again {
+		c.ExternalURL = o.ExternalURL
+	} else {
+		c.Alert.StartsAt = starts
+	}
+	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
+	in.put(fp, &c)
+	if raise {
+		in.describe(o)
+	}
+	switch {
+	case again:
+		in.describe(o)
+		in.begin(t, fp, now)
+		in.note(now, "received", receivedText(o)+", again")
+		return
+	case raise:
+		in.Revision++
+		in.note(now, "received", fp+" rises to "+string(o.Urgency))
+	case repeat:
+		in.RepeatAt = now
+		in.note(now, "repeat", "from "+o.ExternalURL)
+		t.count(CountedRepeat)
+		return
+	}
+	t.count(CountedJoined)
+	in.settle(now)
+}
+
+// describe takes what Render and the lanes need from the newest observation. An
+// urgency never goes down while members fire, nor before PagerDuty has been told
+// that they ended: its own does not either.
+func (in *Incident) describe(o *mapping.Observation) {
+	if (in.firing() > 0 || in.Have != StateClosed) && o.Urgency.Rank() > in.Urgency.Rank() {
+		return
+	}
+	in.Rule, in.Tier, in.Urgency, in.Severity = o.Rule, o.Tier, o.Urgency, o.Severity
+	in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels = o.Receiver, o.ExternalURL, o.GroupKey, o.GroupLabels
+	in.Shared = in.Shared || o.Shared
+}
+
+// begin starts an episode of a member.
+func (in *Incident) begin(t table, fp string, now time.Time) {
+	if in.loud() == 0 {
+		in.Epoch++
+		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
+		in.Echo, in.RepeatAt = nil, time.Time{}
+		in.Attempts, in.NotBefore = 0, time.Time{}
+		in.FirstSeenResolved = false
+		in.PendingSince = now
+	}
+	c := *in.Members[fp]
+	c.Firing, c.Epoch, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, nil, "", nil
+	in.put(fp, &c)
+	in.Revision++
+	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
+		in.owe(now)
+	}
+	t.count(CountedEpisode)
+	in.settle(now)
+}
+
+// owe marks the present episode as one that waits for nothing but the rate limit.
+func (in *Incident) owe(now time.Time) {
+	in.Owed = in.Revision
+	in.note(now, "owed", "waits for the rate limit")
+}
+
+// end closes a member where it is.
+func (in *Incident) end(fp string, e Ended, now time.Time) {
+	c := *in.Members[fp]
+	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, time.Time{}, "", nil
+	c.LastSeen = now
+	if !e.At.Before(c.EndedAt) {
+		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
+	}
+	was := in.firing()
+	in.put(fp, &c)
+	in.lapse(was, now)
+	in.settle(now)
+}
+
+// lapse follows a change after which fewer members than before make the incident
+// one that should be open.
+func (in *Incident) lapse(was int, now time.Time) {
+	if in.firing() == 0 && was > 0 {
+		in.Echo = nil
+		in.Attempts, in.NotBefore = 0, time.Time{}
+		in.PendingSince = now
+		if in.Have != StateClosed { // a refused refresh does not keep the resolve from leaving.
+			in.Blocked = nil
+		}
+	}
+}
+
+// trim forgets the oldest resolved members beyond what is kept.
+func (in *Incident) trim() {
+	var over []string
+	for fp, m := range in.Members {
+		if !m.Firing && m.HeldUntil.IsZero() {
+			over = append(over, fp)
+		}
+	}
+	if len(over) <= maxResolved {
+		return
+	}
+	slices.SortFunc(over, func(a, b string) int { return in.Members[a].LastSeen.Compare(in.Members[b].LastSeen) })
+	for _, fp := range over[:len(over)-maxResolved] {
+		delete(in.Members, fp) // none of them fires.
+	}
+}

@@ -1,0 +1,139 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// CoverageState is what is known of whether PagerDuty pages somebody.
+type CoverageState string
+
+// The states of coverage.
+const (
+	CoverageNone    CoverageState = ""        // nobody audits the service: it is taken for covered.
+	CoverageUnknown CoverageState = "unknown" // it is audited, and the audit cannot tell.
+	CoverageFull    CoverageState = "covered"
+	CoverageHole    CoverageState = "hole" // PagerDuty answers 202 and opens nothing.
+)
+
+// Coverage is what the last audit says of a service at this moment.
+type Coverage struct {
+	State CoverageState
+	// Reason says, of a hole, why, and Until when it ends; zero: not known.
+	Reason string
+	Until  time.Time
+	// Maintenance: resolves are not applied either (PagerDuty, "Maintenance
+	// Windows": incidents cannot be resolved through the Events API in one).
+	Maintenance bool
+}
+
+// Hole is why something that PagerDuty accepted had no effect.
+type Hole struct {
+	Action Action    `json:"action"` // what fell into it: a trigger or a resolve.
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// hole is what a request that leaves now falls into; nil if it has its effect.
+func (c Coverage) hole(a Action) *Hole {
+	if c.State != CoverageHole || (a != Trigger && (a != Resolve || !c.Maintenance)) {
+		return nil
+	}
+	return &Hole{Action: a, Reason: c.Reason, Until: c.Until}
+}
+
+// opens says whether the next trigger is to open an incident at PagerDuty, rather
+// than to join one that is known to be open: that one needs nobody on call.
+func (in *Incident) opens() bool {
+	return in.Have == StateClosed || in.Have == StateUnknown || in.Epoch > in.HaveEpoch
+}
+
+// stillIn says whether what fell into the hole is to wait for its end.
+func (h *Hole) stillIn(c Coverage, now time.Time) bool {
+	switch c.State {
+	case CoverageHole:
+		return h.Action == Trigger || c.Maintenance
+	case CoverageUnknown:
+		return h.Until.IsZero() || now.Before(h.Until)
+	case CoverageNone, CoverageFull:
+	}
+	return false
+}
+
+// waitsForHole says whether PagerDuty has been told all that can be said until a
+// hole is over.
+func (in *Incident) waitsForHole() bool {
+	if in.Hole == nil || in.Have != StateUnknown || in.Intent != nil {
+		return false
+	}
+	if in.firing() > 0 {
+		return in.Revision <= in.AcceptedRevision
+	}
+	return in.Hole.Action == Resolve
+}
+
+// fell notes whether a request that PagerDuty has accepted had its effect.
+func (in *Incident) fell(it *Intent, now time.Time) {
+	trigger := it.Action == Trigger
+	switch {
+	case it.Hole != nil:
+		in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil
+		if trigger {
+			in.UnheardEpoch = it.Epoch
+		}
+		in.note(now, "hole", string(it.Action)+" without effect: "+it.Hole.Reason)
+	case trigger && in.Hole != nil && in.Hole.Action == Resolve:
+		// It may have joined what that resolve did not close.
+		in.Have, in.Hole = StateUnknown, &Hole{Action: Trigger, Reason: in.Hole.Reason, Until: in.Hole.Until}
+	case trigger:
+		in.Hole, in.UnheardEpoch = nil, 0
+	case it.Action == Resolve && in.firing() == 0:
+		in.Hole = nil
+	case it.Action == Resolve && in.Hole != nil: // the trigger that follows is what is missing now.
+		in.Hole = &Hole{Action: Trigger, Reason: in.Hole.Reason, Until: in.Hole.Until}
+	}
+}
+
+// unheard says whether nobody has heard of the present epoch, although PagerDuty
+// has accepted it.
+func (in *Incident) unheard() bool { return in.UnheardEpoch > 0 && in.UnheardEpoch == in.Epoch }
+
+// alsoToFallback copies a page that nobody would hear of to the service's
+// fallback, before it is sent.
+func alsoToFallback(in *Incident, ev Evidence) (Decision, bool) {
+	if ev.Coverage.State != CoverageHole || in.Urgency == mapping.Change || !in.opens() ||
+		ev.Fallback == "" || in.FallbackRevision >= in.Revision {
+		return Decision{}, false
+	}
+	return Decision{Kind: Perform, Step: StepFallback, Reason: ev.Coverage.Reason}, true
+}
+
+// nextInHole decides for an incident that fires and whose trigger opened nothing.
+func nextInHole(in *Incident, ev Evidence, class Class, now time.Time) Decision {
+	if d, ok := alsoToFallback(in, ev); ok { // it was not configured before.
+		return d
+	}
+	if in.Hole.stillIn(ev.Coverage, now) {
+		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the trigger and opened nothing: ")
+	}
+	switch {
+	case in.Want() == StateAcknowledged && in.Urgency != mapping.Acknowledged:
+		return Decision{Kind: Idle, Reason: "all that fires is muted in Alertmanager"}
+	case in.Have != StateClosed && in.resolvable(ev):
+		return send(Resolve, class, "to be triggered again, now that it is heard")
+	}
+	return send(Trigger, class, "it is heard now; before it was not: "+in.Hole.Reason)
+}
+
+// wait waits for the end of a hole; where that is not known, for the next audit.
+func (h *Hole) wait(c Coverage, now time.Time, what string) Decision {
+	until := h.Until
+	if c.State == CoverageHole {
+		until = c.Until
+	}
+	if until.After(now) {
+		return wait(until, what+h.Reason)
+	}
+	return Decision{Kind: Idle, Reason: what + h.Reason}
+}

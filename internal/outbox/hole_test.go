@@ -1,0 +1,208 @@
+package outbox_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+)
+
+// A service, as the audit sees it now.
+type audited struct {
+	*rig
+	now outbox.Coverage
+}
+
+// drive sends what Next asks for, every request accepted, and returns what was sent.
+func (a *audited) drive(service, key string) []outbox.Action {
+	a.t.Helper()
+	id := outbox.IncidentID(service, key)
+	var sent []outbox.Action
+	for range 20 {
+		in, ok := a.Get(id)
+		if !ok {
+			return sent
+		}
+		ev := evidence()
+		if service == "infra" {
+			ev.Coverage, ev.Fallback = a.now, "catch-all"
+		}
+		d := outbox.Next(in, ev, a.Policy(), time.Now())
+		switch d.Kind {
+		case outbox.Send:
+			sent = append(sent, d.Action)
+			begun, err := a.Begin(a.t.Context(), id, in.Version, d, "k1")
+			if err != nil {
+				a.t.Fatalf("Begin: %v", err)
+			}
+			if err := a.Finish(a.t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+				a.t.Fatalf("Finish: %v", err)
+			}
+		case outbox.Perform:
+			if err := a.Perform(a.t.Context(), id, in.Version, d, "catch-all"); err != nil {
+				a.t.Fatalf("Perform: %v", err)
+			}
+		case outbox.Idle, outbox.Wait, outbox.Ask:
+			return sent
+		}
+	}
+	a.t.Fatalf("incident %s of %s never comes to rest", key, service)
+	return nil
+}
+
+func hole(reason string) outbox.Coverage {
+	return outbox.Coverage{State: outbox.CoverageHole, Reason: reason, Maintenance: reason == "maintenance"}
+}
+
+func covered() outbox.Coverage { return outbox.Coverage{State: outbox.CoverageFull} }
+
+func (a *audited) wantStatus(key, want string) {
+	a.t.Helper()
+	if in := a.get(key); in.Status() != want {
+		a.t.Errorf("status is %s, want %s: %+v", in.Status(), want, in)
+	}
+}
+
+// What fell into a hole goes to the fallback, too, and is paged where it belongs
+// once somebody hears of it.
+func TestPageIntoAHole(t *testing.T) {
+	for _, reopen := range []bool{false, true} {
+		s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: hole("nobody is on call on infra")}
+		s.observe(alert{fp: "a"})
+		wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+		s.wantStatus("a", "uncovered")
+		wantActions(t, s.drive("catch-all", "a"), outbox.Trigger)
+		c, _ := s.Get(outbox.IncidentID("catch-all", "a"))
+		if v := c.View(); v.FallbackFrom != "infra" || v.FallbackReason != "nobody is on call on infra" {
+			t.Errorf("the copy stands in for %q because %q, want infra, because nobody is on call there", v.FallbackFrom, v.FallbackReason)
+		}
+		if reopen {
+			s.rig = s.reopen()
+		}
+		wantActions(t, s.drive("infra", "a")) // nothing, while it lasts.
+		s.now = covered()
+		wantActions(t, s.drive("infra", "a"), outbox.Resolve, outbox.Trigger)
+		s.wantStatus("a", "open")
+		wantActions(t, s.drive("infra", "a"))
+		s.observe(alert{fp: "a"}) // a group update.
+		wantActions(t, s.drive("infra", "a"))
+		wantActions(t, s.drive("catch-all", "a"))
+
+		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+		wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+		wantActions(t, s.drive("catch-all", "a"), outbox.Resolve) // an incident of its own, that resolves, too.
+		s.gone("a")
+	}
+}
+
+// An alert that fires anew in the hole is copied anew.
+func TestNewEpochInAHole(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: hole("disabled")}
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+	wantActions(t, s.drive("catch-all", "a"), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute}, alert{fp: "a", starts: 2 * time.Minute})
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve, outbox.Trigger)
+	wantActions(t, s.drive("catch-all", "a"), outbox.Resolve, outbox.Trigger)
+	s.wantStatus("a", "uncovered")
+}
+
+// A maintenance window swallows resolves: what was open before it is resolved after it.
+func TestResolveIntoMaintenance(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: covered()}
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+	s.now = hole("maintenance")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+	s.wantStatus("a", "uncovered")
+	s.rig = s.reopen()
+	wantActions(t, s.drive("infra", "a"))
+	s.now = covered()
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+	s.gone("a")
+}
+
+// Nor does a new epoch join, unheard, what such a resolve did not close.
+func TestNewEpochAfterAResolveIntoMaintenance(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		after outbox.Coverage // when it fires anew.
+		want  []outbox.Action // once the window is over.
+	}{
+		{"within the window", hole("maintenance"), []outbox.Action{outbox.Resolve, outbox.Trigger}},
+		{"after it", covered(), nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: covered()}
+			s.observe(alert{fp: "a"})
+			wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+			s.now = hole("maintenance")
+			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+			s.now = tc.after
+			s.observe(alert{fp: "a", starts: 2 * time.Minute})
+			wantActions(t, s.drive("infra", "a"), outbox.Resolve, outbox.Trigger)
+			s.now = covered()
+			wantActions(t, s.drive("infra", "a"), tc.want...)
+			s.wantStatus("a", "open")
+		})
+	}
+}
+
+// What nobody heard of before it was over is told.
+func TestOverInAHoleIsTold(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: hole("disabled")}
+	s.observe(alert{fp: "a"})
+	in := s.get("a")
+	d := outbox.Next(in, outbox.Evidence{Known: true, KeyHash: "k1", Coverage: s.now}, s.Policy(), time.Now()) // no fallback.
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+	s.gone("a")
+	digest := s.get("infra/missed")
+	if digest.Digest == nil || digest.Digest.Count != 1 {
+		t.Errorf("the digest is %+v, want one alert in it", digest.Digest)
+	}
+	if err := s.Ledger(func(in *outbox.Incident) bool {
+		var text []string
+		for _, e := range in.History {
+			text = append(text, e.Text)
+		}
+		if all := strings.Join(text, "\n"); !strings.Contains(all, "trigger without effect: disabled") {
+			t.Errorf("the ledger does not say that nobody heard of it:\n%s", all)
+		}
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A page that moved to a service where nobody hears of it does not leave the one
+// where somebody does.
+func TestMoveIntoAHole(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: hole("disabled")}
+	s.observe(alert{fp: "a", key: "old", service: "before"})
+	wantActions(t, s.drive("before", "old"), outbox.Trigger)
+	s.observe(alert{fp: "a", key: "new"})
+	in := s.get("new")
+	d := outbox.Next(in, outbox.Evidence{Known: true, KeyHash: "k1", Coverage: s.now}, s.Policy(), time.Now())
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.drive("before", "old"))
+	s.now = covered()
+	wantActions(t, s.drive("infra", "new"), outbox.Resolve, outbox.Trigger)
+	wantActions(t, s.drive("before", "old"), outbox.Resolve)
+}

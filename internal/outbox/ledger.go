@@ -1,0 +1,68 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Ledger calls each with the closed incidents, newest first, until it returns false.
+func (s *Store) Ledger(each func(*Incident) bool) error {
+	return s.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket([]byte(bucketLedger)).Cursor()
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			in := &Incident{}
+			if err := decode(v, in); err != nil {
+				return fmt.Errorf("ledger entry %x: %w", k, err)
+			}
+			if !each(in) {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
+// prune removes what is older than the retention from the ledger, and old tombstones.
+func (s *Store) prune(now time.Time) error {
+	db := s.db.Load()
+	if db == nil {
+		return nil
+	}
+	return guard(func() error { return db.Update(func(tx *bolt.Tx) error { return s.pruneBefore(tx, now) }) })
+}
+
+func (s *Store) pruneBefore(tx *bolt.Tx, now time.Time) error {
+	limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.cfg.Retention).UnixNano())))
+	ledger, tombstones := tx.Bucket([]byte(bucketLedger)), tx.Bucket([]byte(bucketTombstones))
+	var old [][]byte
+	c := ledger.Cursor()
+	for k, _ := c.First(); k != nil && string(k[:8]) < string(limit); k, _ = c.Next() {
+		old = append(old, bytes.Clone(k))
+	}
+	for _, k := range old {
+		if err := ledger.Delete(k); err != nil {
+			return err
+		}
+	}
+	old = nil
+	err := tombstones.ForEach(func(k, v []byte) error {
+		var ts Tombstone
+		if err := decode(v, &ts); err != nil || now.Sub(ts.ClosedAt) > tombstoneFor {
+			old = append(old, bytes.Clone(k)) // an unreadable one is worth nothing.
+		}
+		return nil
+	})
+	for _, k := range old {
+		err = errors.Join(err, tombstones.Delete(k))
+	}
+	return err
+}
+
+func ledgerKey(in *Incident) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(max(0, in.ClosedAt.UnixNano()))), in.ID...)
+}

@@ -1,0 +1,80 @@
+package outbox
+
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// obstacle finds what keeps any request of the incident from leaving now.
+func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
+	unpaged := in.firing() > 0 && in.Revision > in.AcceptedRevision
+	fallback := unpaged && in.Urgency != mapping.Change && ev.Fallback != "" && in.FallbackRevision < in.Revision
+	divert := Decision{Kind: Perform, Step: StepFallback}
+	switch {
+	case in.Blocked != nil && fallback:
+		divert.Reason = "blocked: " + in.Blocked.Reason
+		return true, divert
+	case in.Blocked != nil:
+		return true, Decision{Kind: Idle, Reason: "blocked: " + in.Blocked.Reason}
+	case !ev.Known && in.owesPagerDuty():
+		return true, Decision{Kind: Perform, Step: StepBlock, Reason: "the service is no longer configured"}
+	case !ev.Known:
+		return true, Decision{Kind: Idle, Reason: "the service is no longer configured"}
+	case ev.KeyHash == "" && fallback:
+		divert.Reason = ev.KeyError
+		return true, divert
+	case ev.KeyHash == "":
+		return true, wait(now.Add(keyAgain), ev.KeyError)
+	case ev.LaneFault != "" && !ev.Probe && fallback:
+		divert.Reason = ev.LaneFault
+		return true, divert
+	case ahead(in.NotBefore, now, MaxBackoff):
+		return true, wait(in.NotBefore, "backing off")
+	}
+	return false, Decision{}
+}
+
+// staleCheck asks Alertmanager about a trigger that has waited for long.
+func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
+	if p.Alertmanagers == 0 || in.Origin != mapping.OriginAlertmanager || in.owes() ||
+		in.PendingSince.IsZero() || now.Sub(in.PendingSince) <= p.StaleAfter {
+		return Decision{}, false
+	}
+	if a, ok := ev.Answers[QuestionStale]; ok && a.fresh(in, now) {
+		if a.Verdict == VerdictGone {
+			return Decision{Kind: Perform, Step: StepSupersede, Reason: "waited too long and is over: Alertmanager no longer knows it"}, true
+		}
+		return Decision{}, false
+	}
+	if ev.Asking[QuestionStale] {
+		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
+	}
+	timeout := StaleAsk
+	if in.Urgency == mapping.High {
+		timeout = StaleAskHigh
+	}
+	return Decision{Kind: Ask, Question: QuestionStale, Timeout: timeout, Class: triggerClass(in.Urgency), Reason: "waited longer than stale_after"}, true
+}
+
+// siblings decides about the resolve of a shared key that this outbox never saw
+// firing: it is sent only when no alert in Alertmanager maps to the key any more.
+func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
+	if p.Alertmanagers == 0 {
+		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and no alertmanager.urls to ask"}, true
+	}
+	a, ok := ev.Answers[QuestionSiblings]
+	switch {
+	case ok && a.fresh(in, now) && a.Verdict == VerdictGone:
+		return Decision{}, false
+	case ok && a.fresh(in, now) && a.Verdict == VerdictFiring:
+		return Decision{Kind: Perform, Step: StepDrop, Reason: "another alert with the same key still fires"}, true
+	case ok && a.Verdict == VerdictUncertain && now.Sub(a.Since) >= siblingsGiveUp:
+		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and Alertmanager could not say whether others hold it"}, true
+	case ok && ahead(a.At.Add(siblingsAgain), now, siblingsAgain):
+		return wait(a.At.Add(siblingsAgain), "Alertmanager was not certain; it is asked again"), true
+	case ev.Asking[QuestionSiblings]:
+		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
+	}
+	return Decision{Kind: Ask, Question: QuestionSiblings, Timeout: StaleAsk, Reason: "a shared key never seen firing here"}, true
+}
