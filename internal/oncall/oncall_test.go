@@ -193,9 +193,9 @@ func TestRead(t *testing.T) {
 				}},
 			},
 			Services: map[string]*coverage.Service{
-				"PSINFRA": {ID: "PSINFRA", Name: "infra", Policy: "PPINFRA", Status: "active", Urgency: "severity_based", Relay: "infra-core", Relays: []string{"infra-core"}},
+				"PSINFRA": {ID: "PSINFRA", Name: "infra", Policy: "PPINFRA", Status: "active", Urgency: "severity_based", Relays: []string{"infra-core"}},
 				"PSBATCH": {
-					ID: "PSBATCH", Name: "batch", Policy: "PPBATCH", Status: "disabled", Urgency: "high", Relay: "batch", Relays: []string{"batch"},
+					ID: "PSBATCH", Name: "batch", Policy: "PPBATCH", Status: "disabled", Urgency: "high", Relays: []string{"batch"},
 					Maintenance: []coverage.Span{span(1, 1, 1, 2)},
 				},
 			},
