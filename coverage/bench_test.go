@@ -71,7 +71,7 @@ func large(holes bool) (*coverage.Snapshot, coverage.Config) {
 		if p == nil {
 			p = &coverage.Policy{ID: policy, Name: "policy-" + policy}
 			s.Policies[policy] = p
-			s.Services["V"+policy] = &coverage.Service{ID: "V" + policy, Policy: policy, Relay: fmt.Sprintf("relay-%d", i/levels), Status: "active", Urgency: "severity_based"}
+			s.Services["V"+policy] = &coverage.Service{ID: "V" + policy, Policy: policy, Relays: []string{fmt.Sprintf("relay-%d", i/levels)}, Status: "active", Urgency: "severity_based"}
 			cfg.Policies = append(cfg.Policies, coverage.PolicyConfig{Name: p.Name, MinPeople: levels, Services: []string{fmt.Sprintf("relay-%d", i/levels)}})
 		}
 		p.Levels = append(p.Levels, coverage.Level{Targets: []coverage.Target{{Kind: coverage.KindSchedule, ID: id}}, EscalateAfter: 15 * time.Minute})

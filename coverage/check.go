@@ -116,7 +116,7 @@ func (j *judge) find() {
 		})
 	}
 	for _, id := range sortedKeys(j.s.Services) {
-		if s := j.s.Services[id]; s.Relay != "" && !j.s.unread(KindService, s.ID, s.Name) {
+		if s := j.s.Services[id]; len(s.Relays) > 0 && !j.s.unread(KindService, s.ID, s.Name) {
 			j.relayed = append(j.relayed, s)
 		}
 	}

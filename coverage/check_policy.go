@@ -101,8 +101,11 @@ func (j *judge) paged(p *auditedPolicy) []string {
 		names[clean(n, maxName)] = true
 	}
 	for _, s := range j.s.Services {
-		if s.Policy == p.ID && s.Relay != "" {
-			names[clean(s.Relay, maxName)] = true
+		if s.Policy != p.ID {
+			continue
+		}
+		for _, relay := range s.Relays {
+			names[clean(relay, maxName)] = true
 		}
 	}
 	return sortedKeys(names)
@@ -200,9 +203,14 @@ func (j *judge) ladder(p *auditedPolicy) {
 		diffs = compareLevels(p.config.Levels, p.Levels)
 	}
 	for _, s := range j.relayed {
-		if s.Policy != "" && s.Policy != p.ID && slices.Contains(p.config.Services, s.Relay) && !j.joinedBy(s.Policy, s.Relay) {
-			diffs = append(diffs, fmt.Sprintf("pagerelay's service %s pages PagerDuty's service %s, which uses the policy %s instead",
-				clean(s.Relay, maxName), named(s.Name, s.ID), j.policyName(s.Policy)))
+		if s.Policy == "" || s.Policy == p.ID {
+			continue
+		}
+		for _, relay := range s.Relays {
+			if slices.Contains(p.config.Services, relay) && !j.joinedBy(s.Policy, relay) {
+				diffs = append(diffs, fmt.Sprintf("pagerelay's service %s pages PagerDuty's service %s, which uses the policy %s instead",
+					clean(relay, maxName), named(s.Name, s.ID), j.policyName(s.Policy)))
+			}
 		}
 	}
 	if len(diffs) == 0 {

@@ -3,6 +3,7 @@ package coverage
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // serviceChecks looks at the services that pagerelay is known to page; others cost
@@ -22,7 +23,9 @@ func (j *judge) serviceChecks() {
 func (j *judge) unjoined() {
 	known := map[string]bool{}
 	for _, s := range j.relayed {
-		known[s.Relay] = true
+		for _, relay := range s.Relays {
+			known[relay] = true
+		}
 	}
 	for _, p := range j.config.Policies {
 		for _, name := range p.Services {
@@ -31,7 +34,7 @@ func (j *judge) unjoined() {
 			}
 			j.unknown("", KindService, name, "PagerDuty's service behind it is not known")
 			for _, id := range sortedKeys(j.s.Services) {
-				if j.s.Services[id].Relay == "" {
+				if len(j.s.Services[id].Relays) == 0 {
 					j.unknown("", KindService, id, "it may be paged by pagerelay's service "+name)
 				}
 			}
@@ -42,7 +45,7 @@ func (j *judge) unjoined() {
 func (j *judge) muteOf(s *Service) []string {
 	var mute []string
 	for _, p := range j.policies {
-		if p.ID == s.Policy || slices.Contains(p.config.Services, s.Relay) {
+		if p.ID == s.Policy || slices.ContainsFunc(s.Relays, func(relay string) bool { return slices.Contains(p.config.Services, relay) }) {
 			mute = append(mute, p.config.Mute...)
 		}
 	}
@@ -57,7 +60,11 @@ func (s *Service) finding(check CheckID, severity Severity, spans []Span, text s
 }
 
 func (s *Service) title() string {
-	return fmt.Sprintf("PagerDuty's service %s (pagerelay's %s)", named(s.Name, s.ID), clean(s.Relay, maxName))
+	var relays []string
+	for _, relay := range s.Relays {
+		relays = append(relays, clean(relay, maxName))
+	}
+	return fmt.Sprintf("PagerDuty's service %s (pagerelay's %s)", named(s.Name, s.ID), strings.Join(relays, ", "))
 }
 
 // What a service's urgency rule may say (REST API, incident_urgency_rule).

@@ -213,7 +213,7 @@ func checkCases() []struct {
 			w.Policies["PELSE"] = &coverage.Policy{ID: "PELSE", Name: "else"}
 			w.OnCalls = append(w.OnCalls, coverage.OnCall{Policy: "PELSE", Level: 1, User: "UANN"})
 			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "else", Services: []string{"infra-core"}})
-			w.Services["PELSE"] = &coverage.Service{ID: "PELSE", Policy: "PELSE", Status: "active", Urgency: "severity_based", Relay: "infra-core"}
+			w.Services["PELSE"] = &coverage.Service{ID: "PELSE", Policy: "PELSE", Status: "active", Urgency: "severity_based", Relays: []string{"infra-core"}}
 		}, nil},
 		{"urgency always high", func(w *scene) {
 			w.Services["PCORE"].Urgency = "high"

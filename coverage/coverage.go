@@ -140,10 +140,8 @@ type Service struct {
 	Urgency string
 	// Maintenance are the windows that are open or to come.
 	Maintenance []Span
-	// Relay is the name of pagerelay's service that pages it; "" if none is known to.
-	Relay string
-	// Relays are the names of all that do: several integrations of one service have
-	// several routing keys. Relay is the first of them.
+	// Relays are the names of pagerelay's services that page it, as far as is known:
+	// several integrations of one service have several routing keys.
 	Relays []string
 }
 

@@ -59,7 +59,7 @@ type way struct {
 
 // NewHearing works out the holes of all services, so that asking is quick.
 //
-// What PagerDuty says of a service (Service.Relay) counts before what the
+// What PagerDuty says of a service (Service.Relays) counts before what the
 // configuration joins. What is required or muted does not matter: a page is lost at
 // any hour. A gap shorter than ignore_shorter_than is none. A policy that is not to
 // be audited is taken to have somebody.
@@ -84,9 +84,6 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	}
 	for _, id := range sortedKeys(s.Services) {
 		svc := s.Services[id]
-		if svc.Relay == "" {
-			continue
-		}
 		w, ok := audited[svc.Policy]
 		if !ok {
 			w = other
@@ -94,7 +91,9 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 		if w.service = svc; s.unread(KindService, svc.ID, svc.Name) {
 			w.service, w.unknown = nil, true
 		}
-		h.ways[svc.Relay] = append(h.ways[svc.Relay], w)
+		for _, relay := range svc.Relays {
+			h.ways[relay] = append(h.ways[relay], w)
+		}
 	}
 	for name, ways := range joined {
 		if len(h.ways[name]) == 0 {

@@ -78,7 +78,7 @@ func TestHole(t *testing.T) {
 		{"another service", "web", "", nobody, none},
 		{"no service", "none", "", func(w *scene) {
 			nobody(w)
-			w.Services["PCORE"].Relay = ""
+			w.Services["PCORE"].Relays = nil
 		}, none},
 		{"two policies, of which one has somebody", "", "", func(w *scene) {
 			nobody(w)
@@ -127,9 +127,12 @@ func TestHole(t *testing.T) {
 		{"maintenance without an end", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{{Start: instant("2026-11-23 07:00")}}
 		}, coverage.Hole{Reason: coverage.UnderMaintenance}},
+		{"the second of two routing keys of one service", "aux", "", func(w *scene) {
+			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = []string{"infra-core", "aux"}, "disabled"
+		}, coverage.Hole{Reason: coverage.DisabledService}},
 		{"one of two services takes pages", "", "", func(w *scene) {
 			w.Services["PCORE"].Status = "disabled"
-			w.Services["PTWO"] = &coverage.Service{ID: "PTWO", Relay: "infra-core", Policy: "PINFRA", Status: "active"}
+			w.Services["PTWO"] = &coverage.Service{ID: "PTWO", Relays: []string{"infra-core"}, Policy: "PINFRA", Status: "active"}
 		}, none},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -146,7 +146,7 @@ func (m *minutes) snapshot() *coverage.Snapshot {
 		Schedules: map[string]*coverage.Schedule{},
 		Policies:  map[string]*coverage.Policy{"P": {ID: "P", Name: "P", Levels: make([]coverage.Level, 3)}},
 		Services: map[string]*coverage.Service{
-			"V": {ID: "V", Policy: "P", Relay: "relay", Status: "active", Urgency: "severity_based"},
+			"V": {ID: "V", Policy: "P", Relays: []string{"relay"}, Status: "active", Urgency: "severity_based"},
 		},
 		Users: map[string]*coverage.User{"GONE": {ID: "GONE", Gone: true}},
 	}

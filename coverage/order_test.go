@@ -18,7 +18,7 @@ func TestOrder(t *testing.T) {
 		w.shifts("PLEAD", "UANN 2026-11-22 08:00/2026-11-25 08:00", "UDAN 2026-11-26 08:00/2026-12-07 08:00")
 		w.Services["PCORE"].Status = "disabled"
 		w.Services["PCORE"].Urgency = "high"
-		w.Services["PAUX"] = &coverage.Service{ID: "PAUX", Name: "Aux", Policy: "PINFRA", Status: "disabled", Urgency: "low", Relay: "aux"}
+		w.Services["PAUX"] = &coverage.Service{ID: "PAUX", Name: "Aux", Policy: "PINFRA", Status: "disabled", Urgency: "low", Relays: []string{"aux"}}
 		w.Users["UBEN"].Contacts = nil
 		w.Users["UANN"].Contacts[0].Type = "email"
 		return w

@@ -63,7 +63,7 @@ func healthy() *scene {
 			Services: []string{"PCORE"},
 		}},
 		Services: map[string]*coverage.Service{"PCORE": {
-			ID: "PCORE", Name: "Core", Policy: "PINFRA", Status: "active", Urgency: "severity_based", Relay: "infra-core",
+			ID: "PCORE", Name: "Core", Policy: "PINFRA", Status: "active", Urgency: "severity_based", Relays: []string{"infra-core"},
 		}},
 		Users: map[string]*coverage.User{},
 	}

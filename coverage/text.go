@@ -104,8 +104,11 @@ func (a *Audit) policyTitle(c Cover) string {
 func (a *Audit) pagedBy(policy Subject) []string {
 	var names []string
 	for _, s := range a.Snapshot.Services {
-		if s.Policy == policy.ID && s.Relay != "" {
-			names = append(names, clean(s.Relay, maxName))
+		if s.Policy != policy.ID {
+			continue
+		}
+		for _, relay := range s.Relays {
+			names = append(names, clean(relay, maxName))
 		}
 	}
 	for _, p := range a.Config.Policies {

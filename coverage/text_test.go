@@ -56,7 +56,7 @@ func example() (*coverage.Snapshot, coverage.Config) {
 			},
 		}},
 		Services: map[string]*coverage.Service{"PSVC": {
-			ID: "PSVC", Name: "Infra core", Policy: "PINFRA", Status: "active", Urgency: "severity_based", Relay: "infra-core",
+			ID: "PSVC", Name: "Infra core", Policy: "PINFRA", Status: "active", Urgency: "severity_based", Relays: []string{"infra-core"},
 		}},
 		OnCalls: []coverage.OnCall{
 			{Span: coverage.Span{Start: hour(0), End: hour(114)}, Policy: "PINFRA", Level: 1, User: "PADA", Schedule: "PSRE"},
@@ -157,7 +157,7 @@ func TestRenderIsSafe(t *testing.T) {
 	s.Policies["PINFRA"].Name, c.Policies[0].Name = evil, "PINFRA"
 	s.Policies["PINFRA"].Levels[0].Targets[0].Name = evil
 	s.Policies["PINFRA"].URL = "https://x.example/)|<b>\x1b"
-	s.Services["PSVC"].Relay = evil
+	s.Services["PSVC"].Relays = []string{evil}
 	s.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: evil, Reason: evil}}
 	a := coverage.NewAudit(s, c, auditedAt())
 	if len(a.Result.Findings) < 3 || len(a.Result.Unknown) == 0 {

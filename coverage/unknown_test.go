@@ -94,7 +94,7 @@ func TestUnknown(t *testing.T) {
 			"* service *: timed out",
 		}},
 		{"a service that is not joined", func(w *scene) {
-			w.Services["PCORE"].Relay, w.Services["PCORE"].Status = "", "disabled"
+			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = nil, "disabled"
 		}, nil, []string{
 			"* service infra-core: PagerDuty's service behind it is not known",
 			"* service PCORE: it may be paged by pagerelay's service infra-core",

@@ -282,17 +282,25 @@ func TestRenderedListing(t *testing.T) {
 				names = append(names, fmt.Sprintf("s%d", i))
 				a.bodies[fmt.Sprintf("/schedules/PC%02d", i)] = `{"schedule":` + entry(i, "[]", `{"rendered_coverage_percentage":50.0,"rendered_schedule_entries":[`+half+`]}`) + `}`
 			}
-			a.bodies["/schedules"] = listing("schedules", items...)
+			heavy := 0
 			rt := roundTrip(func(r *http.Request) (*http.Response, error) {
 				if r.URL.Path == "/schedules" && r.URL.Query().Has("since") {
+					heavy++
 					<-r.Context().Done()
 					return nil, r.Context().Err()
+				}
+				a.bodies["/schedules"] = listing("schedules", items[10:]...)
+				if r.URL.Query().Get("offset") == "0" {
+					a.bodies["/schedules"] = strings.Replace(listing("schedules", items[:10]...), `"more":false`, `"more":true`, 1)
 				}
 				return a.RoundTrip(r)
 			})
 			got, err := readerOver(t, rt).Read(t.Context(), config(names, nil), nil, nil)
 			if err != nil || len(got.Schedules) != 20 {
 				t.Errorf("got %d schedules and %v, want 20", len(got.Schedules), err)
+			}
+			if heavy != 3 {
+				t.Errorf("got %d requests that are too much, want the first and its repetitions", heavy)
 			}
 			wantUnread(t, got, nil)
 		})

@@ -2,6 +2,7 @@ package oncall_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -24,7 +25,7 @@ func TestConformanceOfReading(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantUnread(t, got, nil)
-			if len(got.Schedules) != 3 || len(got.OnCalls) == 0 || got.Services["PSINFRA"].Relay != "infra-core" {
+			if len(got.Schedules) != 3 || len(got.OnCalls) == 0 || !slices.Equal(got.Services["PSINFRA"].Relays, []string{"infra-core"}) {
 				t.Errorf("got %d schedules, %d on-calls", len(got.Schedules), len(got.OnCalls))
 			}
 		})

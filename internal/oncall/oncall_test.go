@@ -193,9 +193,9 @@ func TestRead(t *testing.T) {
 				}},
 			},
 			Services: map[string]*coverage.Service{
-				"PSINFRA": {ID: "PSINFRA", Name: "infra", Policy: "PPINFRA", Status: "active", Urgency: "severity_based", Relay: "infra-core", Relays: []string{"infra-core"}},
+				"PSINFRA": {ID: "PSINFRA", Name: "infra", Policy: "PPINFRA", Status: "active", Urgency: "severity_based", Relays: []string{"infra-core"}},
 				"PSBATCH": {
-					ID: "PSBATCH", Name: "batch", Policy: "PPBATCH", Status: "disabled", Urgency: "high", Relay: "batch", Relays: []string{"batch"},
+					ID: "PSBATCH", Name: "batch", Policy: "PPBATCH", Status: "disabled", Urgency: "high", Relays: []string{"batch"},
 					Maintenance: []coverage.Span{span(1, 1, 1, 2)},
 				},
 			},
@@ -455,6 +455,55 @@ func TestNothingCanBeRead(t *testing.T) {
 				wantUnread(t, got, []string{"schedule/: " + tc.want, "policy/: " + tc.want, "service/: " + tc.want, "user/: " + tc.want})
 				if n := e.RESTCounts().Total; n > tc.requests {
 					t.Errorf("got %d requests, want at most %d: the rest is in vain", n, tc.requests)
+				}
+			})
+		})
+	}
+}
+
+// A plan or token that refuses all of a kind is not asked a hundred times.
+func TestRefusalsAreBelieved(t *testing.T) {
+	for _, tc := range []struct {
+		forbidden string
+		requests  int // at most.
+	}{
+		{"schedules", 2},       // the listing of each kind.
+		{"v3/schedules", 2},    // names that are not listed may be of these.
+		{"schedules/{id}", 14}, // a listing, and ten refusals.
+	} {
+		t.Run(tc.forbidden, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var cfg emulator.Config
+				var names []string
+				for i := range 100 {
+					cfg.Schedules = append(cfg.Schedules, emulator.Schedule{ID: fmt.Sprintf("PC%05d", i), Name: fmt.Sprint("schedule ", i), Type: emulator.ScheduleV2})
+					if tc.forbidden == "v3/schedules" {
+						cfg.Schedules[i].Type = emulator.ScheduleV3
+					}
+					names = append(names, fmt.Sprint("schedule ", i))
+				}
+				cfg.EscalationPolicies = []emulator.EscalationPolicy{{ID: "PP1", Levels: []emulator.Level{{Targets: []emulator.Target{{Schedule: "PC00000"}}}}}}
+				cfg.Services = []emulator.Service{{ID: "PS1", RoutingKeys: []string{key}, EscalationPolicy: "PP1"}}
+				if tc.forbidden != "schedules/{id}" {
+					cfg.Forbidden = []string{tc.forbidden}
+				}
+				e := emulate(t, cfg)
+				rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp, err := e.Transport().RoundTrip(r)
+					if tc.forbidden == "schedules/{id}" && strings.HasPrefix(r.URL.Path, "/schedules/") {
+						resp.StatusCode = http.StatusPaymentRequired
+					}
+					return resp, err
+				})
+				got, err := readerOver(t, rt).Read(t.Context(), config(names, nil), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got.Unread) != 100 || len(got.Missing) > 0 {
+					t.Errorf("got %d unread and %d missing, want 100 and none", len(got.Unread), len(got.Missing))
+				}
+				if n := e.RESTCounts().Total; n > tc.requests {
+					t.Errorf("got %d requests, want at most %d", n, tc.requests)
 				}
 			})
 		})

@@ -120,7 +120,6 @@ func (p *pass) join(kept []keyed, names map[string]bool, policies map[string]str
 	add := func(s *coverage.Service, relay string) {
 		joined[relay] = true
 		s.Relays = append(s.Relays, relay)
-		s.Relay = s.Relays[0]
 	}
 	for _, k := range kept {
 		for _, relay := range k.relays {

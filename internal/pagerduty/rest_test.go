@@ -330,6 +330,36 @@ func TestRESTPace(t *testing.T) {
 	})
 }
 
+// PagerDuty asks for one request at a time, however long each takes.
+func TestRESTOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := 0
+		c := virtual(t, pagerduty.Config{}, nil, func(w http.ResponseWriter, _ *http.Request) {
+			if busy++; busy > 1 {
+				t.Error("two requests at once")
+			}
+			time.Sleep(5 * time.Second)
+			busy--
+			reply(w, 200, noUsers)
+		})
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if _, err := c.Users(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := c.Users(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v from one that could not wait for its turn, want its context's error", err)
+		}
+		wg.Wait()
+	})
+}
+
 // The last tenth of the account's limit is left to the others who share it.
 func TestRESTLeavesTheLastTenth(t *testing.T) {
 	for _, tc := range []struct {
@@ -406,7 +436,8 @@ func TestRESTAnswerThatBreaksOff(t *testing.T) {
 		body := `{"users":[{"id":"P1"},{"id":"P2"}],"more":false}`
 		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		if n++; n == 1 {
-			_, _ = io.WriteString(w, body[:20])
+			_, _ = io.WriteString(w, body[:30])
+			w.(http.Flusher).Flush()
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.WriteString(w, body)
