@@ -92,7 +92,7 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 			audited[p.ID] = w
 		}
 		other.unknown = other.unknown || w.unknown
-		if h.partial || s.servesUnread(policies(pc.Name)) {
+		if p := policies(pc.Name); p != nil && s.unread(KindService, p.Services...) {
 			w.unknown = true // the service behind it may take no pages.
 		}
 		for _, name := range pc.Services {
@@ -118,11 +118,6 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 		}
 	}
 	return h
-}
-
-// servesUnread says whether a service of the policy could not be read.
-func (s *Snapshot) servesUnread(p *Policy) bool {
-	return p != nil && s.unread(KindService, p.Services...)
 }
 
 // nobody is when none of the on-calls may be running.
