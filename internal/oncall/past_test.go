@@ -86,20 +86,44 @@ func TestOverloadWithinTheDefaultHorizon(t *testing.T) {
 	})
 }
 
-// Maintenance windows that are over, and rotations and layers that have ended since
-// yesterday, are history though the time was read.
+// Layers and rotations that have ended since yesterday are history, though the time
+// was read.
 func TestHistory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		e := newEmulator(t, strings.ReplaceAll(duty, "name: schedule\n", `name: schedule
-    type: v3
+	for _, kind := range []string{"v2", "v3"} {
+		t.Run(kind, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := newEmulator(t, strings.ReplaceAll(duty, "name: schedule\n", `name: schedule
+    type: `+kind+`
     layers: [{name: ended, end: 1999-12-31T12:00:00Z, users: [PU2]}, {name: always, users: [PU1]}]
 `)+`[{user: PU1}]`)
-		got, err := readerOver(t, e.Transport()).Read(t.Context(), config([]string{"schedule"}, nil), nil, nil)
+				got, err := readerOver(t, e.Transport()).Read(t.Context(), config([]string{"schedule"}, nil), nil, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := got.Schedules["PC1"]
+				if s == nil || len(s.Layers) > 0 || kind == "v3" && !slices.Equal(s.Engineers, []string{"PU1"}) {
+					t.Errorf("got %+v, want one engineer and no layer that ends", s)
+				}
+			})
+		})
+	}
+}
+
+// A maintenance window that is over says nothing of a service that is in maintenance.
+func TestMaintenanceThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := account1(scheduleOf("0", ""))
+		a.bodies["/services"] = listing("services", `{"id":"PS1","name":"core","status":"maintenance","escalation_policy":{"id":"PP1"}}`)
+		a.bodies["/maintenance_windows"] = listing("maintenance_windows",
+			`{"id":"PM1","start_time":"1999-12-31T12:00:00Z","end_time":"1999-12-31T23:00:00Z","services":[{"id":"PS1"}]}`,
+			`{"id":"PM2","start_time":"2000-01-02T00:00:00Z","end_time":"2000-01-03T00:00:00Z","services":[{"id":"PS1"}]}`)
+		got, err := readerOver(t, a).Read(t.Context(), config(nil, []string{"policy"}), map[string]string{hashOf("0123456789abcdef0123456789abcdef"): "core"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := got.Schedules["PC1"]; s == nil || !slices.Equal(s.Engineers, []string{"PU1"}) || len(s.Layers) > 0 {
-			t.Errorf("got %+v, want one engineer and no layer that ends", s)
+		wantUnread(t, got, nil)
+		if s := got.Services["PS1"]; s == nil || !slices.Equal(s.Maintenance, []coverage.Span{span(2, 0, 3, 0)}) {
+			t.Errorf("got %+v, want the window to come alone", s)
 		}
 	})
 }
