@@ -77,7 +77,7 @@ func (a *Audit) window() Span {
 	if len(a.Result.Cover) > 0 {
 		return a.Result.Cover[0].Window
 	}
-	return a.Snapshot.Window
+	return a.Snapshot.ahead()
 }
 
 func (a *Audit) covers(k Kind) []Cover {
