@@ -34,9 +34,10 @@ const (
 // Hole is a time in which PagerDuty accepts a page and opens no incident.
 type Hole struct {
 	Reason HoleReason
-	// Until is when it is over, a minute after what was read; zero where that is not
-	// known.
-	Until time.Time
+	// Since is when a maintenance window began, five seconds before what was read; zero
+	// for other reasons. Until is when the hole is over, a minute after what was read;
+	// zero where that is not known.
+	Since, Until time.Time
 	// Policy is the name of the escalation policy that has nobody on call.
 	Policy string
 }
@@ -204,7 +205,7 @@ func (s *Service) hole(at time.Time) (Hole, bool) {
 	far := Span{Start: at.Add(-maxHorizon), End: at.Add(100 * maxHorizon)}
 	for _, w := range widened(s.Maintenance, far) {
 		if w.contains(at) {
-			h := Hole{Reason: UnderMaintenance}
+			h := Hole{Reason: UnderMaintenance, Since: w.Start}
 			if w.End.Before(far.End) {
 				h.Until = w.End
 			}

@@ -140,16 +140,16 @@ func TestHole(t *testing.T) {
 		}, none},
 		{"maintenance", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 07:00/2026-11-23 08:30"), span("2026-11-23 08:15/2026-11-23 09:00")}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Since: instant("2026-11-23 06:59:55"), Until: instant("2026-11-23 09:01")}},
 		{"maintenance to come", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
 		}, none},
 		{"maintenance that has come since", "", "2026-11-23 08:01", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Since: instant("2026-11-23 08:00:55"), Until: instant("2026-11-23 09:01")}},
 		{"maintenance that begins in a moment", "", "2026-11-23 08:00:55", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Since: instant("2026-11-23 08:00:55"), Until: instant("2026-11-23 09:01")}},
 		{"maintenance that is over since", "", "2026-11-23 09:01", func(w *scene) {
 			w.Services["PCORE"].Status = "maintenance"
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 07:00/2026-11-23 09:00")}
@@ -157,7 +157,7 @@ func TestHole(t *testing.T) {
 		{"maintenance without a window", "", "", func(w *scene) { w.Services["PCORE"].Status = "maintenance" }, coverage.Hole{Reason: coverage.UnderMaintenance}},
 		{"maintenance without an end", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{{Start: instant("2026-11-23 07:00")}}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance}},
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Since: instant("2026-11-23 06:59:55")}},
 		{"the second of two routing keys of one service", "aux", "", func(w *scene) {
 			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = []string{"infra-core", "aux"}, "disabled"
 		}, coverage.Hole{Reason: coverage.DisabledService}},
