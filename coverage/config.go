@@ -10,7 +10,7 @@ type Config struct {
 	// Interval is how often PagerDuty is read. Default 6h.
 	Interval model.Duration `yaml:"interval,omitempty"`
 	// Horizon is how far ahead is looked. Default 14d, at most 90d: PagerDuty's own
-	// limit for on-calls.
+	// limit for on-calls. At least an hour longer than Interval.
 	Horizon model.Duration `yaml:"horizon,omitempty"`
 	// Report says where findings go.
 	Report Report `yaml:"report,omitempty"`

@@ -116,7 +116,7 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	if c.export.horizon != 0 {
 		cfg.Horizon = c.export.horizon
 	}
-	if err := cfg.Validate(); err != nil { // its only fault can be one of the flags.
+	if err := cfg.ValidateOnce(); err != nil { // its only fault can be one of the flags.
 		return exitUsage, fmt.Errorf("export rotation: --schedule or --horizon: %w", err)
 	}
 	snapshot, err := readSnapshot(ctx, p.source, cfg.WithDefaults(), stderr)
