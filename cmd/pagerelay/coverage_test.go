@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -82,6 +83,58 @@ func TestCoverageExample(t *testing.T) {
 	expect(out, `policy_gap`, `^Findings: 2 critical, 0 warning, `)
 	if strings.Contains(out, "below_min_engineers") || strings.Contains(out, "escalation_ladder_differs") {
 		t.Errorf("got findings that were mended:\n%s", out)
+	}
+}
+
+// A routing key that cannot be read at the moment joins nothing: whatever is behind it
+// is not known, rather than well.
+func TestCoverageUnreadableKey(t *testing.T) {
+	server, _ := account(t, exampleAccount(t, "10m", "PADA001, PGRACE1"))
+	dir := t.TempDir()
+	key := filepath.Join(dir, "secret-place")
+	file := filepath.Join(dir, "pagerelay.yml")
+	for path, text := range map[string]string{
+		key: "pagerelayemulator000000000000001\n",
+		file: fmt.Sprintf(`
+pagerduty: {api_url: %q, api_token: u+readonly, api_requests_per_minute: 960}
+services:
+  infra: {routing_key_file: %q}
+  sre: {routing_key: pagerelayemulator000000000000003}
+defaults: {service: sre}
+coverage: {escalation_policies: [{name: payments}]}
+`, server.URL, key),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := loadParts(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disabled := coverage.Subject{Kind: coverage.KindService, ID: "PINFRA1", Name: "Infra us-east-1"}
+	audit := func() (*coverage.Audit, coverage.Heard) {
+		t.Helper()
+		snapshot, err := p.source.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard, _ := coverage.NewHearing(snapshot, p.config.Coverage).Heard("infra", time.Now())
+		return coverage.NewAudit(snapshot, p.config.Coverage, time.Now()), heard
+	}
+	if a, heard := audit(); !a.Whole() || !a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.Hears {
+		t.Fatalf("with the key: got unknown %v, heard %q; want nothing unknown, somebody", a.Result.Unknown, heard)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	a, heard := audit()
+	if a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.NotKnown {
+		t.Errorf("without the key: got unknown %v, heard %q; want that nothing is known of services", a.Result.Unknown, heard)
+	}
+	reasons := strings.Join(a.Reasons(), "\n")
+	if !strings.Contains(reasons, "the routing key cannot be read now of infra") || strings.Contains(reasons, "secret-place") {
+		t.Errorf("got reasons %q, want the name of the service and no path", reasons)
 	}
 }
 
