@@ -65,7 +65,8 @@ type LevelConfig struct {
 // PeopleConfig is what is expected of the people that are on call.
 type PeopleConfig struct {
 	// Profile is one of PagerDuty's on-call readiness profiles: never_miss_a_page,
-	// try_every_method, more_than_email or must_include_phone. Default: not checked.
+	// try_every_method, more_than_email or must_include_phone. Default: only that
+	// anything reaches them.
 	Profile string   `yaml:"profile,omitempty"`
 	Mute    []string `yaml:"mute,omitempty"`
 }

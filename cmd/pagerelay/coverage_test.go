@@ -180,7 +180,11 @@ schedules:
   - {id: PPRIM01, name: payments-primary, entries: [{user: PNOUR01}]}
   - {id: PSECO01, name: payments-secondary, entries: [{user: PLIN001}]}
   - {id: PPLEA01, name: payments-lead, entries: [{user: PADA001}]}
-users: [{id: PADA001, name: Ada Lovelace}, {id: PGRACE1, name: Grace Hopper}, {id: PLIN001, name: Lin Chen}, {id: PNOUR01, name: Nour Haddad}]
+users:
+  - {id: PADA001, name: Ada Lovelace, contact_methods: &phone [{id: CPHONE, type: phone, address: "5550100"}], notification_rules: &rule [{urgency: high, contact_method: CPHONE}]}
+  - {id: PGRACE1, name: Grace Hopper, contact_methods: *phone, notification_rules: *rule}
+  - {id: PLIN001, name: Lin Chen, contact_methods: *phone, notification_rules: *rule}
+  - {id: PNOUR01, name: Nour Haddad, contact_methods: *phone, notification_rules: *rule}
 `)))
 	if err != nil {
 		t.Fatal(err)
