@@ -22,6 +22,8 @@ const (
 	auditTimeout = 30 * time.Minute
 	// reportTimeout bounds the storing of what was found.
 	reportTimeout = time.Minute
+	// soonest is how old an audit must be for Soon to want another.
+	soonest = 5 * time.Minute
 	// firstRetry is how long after an audit that left something open the next one is
 	// made. It doubles up to the interval.
 	firstRetry = time.Minute
@@ -73,6 +75,8 @@ type Auditor struct {
 	// trouble is what was wrong with the newest audit; "" if nothing was.
 	trouble atomic.Pointer[string]
 
+	asked atomic.Pointer[time.Time] // when Soon last wanted one.
+
 	pass     sync.Mutex // one audit at a time. It guards what follows.
 	failures int        // audits in a row that left something open.
 }
@@ -99,6 +103,24 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 // Apply puts settings in force, and has Run audit by them at once.
 func (a *Auditor) Apply(s Settings) {
 	a.settings.Store(&s)
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Soon has Run audit once more if the last audit is older than five minutes: a page
+// went where nobody hears of it, and somebody may have been put on call since.
+func (a *Auditor) Soon() {
+	r := a.last.Load()
+	now := time.Now()
+	if r == nil || now.Sub(r.At) < soonest {
+		return
+	}
+	if before := a.asked.Load(); before != nil && now.Sub(*before) < soonest {
+		return // it is being made.
+	}
+	a.asked.Store(&now)
 	select {
 	case a.wake <- struct{}{}:
 	default:

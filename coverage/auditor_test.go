@@ -503,6 +503,41 @@ func TestRun(t *testing.T) {
 }
 
 // What is no longer audited is ended, if not at once.
+// A page that nobody heard of has it looked whether somebody is on call by now.
+func TestSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		w.auditor.Soon() // nothing has been audited.
+		w.apply()
+		go func() { ended <- w.auditor.Run(ctx) }()
+		audits := func() int {
+			synctest.Wait()
+			w.mtx.Lock()
+			defer w.mtx.Unlock()
+			return len(w.reads)
+		}
+		first := audits()
+		time.Sleep(4 * time.Minute)
+		w.auditor.Soon()
+		if got := audits(); got != first {
+			t.Errorf("got %d audits, want %d: the last one is fresh", got, first)
+		}
+		time.Sleep(time.Minute)
+		for range 3 {
+			w.auditor.Soon()
+		}
+		if got := audits(); got != first+1 {
+			t.Errorf("got %d audits, want %d", got, first+1)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: got %v, want no error", err)
+		}
+	})
+}
+
 func TestRunEndsWhatIsNoLongerAudited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

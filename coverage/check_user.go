@@ -46,8 +46,10 @@ func (j *judge) duties() map[string]*duty {
 		for _, id := range a.Engineers {
 			of(id).schedules = once(of(id).schedules, i)
 		}
-		for id := range a.turns {
-			of(id).schedules = once(of(id).schedules, i)
+		for id, turns := range a.turns {
+			if turns[len(turns)-1].since(j.read.Start).End.After(j.window.Start) {
+				of(id).schedules = once(of(id).schedules, i)
+			}
 		}
 		for _, s := range a.Shifts {
 			if _, ok := s.within(j.window); ok && !j.live(s.User) {
@@ -65,10 +67,11 @@ func (j *judge) duties() map[string]*duty {
 		}
 		for _, at := range p.onCalls {
 			o := &j.s.OnCalls[at]
-			if d := of(o.User); len(d.policies) == 0 || d.policies[len(d.policies)-1] != i {
-				if _, ok := o.within(j.window); ok {
-					d.policies = append(d.policies, i)
-				}
+			if d := all[o.User]; d != nil && len(d.policies) > 0 && d.policies[len(d.policies)-1] == i {
+				continue
+			}
+			if _, ok := o.within(j.window); ok {
+				of(o.User).policies = append(of(o.User).policies, i)
 			}
 		}
 	}

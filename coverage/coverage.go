@@ -31,7 +31,8 @@ const (
 // Snapshot is what was read of PagerDuty at one time. It does not change once made.
 type Snapshot struct {
 	At time.Time // when it was read.
-	// Window is the time that the shifts below speak of. It starts at At or before.
+	// Window is the time that the shifts below speak of. It starts at At or before: what
+	// has begun is only as long as what was read of it.
 	Window Span
 
 	// By PagerDuty's ids.
@@ -78,7 +79,8 @@ type Schedule struct {
 	// Engineers are the ids of the people assigned to it, each once, on call within
 	// the window or not.
 	Engineers []string
-	// Shifts is the final schedule in the window, clipped to it, in any order.
+	// Shifts is the final schedule in the window, in any order. The first ones may have
+	// begun before the window.
 	Shifts []Shift
 	// Empty are the times that a shift-based schedule expressly gives to nobody.
 	Empty []Span

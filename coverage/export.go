@@ -17,14 +17,16 @@ import (
 
 // Rotation is who is on call by a schedule, for export.
 type Rotation struct {
-	ID       string     `json:"id"`
-	Name     string     `json:"name"`
-	TimeZone string     `json:"time_zone"`
-	URL      string     `json:"url,omitempty"`
-	At       time.Time  `json:"at"` // when it was read.
-	Window   Span       `json:"window"`
-	Shifts   []Rostered `json:"shifts"` // in the order of their start.
-	Gaps     []Span     `json:"gaps"`   // nobody is on call.
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	TimeZone string    `json:"time_zone"`
+	URL      string    `json:"url,omitempty"`
+	At       time.Time `json:"at"`     // when it was read.
+	Window   Span      `json:"window"` // from At on.
+	// Shifts are in the order of their start. One that is running has its own start, as
+	// far as it was read: it is the same shift in the next export.
+	Shifts []Rostered `json:"shifts"`
+	Gaps   []Span     `json:"gaps"` // nobody is on call.
 }
 
 // Rostered is a shift with the name of the person.
@@ -51,12 +53,16 @@ func (s *Snapshot) Rotation(name string) (*Rotation, error) {
 	if err := s.whyUnread(name, sched.ID, sched.Name); err != nil {
 		return nil, fmt.Errorf("read schedule %q: %w", name, err)
 	}
+	window := s.ahead()
 	r := &Rotation{
 		ID: sched.ID, Name: named(sched.Name, sched.ID), TimeZone: clean(sched.TimeZone, maxName), URL: link(sched.URL),
-		At: s.At.UTC(), Window: s.Window, Shifts: []Rostered{},
+		At: s.At.UTC(), Window: window, Shifts: []Rostered{},
 	}
 	var covered []Span
 	for _, shift := range sched.Shifts {
+		if _, ok := shift.within(window); !ok {
+			continue // it is over.
+		}
 		user := named("", shift.User)
 		if u := s.Users[shift.User]; u != nil {
 			user = named(u.Name, u.ID)
@@ -69,7 +75,7 @@ func (s *Snapshot) Rotation(name string) (*Rotation, error) {
 	slices.SortStableFunc(r.Shifts, func(a, b Rostered) int {
 		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.User, b.User))
 	})
-	r.Gaps = append([]Span{}, subtract([]Span{s.Window}, normalise(covered, s.Window))...)
+	r.Gaps = append([]Span{}, subtract([]Span{window}, normalise(covered, window))...)
 	return r, nil
 }
 

@@ -21,10 +21,21 @@ const (
 	statusMaintenance = "maintenance"
 )
 
+// How far a hole reaches beyond what was read. PagerDuty judges a page by its own clock,
+// when it gets to it: seconds from ours, and later than we sent it. A page that is taken
+// for lost costs a copy to the fallback, one that is taken for heard may cost the page.
+// The end has more room, because who is on call again must be so for sure when what was
+// missed is sent once more.
+const (
+	holeBefore = 5 * time.Second
+	holeAfter  = time.Minute
+)
+
 // Hole is a time in which PagerDuty accepts a page and opens no incident.
 type Hole struct {
 	Reason HoleReason
-	// Until is when it ends; zero where that is not known.
+	// Until is when it is over, a minute after what was read; zero where that is not
+	// known.
 	Until time.Time
 	// Policy is the name of the escalation policy that has nobody on call.
 	Policy string
@@ -53,7 +64,7 @@ type Hearing struct {
 type way struct {
 	service *Service // nil where it is not known or was not read.
 	policy  string   // name.
-	gaps    []Span   // at which nobody is on call, normal; none where that is not known.
+	gaps    []Span   // at which nobody may be on call, normal; none where that is not known.
 	unknown bool     // nobody knows that pages are heard outside the gaps.
 }
 
@@ -61,8 +72,11 @@ type way struct {
 //
 // What PagerDuty says of a service (Service.Relays) counts before what the
 // configuration joins. What is required or muted does not matter: a page is lost at
-// any hour. A gap shorter than ignore_shorter_than is none. A policy that is not to
-// be audited is taken to have somebody.
+// any hour, and in the shortest gap. A policy that is not to be audited is taken to
+// have somebody.
+//
+// A gap or maintenance window counts from five seconds before its start to a minute
+// after its end, by which PagerDuty's clock may differ from ours and a page may take.
 func NewHearing(s *Snapshot, c Config) *Hearing {
 	c = c.WithDefaults()
 	h := &Hearing{ways: map[string][]way{}, window: Span{s.Window.Start.UTC(), s.Window.End.UTC()}, partial: s.unread(KindService)}
@@ -74,10 +88,13 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	for _, pc := range c.Policies {
 		w := way{unknown: true}
 		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
-			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window, time.Duration(c.IgnoreShorterThan))}
+			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window)}
 			audited[p.ID] = w
 		}
 		other.unknown = other.unknown || w.unknown
+		if p := policies(pc.Name); p != nil && s.unread(KindService, p.Services...) {
+			w.unknown = true // the service behind it may take no pages.
+		}
 		for _, name := range pc.Services {
 			joined[name] = append(joined[name], w)
 		}
@@ -103,8 +120,8 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	return h
 }
 
-// nobody is when none of the on-calls is running.
-func (s *Snapshot) nobody(onCalls []int32, window Span, ignore time.Duration) []Span {
+// nobody is when none of the on-calls may be running.
+func (s *Snapshot) nobody(onCalls []int32, window Span) []Span {
 	laps := make([]lap, 0, len(onCalls))
 	for _, at := range onCalls {
 		o := &s.OnCalls[at]
@@ -112,7 +129,22 @@ func (s *Snapshot) nobody(onCalls []int32, window Span, ignore time.Duration) []
 			laps = append(laps, l)
 		}
 	}
-	return atLeast(subtract([]Span{window}, asSpans(merge(laps), window)), ignore)
+	return widened(subtract([]Span{window}, asSpans(merge(laps), window)), window)
+}
+
+// widened is the normal list of spans with the margins of a hole, cut to w.
+func widened(spans []Span, w Span) []Span {
+	wide := make([]Span, len(spans))
+	for i, s := range spans {
+		wide[i] = s
+		if !s.Start.IsZero() {
+			wide[i].Start = s.Start.Add(-holeBefore)
+		}
+		if !s.End.IsZero() {
+			wide[i].End = s.End.Add(holeAfter)
+		}
+	}
+	return normalise(wide, w)
 }
 
 // Heard says whether a page to pagerelay's service, sent at the given time, opens an
@@ -170,7 +202,7 @@ func (s *Service) hole(at time.Time) (Hole, bool) {
 	}
 	// A window without an end is one that is not known to end.
 	far := Span{Start: at.Add(-maxHorizon), End: at.Add(100 * maxHorizon)}
-	for _, w := range normalise(s.Maintenance, far) {
+	for _, w := range widened(s.Maintenance, far) {
 		if w.contains(at) {
 			h := Hole{Reason: UnderMaintenance}
 			if w.End.Before(far.End) {

@@ -15,7 +15,7 @@ func TestHole(t *testing.T) {
 		w.shifts("PLEAD", "UCAT 2026-11-23 09:00/2026-12-07 08:00")
 	}
 	none := coverage.Hole{}
-	gap := coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 09:00"), Policy: "infra"}
+	gap := coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 09:01"), Policy: "infra"}
 	for _, tc := range []struct {
 		name    string
 		service string // default infra-core.
@@ -26,15 +26,38 @@ func TestHole(t *testing.T) {
 		{"somebody is on call", "", "", func(*scene) {}, none},
 		{"nobody is, until the next shift of any level", "", "", nobody, gap},
 		{"at the start of the gap", "", "2026-11-23 07:00", nobody, gap},
-		{"before the gap", "", "2026-11-23 06:59:59", nobody, none},
-		{"at the end of the gap", "", "2026-11-23 09:00", nobody, none},
+		{"before the gap", "", "2026-11-23 06:59:54", nobody, none},
+		{"as good as in the gap, by PagerDuty's clock", "", "2026-11-23 06:59:55", nobody, gap},
+		{"at the end of the gap", "", "2026-11-23 09:00", nobody, gap},
+		{"as good as at its end", "", "2026-11-23 09:00:59", nobody, gap},
+		{"a minute after its end", "", "2026-11-23 09:01", nobody, none},
+		{"a shift between two gaps that is over before anybody is sure of it", "", "", func(w *scene) {
+			nobody(w)
+			w.shifts("PLEAD", "UCAT 2026-11-23 08:30/2026-11-23 08:31:05", "UCAT 2026-11-23 09:00/2026-12-07 08:00")
+		}, gap},
+		{"a shift between two gaps that is just long enough", "", "", func(w *scene) {
+			nobody(w)
+			w.shifts("PLEAD", "UCAT 2026-11-23 08:30/2026-11-23 08:31:06", "UCAT 2026-11-23 09:00/2026-12-07 08:00")
+		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 08:31"), Policy: "infra"}},
+		{"a gap that ends with what was read, or nearly", "", "2026-12-07 07:58", func(w *scene) {
+			w.shifts("PPROD")
+			w.shifts("PLEAD", "UCAT 2026-12-07 07:59:10/2026-12-07 08:00")
+		}, coverage.Hole{Reason: coverage.NobodyOnCall, Policy: "infra"}},
 		{"nobody till the end of what was read", "", "", func(w *scene) { w.OnCalls = nil }, coverage.Hole{Reason: coverage.NobodyOnCall, Policy: "infra"}},
 		{"before what was read", "", "2026-11-22 07:59", func(w *scene) { w.OnCalls = nil }, none},
 		{"after what was read", "", "2026-12-07 08:00", func(w *scene) { w.OnCalls = nil }, none},
-		{"a gap that is too short", "", "", func(w *scene) {
+		{"a gap that is too short to be reported", "", "", func(w *scene) {
 			nobody(w)
 			w.cfg.IgnoreShorterThan = model.Duration(3 * time.Hour)
-		}, none},
+		}, gap},
+		{"a gap of a second", "", "2026-11-23 08:30", func(w *scene) {
+			nobody(w)
+			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-23 08:30", "UCAT 2026-11-23 08:30:01/2026-12-07 08:00")
+		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 08:31:01"), Policy: "infra"}},
+		{"the last minute of a gap, of which little was read", "", "2026-11-23 08:59:50", func(w *scene) {
+			nobody(w)
+			w.Window.Start = instant("2026-11-23 08:59:40")
+		}, gap},
 		{"a gap at hours that are not required", "", "", func(w *scene) {
 			nobody(w)
 			w.cfg.TimeIntervals = intervals("[{name: sundays, time_intervals: [{weekdays: [sunday]}]}]")
@@ -46,7 +69,7 @@ func TestHole(t *testing.T) {
 		}, gap},
 		{"somebody without an account", "", "2026-11-23 08:00", func(w *scene) {
 			w.Users["UANN"].Gone, w.Users["UCAT"].Gone = true, true
-		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-30 08:00"), Policy: "infra"}},
+		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-30 08:01"), Policy: "infra"}},
 		{"somebody for good", "", "", func(w *scene) {
 			nobody(w)
 			w.OnCalls = append(w.OnCalls, coverage.OnCall{Policy: "PINFRA", Level: 2, User: "UDAN"})
@@ -66,6 +89,11 @@ func TestHole(t *testing.T) {
 		{"joined by the configuration alone", "", "", func(w *scene) {
 			nobody(w)
 			w.Services = nil
+		}, gap},
+		{"joined by the configuration, while the services could not be read", "", "", func(w *scene) {
+			nobody(w)
+			w.Services = nil
+			w.Unread = []coverage.Unread{{Kind: coverage.KindService}}
 		}, gap},
 		{"joined by PagerDuty alone", "", "", func(w *scene) {
 			nobody(w)
@@ -98,7 +126,7 @@ func TestHole(t *testing.T) {
 			w.Policies["PWEB"] = &coverage.Policy{ID: "PWEB", Name: "web"}
 			w.OnCalls = append(w.OnCalls, coverage.OnCall{Span: span("2026-11-23 08:30/2026-12-07 08:00"), Policy: "PWEB", Level: 1, User: "UDAN"})
 			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "web", Services: []string{"infra-core"}})
-		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 08:30"), Policy: "web"}},
+		}, coverage.Hole{Reason: coverage.NobodyOnCall, Until: instant("2026-11-23 08:31"), Policy: "web"}},
 
 		{"disabled", "", "", func(w *scene) { w.Services["PCORE"].Status = "disabled" }, coverage.Hole{Reason: coverage.DisabledService}},
 		{"disabled, at a time that was not read", "", "2026-12-07 08:00", func(w *scene) { w.Services["PCORE"].Status = "disabled" }, none},
@@ -112,14 +140,17 @@ func TestHole(t *testing.T) {
 		}, none},
 		{"maintenance", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 07:00/2026-11-23 08:30"), span("2026-11-23 08:15/2026-11-23 09:00")}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:00")}},
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
 		{"maintenance to come", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
 		}, none},
 		{"maintenance that has come since", "", "2026-11-23 08:01", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
-		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:00")}},
-		{"maintenance that is over since", "", "2026-11-23 09:00", func(w *scene) {
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
+		{"maintenance that begins in a moment", "", "2026-11-23 08:00:55", func(w *scene) {
+			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
+		}, coverage.Hole{Reason: coverage.UnderMaintenance, Until: instant("2026-11-23 09:01")}},
+		{"maintenance that is over since", "", "2026-11-23 09:01", func(w *scene) {
 			w.Services["PCORE"].Status = "maintenance"
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 07:00/2026-11-23 09:00")}
 		}, none},
@@ -176,6 +207,18 @@ func TestHeardOrNotKnown(t *testing.T) {
 			w.Services, w.Policies = nil, nil
 			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy}, {Kind: coverage.KindService}}
 		}, coverage.NotKnown},
+		{"the services were not read, with a policy joined", "infra-core", "", func(w *scene) {
+			w.Services = nil
+			unread(coverage.KindService, "")(w)
+		}, coverage.NotKnown},
+		{"a service of the policy was not read, with the policy joined", "infra-core", "", func(w *scene) {
+			w.Services = nil
+			unread(coverage.KindService, "PCORE")(w)
+		}, coverage.NotKnown},
+		{"a service of another policy was not read", "infra-core", "", func(w *scene) {
+			w.Services = nil
+			unread(coverage.KindService, "PELSE")(w)
+		}, coverage.Hears},
 		{"the service was not read", "infra-core", "", unread(coverage.KindService, "PCORE"), coverage.NotKnown},
 		{"after what was read", "infra-core", "2026-12-07 08:00", func(*scene) {}, coverage.NotKnown},
 		{"a policy that is not audited", "infra-core", "", func(w *scene) { w.cfg.Policies = nil }, coverage.Hears},

@@ -53,8 +53,12 @@ func FuzzCheck(f *testing.F) {
 		hearing := coverage.NewHearing(s, m.cfg)
 		for i := 0; i < len(all); i += 1 + len(all)/100 {
 			at := m.window.Start.Add(time.Duration(i) * time.Minute)
-			if got, _ := hearing.Heard("relay", at); (got == coverage.NobodyHears) != m.hole(all, i) {
-				t.Fatalf("heard at %v: got %q, want a hole: %v", at, got, m.hole(all, i))
+			for _, seconds := range []int{0, 54, 55} {
+				at := at.Add(time.Duration(seconds) * time.Second)
+				is, until := m.hole(all, i, seconds)
+				if got, hole := hearing.Heard("relay", at); (got == coverage.NobodyHears) != is || !hole.Until.Equal(until) {
+					t.Fatalf("heard at %v: got %q until %v, want a hole: %v until %v", at, got, hole.Until, is, until)
+				}
 			}
 		}
 	})
@@ -291,19 +295,23 @@ func (m *minutes) runs(all []minute, is func(minute) bool) (line, now string) {
 	return line, now
 }
 
-// hole says whether nobody is on call at a minute, and long enough around it.
-func (m *minutes) hole(all []minute, i int) bool {
-	if !all[i].nobody() {
-		return false
+// hole says whether a page may be lost some seconds into a minute, and until when: if
+// nobody is on call in this minute, or was in the one before, or in five seconds.
+func (m *minutes) hole(all []minute, i, seconds int) (bool, time.Time) {
+	lost := func(i int) bool { return i < len(all) && (all[i].nobody() || i > 0 && all[i-1].nobody()) }
+	if !lost(i) && seconds >= 55 {
+		i++
 	}
-	from, to := i, i
-	for from > 0 && all[from-1].nobody() {
-		from--
+	if !lost(i) {
+		return false, time.Time{}
 	}
-	for to < len(all) && all[to].nobody() {
-		to++
+	for lost(i) {
+		i++
 	}
-	return time.Duration(to-from)*time.Minute >= time.Duration(m.cfg.IgnoreShorterThan)
+	if i == len(all) {
+		return true, time.Time{} // it is not known.
+	}
+	return true, m.window.Start.Add(time.Duration(i) * time.Minute)
 }
 
 // random is bytes that are the same each time.

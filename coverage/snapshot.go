@@ -1,6 +1,9 @@
 package coverage
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // byName finds what bears an id or, if it is the only one that does, a name; nil if
 // there is none.
@@ -19,6 +22,15 @@ func byName[T any](all map[string]*T, name func(*T) string) func(string) *T {
 		}
 		return named[s]
 	}
+}
+
+// ahead is the part of the window that is not over.
+func (s *Snapshot) ahead() Span {
+	w := Span{s.Window.Start.UTC(), s.Window.End.UTC()}
+	if at := s.At.UTC().Truncate(time.Second); at.After(w.Start) && !at.After(w.End) {
+		w.Start = at
+	}
+	return w
 }
 
 // unread says whether something, known by any of these ids and names, could not be

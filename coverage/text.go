@@ -85,7 +85,7 @@ func (a *Audit) window() Span {
 	if len(a.Result.Cover) > 0 {
 		return a.Result.Cover[0].Window
 	}
-	return a.Snapshot.Window
+	return a.Snapshot.ahead()
 }
 
 // covers is how each schedule, or policy, is covered: once, and at its worst, where

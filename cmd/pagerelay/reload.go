@@ -167,7 +167,7 @@ func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.
 		if p.alertmanager != nil {
 			p.settings.Asker = alertmanager.NewAsker(p.alertmanager, p.mapper, reconciler)
 		}
-		p.settings.Coverage = heard(auditor)
+		p.settings.Coverage, p.settings.Uncovered = heard(auditor), auditor.Soon
 		deliverer.Apply(p.settings)
 		store.SetPolicy(p.policy)
 		if err := door.SetPolicy(p.mapper, p.config.Access); err != nil { // assemble has checked it.

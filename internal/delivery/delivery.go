@@ -45,6 +45,9 @@ type Settings struct {
 	// Coverage says whether somebody hears of what is sent to a service at a time.
 	// It answers from memory. nil: nobody knows.
 	Coverage func(service string, at time.Time) outbox.Coverage
+	// Uncovered is called when PagerDuty has accepted a page of which Coverage says
+	// that nobody hears. It does not block. nil: nobody wants to know.
+	Uncovered func()
 }
 
 // Config is what a Deliverer may be told. Its zero value works.

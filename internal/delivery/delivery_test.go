@@ -140,7 +140,9 @@ type rig struct {
 	settings delivery.Settings
 	stop     func()
 	reg      *prometheus.Registry
-	jump     atomic.Int64 // how far the wall clock is from that of the bubble.
+	// uncovered counts calls of Settings.Uncovered.
+	uncovered atomic.Int64
+	jump      atomic.Int64 // how far the wall clock is from that of the bubble.
 
 	mu    sync.Mutex
 	began map[string]time.Time // startsAt by name.

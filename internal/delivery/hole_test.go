@@ -28,6 +28,7 @@ func audited(says *atomic.Pointer[outbox.Coverage]) func(*rig) {
 			}
 			return *says.Load()
 		}
+		r.settings.Uncovered = func() { r.uncovered.Add(1) }
 	}
 }
 
@@ -61,6 +62,9 @@ func TestPageWhileNobodyIsOnCall(t *testing.T) {
 		for _, name := range []string{"a", "b"} {
 			wantRequests(t, r.requestsTo(testKey, name), "trigger")
 			wantRequests(t, r.requestsTo("fedcba9876543210fedcba9876543210", name), "trigger")
+		}
+		if n := r.uncovered.Load(); n != 2 {
+			t.Errorf("the auditor was told of %d pages that nobody heard of, want 2", n)
 		}
 		const metric = "pagerelay_uncovered_pages_total"
 		if err := testutil.GatherAndCompare(r.reg, strings.NewReader(`# HELP `+metric+` Triggers that PagerDuty accepted while, by the last audit, it opened nothing: nobody on call, disabled, or in maintenance.

@@ -87,7 +87,7 @@ func (r *request) run(ctx context.Context) {
 	}
 	intent := outbox.Intent{
 		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: d.cfg.Now(), Prev: r.in.Have,
-		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Hole: r.dec.Hole,
+		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Hole: r.dec.Hole, Unsure: r.dec.Unsure,
 	}
 	if err != nil {
 		if r.dec.Action != outbox.Trigger {
@@ -148,6 +148,9 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 		l.answered()
 		if a.Kind == pagerduty.Accepted && r.dec.Hole != nil && r.dec.Action == outbox.Trigger {
 			d.met.unheard.WithLabelValues(r.in.Service).Inc()
+			if f := r.settings.Uncovered; f != nil {
+				f()
+			}
 			d.log.Warn("PagerDuty accepted a page that nobody hears of there", "incident", r.in.ID, "service", r.in.Service,
 				"reason", r.dec.Hole.Reason, "fallback", r.svc.Fallback)
 		}

@@ -111,12 +111,10 @@ func (w *world) step(s step) {
 	case "expire": // Alertmanager lets it expire, and it comes back with the same start.
 		if w.firing[s.Alert] && w.muted[s.Alert] == "" {
 			w.setFiring(s.Alert, false)
-			w.ends[s.Alert] = time.Now()
 			w.say("all alerts resolved", s.Alert)
 			time.Sleep(time.Duration(s.N) * time.Second)
 			w.setFiring(s.Alert, true)
 			w.unheard[s.Alert] = false
-			w.ends[s.Alert] = time.Time{}
 			w.say("first notification", s.Alert)
 		}
 	case "person acknowledges", "person resolves":
@@ -138,10 +136,14 @@ func (w *world) step(s step) {
 	}
 }
 
+// setFiring ends a firing, or lets it go on as if it had not ended.
 func (w *world) setFiring(i int, on bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.firing[i] = on
+	w.firing[i], w.ends[i] = on, time.Time{}
+	if !on {
+		w.ends[i] = time.Now()
+	}
 }
 
 // peerSkew is how much later an alert begins for the second peer.
@@ -154,14 +156,13 @@ func (w *world) toggle(s step) {
 	if soon := w.starts[i].Add(2 * peerSkew); s.Peer || w.peerFires[i] || w.peerDue[i].After(time.Now()) {
 		time.Sleep(time.Until(soon))
 	}
-	w.setFiring(i, !w.firing[i])
 	reason := "all alerts resolved"
-	if w.firing[i] {
+	if !w.firing[i] {
 		w.begin(i)
 		reason = "first notification"
 	} else {
 		time.Sleep(time.Nanosecond)
-		w.ends[i] = time.Now()
+		w.setFiring(i, false)
 	}
 	if w.muted[i] != "" {
 		return

@@ -3,6 +3,7 @@ package model_test
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,20 +34,19 @@ func TestResolveIsStoredWhileItsTriggerIsPrepared(t *testing.T) {
 				t.Errorf("a webhook was answered %d: %s", rec.Code, rec.Body)
 			}
 		}
-		armed := false
+		var armed atomic.Bool
 		s = newSidecar(dir, alone{pd}, settings{config: c, readKey: func() {
-			if armed {
-				armed = false
+			if armed.CompareAndSwap(true, false) {
 				say(mapping.Resolved)
 			}
 		}})
 		s.start()
 		say(mapping.Firing)
 		synctest.Wait()
-		armed = true // the trigger was answered 429, and leaves again in 10 s.
+		armed.Store(true) // the trigger was answered 429, and leaves again in 10 s.
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if armed {
+		if armed.Load() {
 			t.Error("the key was not read again: the test tests nothing")
 		}
 		for _, r := range pd.Requests() {

@@ -29,7 +29,6 @@ func (w *world) silently(s step) {
 	case "silent resolve":
 		if w.firing[i] {
 			w.setFiring(i, false)
-			w.ends[i] = time.Now()
 		}
 	case "silent fire":
 		if !w.firing[i] {
@@ -76,7 +75,6 @@ func (w *world) coverage() {
 		w.begin(gap)
 	} else {
 		w.setFiring(gap, false)
-		w.ends[gap] = time.Now()
 	}
 	g := w.webhook(0, "", gap, on, w.starts[gap], w.ends[gap])
 	g.Origin, g.ExternalURL = mapping.OriginCoverage, ""

@@ -78,12 +78,12 @@ func TestScheduleAnswers(t *testing.T) {
 		{"not worked out", scheduleOf("null", ""), nil, "schedule/PC1: PagerDuty has not worked out who is on call"},
 		{"no final schedule", `{"schedule":{"id":"PC1","name":"schedule"}}`, nil, "schedule/PC1: PagerDuty has not worked out who is on call"},
 		{
-			"clipped, and outside", scheduleOf("50", `
-			{"user":{"id":"PU1"},"start":"1999-12-25T00:00:00Z","end":"1999-12-31T19:00:00-05:00"},
-			{"user":{"id":"PU1"},"start":"1999-12-31T00:00:00Z","end":"2000-01-01T01:00:00+00:00"},
+			"begun before, clipped, and outside", scheduleOf("50", `
+			{"user":{"id":"PU1"},"start":"1999-12-25T00:00:00Z","end":"1999-12-30T19:00:00-05:00"},
+			{"user":{"id":"PU1"},"start":"1999-12-30T00:00:00Z","end":"2000-01-01T01:00:00+00:00"},
 			{"user":{"id":"PU2"},"start":"2000-01-05T23:00:00Z","end":"2000-02-01T00:00:00Z"},
-			{"user":{"id":"PU1"},"start":"2000-01-06T00:00:00Z","end":"2000-01-07T00:00:00Z"}`),
-			[]coverage.Shift{{Span: span(1, 0, 1, 1), User: "PU1"}, {Span: span(5, 23, 6, 0), User: "PU2"}},
+			{"user":{"id":"PU1"},"start":"2000-01-06T00:30:00Z","end":"2000-01-07T00:00:00Z"}`),
+			[]coverage.Shift{{Span: span(-1, 0, 1, 1), User: "PU1"}, {Span: coverage.Span{Start: day(5, 23), End: lastRead()}, User: "PU2"}},
 			"",
 		},
 		{
@@ -93,7 +93,7 @@ func TestScheduleAnswers(t *testing.T) {
 		},
 		{
 			"no end", scheduleOf("100", `{"user":{"id":"PU1"},"start":"2000-01-05T00:00:00Z","end":null}`),
-			[]coverage.Shift{{Span: span(5, 0, 6, 0), User: "PU1"}},
+			[]coverage.Shift{{Span: coverage.Span{Start: day(5, 0), End: lastRead()}, User: "PU1"}},
 			"",
 		},
 		{
@@ -232,7 +232,7 @@ func TestUserAnswers(t *testing.T) {
 // A listing's own final schedule is taken if it proves itself: it saves a request for
 // each schedule.
 func TestRenderedListing(t *testing.T) {
-	const half = `{"user":{"id":"PU1"},"start":"2000-01-01T00:00:00Z","end":"2000-01-03T12:00:00Z"}`
+	const half = `{"user":{"id":"PU1"},"start":"2000-01-01T00:00:00Z","end":"2000-01-04T00:15:00Z"}`
 	entry := func(i int, layers, final string) string {
 		return fmt.Sprintf(`{"id":"PC%02d","name":"s%d","time_zone":"UTC","users":[],"escalation_policies":[],"schedule_layers":%s,"final_schedule":%s}`, i, i, layers, final)
 	}
@@ -267,7 +267,7 @@ func TestRenderedListing(t *testing.T) {
 				if gets != tc.gets || a.count("/schedules") != 1 || len(got.Schedules) != 20 {
 					t.Errorf("got %d schedules by %d listings and %d single requests, want 20, 1 and %d", len(got.Schedules), a.count("/schedules"), gets, tc.gets)
 				}
-				if s := got.Schedules["PC07"]; len(s.Shifts) != 1 || s.Shifts[0].Span != (coverage.Span{Start: day(1, 0), End: day(3, 12)}) {
+				if s := got.Schedules["PC07"]; len(s.Shifts) != 1 || s.Shifts[0].Span != (coverage.Span{Start: day(1, 0), End: day(4, 0).Add(15 * time.Minute)}) {
 					t.Errorf("got %+v, want one shift", s)
 				}
 			})
@@ -308,10 +308,13 @@ func TestRenderedListing(t *testing.T) {
 }
 
 func TestWindow(t *testing.T) {
-	for _, tc := range []struct{ horizon, want time.Duration }{
-		{0, 14 * 24 * time.Hour},
-		{24 * time.Hour, 24 * time.Hour},
-		{90 * 24 * time.Hour, 90*24*time.Hour - 5*time.Minute}, // our clock may be ahead of PagerDuty's.
+	const day = 24 * time.Hour
+	for _, tc := range []struct{ horizon, back, ahead time.Duration }{
+		{0, day, 14*day + 30*time.Minute},
+		{day, day, day + 30*time.Minute},
+		{89 * day, day - 30*time.Minute, 89*day + 30*time.Minute},
+		// Our clock may be ahead of PagerDuty's, and the whole must not be over 90 days.
+		{90 * day, 5 * time.Minute, 90*day - 5*time.Minute},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
@@ -322,11 +325,12 @@ func TestWindow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Window.End.Sub(got.Window.Start) != tc.want || got.Window.Start.After(got.At) || got.At.Sub(got.Window.Start) >= time.Second {
-				t.Errorf("horizon %s: got %v at %s, want %s", tc.horizon, got.Window, got.At, tc.want)
+			at := got.At.Truncate(time.Second)
+			if want := (coverage.Span{Start: at.Add(-tc.back), End: at.Add(tc.ahead)}); got.Window != want {
+				t.Errorf("horizon %s: got %v at %s, want %v", tc.horizon, got.Window, got.At, want)
 			}
 			for _, u := range a.seen {
-				if q := u.Query(); q.Has("since") && (q.Get("since") != "2000-01-01T00:00:01Z" || q.Get("until") != got.Window.End.Format(time.RFC3339)) {
+				if q := u.Query(); q.Has("since") && (q.Get("since") != got.Window.Start.Format(time.RFC3339) || q.Get("until") != got.Window.End.Format(time.RFC3339)) {
 					t.Errorf("got %s, want the window %v", u, got.Window)
 				}
 			}

@@ -25,6 +25,16 @@ const (
 	// maxAhead is how far ahead PagerDuty tells who is on call (REST API, "List all of
 	// the on-calls"), less some minutes in which our clock may be wrong.
 	maxAhead = 90*24*time.Hour - 5*time.Minute
+	// back is how far back is read: a gap that has begun is as long as it is, not as
+	// what remains of it.
+	back = 24 * time.Hour
+	// maxWindow bounds the whole: PagerDuty does not say whether its 90 days are counted
+	// from now or from the start of what is asked for. With a horizon of more than 89
+	// days it leaves less than a day to look back on, and five minutes at least.
+	maxWindow = 90 * 24 * time.Hour
+	// beyond is how much further than the horizon is read: what is judged when a long
+	// audit has been read still reaches to the horizon.
+	beyond = 30 * time.Minute
 	// failuresToStop is after how many calls in a row that failed in spite of their
 	// repetitions PagerDuty is taken to be down: the rest is not asked for.
 	failuresToStop = 3
@@ -39,8 +49,8 @@ type Reader struct{ api *pagerduty.REST }
 // New makes a reader. It makes no request.
 func New(api *pagerduty.REST) *Reader { return &Reader{api: api} }
 
-// Read reads what cfg names, from now to cfg.Horizon (14 days if that is zero, 90 at
-// most). services says which service of pagerelay has a routing key, by the SHA-256 of
+// Read reads what cfg names, from a day ago to half an hour beyond cfg.Horizon (14 days
+// if that is zero), which is 90 days ahead at most. services says which service of pagerelay has a routing key, by the SHA-256 of
 // the key in hexadecimal.
 //
 // progress, unless nil, is told from time to time how many schedules, policies and
@@ -55,12 +65,16 @@ func (r *Reader) Read(ctx context.Context, cfg coverage.Config, services map[str
 	if horizon == 0 {
 		horizon = defaultHorizon
 	}
-	start := now.Truncate(time.Second)
+	end := now.Truncate(time.Second).Add(min(horizon+beyond, maxAhead).Truncate(time.Second))
+	start := now.Truncate(time.Second).Add(-back)
+	if first := end.Add(-maxWindow); start.Before(first) {
+		start = first
+	}
 	p := &pass{
 		api: r.api, cfg: cfg, progress: progress, shiftBased: map[string]bool{},
 		snap: &coverage.Snapshot{
 			At:        now,
-			Window:    coverage.Span{Start: start, End: start.Add(min(horizon, maxAhead).Truncate(time.Second))},
+			Window:    coverage.Span{Start: start, End: end},
 			Schedules: map[string]*coverage.Schedule{},
 			Policies:  map[string]*coverage.Policy{},
 			Services:  map[string]*coverage.Service{},
@@ -72,6 +86,7 @@ func (r *Reader) Read(ctx context.Context, cfg coverage.Config, services map[str
 	p.onCalls(ctx)
 	p.services(ctx, services, policies)
 	p.users(ctx)
+	p.contradictions()
 
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, fmt.Errorf("read on-call schedules: %w", ctx.Err())
@@ -220,6 +235,16 @@ func (p *pass) span(start, end string) (s coverage.Span, ok bool, err error) {
 	}
 	s, ok = clip(s, p.snap.Window)
 	return s, ok, nil
+}
+
+// shift is like span, but leaves a shift that began before the window its start: it is
+// by that that one shift is told from another.
+func (p *pass) shift(start, end string) (coverage.Span, bool, error) {
+	s, ok, err := p.span(start, end)
+	if ok && err == nil {
+		s.Start, err = pagerduty.ParseTime(start)
+	}
+	return s, ok, err
 }
 
 func clip(s, window coverage.Span) (coverage.Span, bool) {

@@ -140,6 +140,9 @@ func span(d1, h1, d2, h2 int) coverage.Span {
 	return coverage.Span{Start: day(d1, h1), End: day(d2, h2)}
 }
 
+// lastRead is until when is read with the horizon of config, five days.
+func lastRead() time.Time { return day(6, 0).Add(30 * time.Minute) }
+
 // withoutURLs is a snapshot of which the links are not compared.
 func withoutURLs() cmp.Option {
 	return cmp.Options{
@@ -158,16 +161,16 @@ func TestRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := &coverage.Snapshot{
-			At: day(1, 0), Window: span(1, 0, 6, 0),
+			At: day(1, 0), Window: coverage.Span{Start: day(0, 0), End: lastRead()},
 			Schedules: map[string]*coverage.Schedule{
 				"PCPRODN": {
 					ID: "PCPRODN", Name: "prod-monitoring", TimeZone: "America/New_York",
 					Engineers: []string{"PUADAXX", "PUGRACE", "PUJOANX"},
 					Shifts: []coverage.Shift{
-						{Span: span(1, 0, 2, 0), User: "PUADAXX"},
+						{Span: coverage.Span{Start: day(-364, 0), End: day(2, 0)}, User: "PUADAXX"}, // as the emulator tells of those without a start.
 						{Span: span(2, 6, 3, 0), User: "PUGRACE"},
 						{Span: span(3, 0, 4, 0), User: "PUJOANX"},
-						{Span: span(4, 0, 6, 0), User: "PUADAXX"},
+						{Span: coverage.Span{Start: day(4, 0), End: lastRead()}, User: "PUADAXX"},
 					},
 					Layers:   []coverage.Layer{{Name: "weekdays", End: day(3, 0)}},
 					Policies: []string{"PPINFRA"},
@@ -176,7 +179,7 @@ func TestRead(t *testing.T) {
 					ID: "PCSHIFT", Name: "platform-sre", TimeZone: "Australia/Lord_Howe", ShiftBased: true,
 					Engineers: []string{"PUADAXX", "PUGRACE"},
 					Shifts: []coverage.Shift{
-						{Span: span(1, 0, 2, 0), User: "PUADAXX"}, {Span: span(1, 12, 2, 12), User: "PUGRACE"}, {Span: span(3, 0, 6, 0), User: "PUGRACE"},
+						{Span: span(0, 0, 2, 0), User: "PUADAXX"}, {Span: span(1, 12, 2, 12), User: "PUGRACE"}, {Span: coverage.Span{Start: day(3, 0), End: lastRead()}, User: "PUGRACE"},
 					},
 					Empty:    []coverage.Span{span(2, 12, 3, 0)},
 					Layers:   []coverage.Layer{{Name: "summer", End: day(3, 0)}},
@@ -221,7 +224,7 @@ func TestRead(t *testing.T) {
 				{Span: span(2, 6, 3, 0), Policy: "PPINFRA", Level: 1, User: "PUGRACE", Schedule: "PCPRODN"},
 				{Span: coverage.Span{Start: day(4, 0)}, Policy: "PPINFRA", Level: 1, User: "PUADAXX", Schedule: "PCPRODN"},
 				{Policy: "PPINFRA", Level: 2, User: "PULEADX"},
-				{Span: span(1, 0, 2, 0), Policy: "PPINFRA", Level: 2, User: "PUADAXX", Schedule: "PCSHIFT"},
+				{Span: span(0, 0, 2, 0), Policy: "PPINFRA", Level: 2, User: "PUADAXX", Schedule: "PCSHIFT"},
 				{Span: span(1, 12, 2, 12), Policy: "PPINFRA", Level: 2, User: "PUGRACE", Schedule: "PCSHIFT"},
 				{Span: coverage.Span{Start: day(3, 0)}, Policy: "PPINFRA", Level: 2, User: "PUGRACE", Schedule: "PCSHIFT"},
 			},

@@ -134,8 +134,8 @@ func TestOnCallBatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.longest > 5<<10 || c.asked > 10 || len(got.OnCalls) != c.policies {
-			t.Errorf("got %d on-calls by %d requests of up to %d bytes, want %d by at most 10 of 5 KiB", len(got.OnCalls), c.asked, c.longest, c.policies)
+		if c.longest > 5<<10 || c.asked > 10 || len(got.OnCalls) != 2*c.policies {
+			t.Errorf("got %d on-calls by %d requests of up to %d bytes, want %d by at most 10 of 5 KiB", len(got.OnCalls), c.asked, c.longest, 2*c.policies)
 		}
 	})
 }

@@ -166,6 +166,38 @@ func (p *pass) onCallsOf(ctx context.Context, ids []string, window coverage.Span
 	p.snap.OnCalls = append(p.snap.OnCalls, entries...)
 }
 
+// contradictions finds the policies of which PagerDuty lists nobody, though a level
+// names a person, who is always on call there: they were not read, and have not nobody.
+func (p *pass) contradictions() {
+	listed := map[string]bool{}
+	for i := range p.snap.OnCalls {
+		listed[p.snap.OnCalls[i].Policy] = true
+	}
+	for _, u := range p.snap.Unread {
+		if u.Kind == coverage.KindPolicy {
+			listed[u.ID] = true // it is known not to be known.
+		}
+	}
+	for id, policy := range p.snap.Policies {
+		if who, level := p.permanent(policy); level > 0 && !listed[id] {
+			p.unread(coverage.KindPolicy, id, fmt.Errorf("PagerDuty lists nobody on call, though level %d names the person %.40s", level, who))
+		}
+	}
+}
+
+// permanent is the first person that a level names and that has an account, and the
+// level; 0 if there is none.
+func (p *pass) permanent(policy *coverage.Policy) (who string, level int) {
+	for i, l := range policy.Levels {
+		for _, t := range l.Targets {
+			if u := p.snap.Users[t.ID]; t.Kind == coverage.KindUser && u != nil && !u.Gone {
+				return t.ID, i + 1
+			}
+		}
+	}
+	return "", 0
+}
+
 func (p *pass) halves(ctx context.Context, ids []string, window coverage.Span) bool {
 	if half := len(ids) / 2; half > 0 {
 		p.onCallsOf(ctx, ids[:half], window)

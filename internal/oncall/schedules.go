@@ -129,6 +129,9 @@ func (p *pass) scheduleSource(wanted []string) source[schedule] {
 			worked := false
 			for i := range page.Items {
 				s := schedule{id: page.Items[i].ID, name: page.Items[i].Name}
+				if s.id == "" && keep[s.name] && err == nil {
+					err = fmt.Errorf("PagerDuty lists a schedule %.40q that has no id", s.name)
+				}
 				worked = worked || page.Items[i].Final != nil
 				if rendered && (keep[s.id] || keep[s.name]) && p.rendered(&page.Items[i]) {
 					s.read, s.err = p.layered(&page.Items[i])
@@ -149,7 +152,9 @@ func (p *pass) scheduleSource(wanted []string) source[schedule] {
 				return schedule{}, err
 			}
 			out := schedule{id: id, name: s.Name}
-			out.read, out.err = p.layered(&s)
+			if out.err = another(id, s.ID); out.err == nil {
+				out.read, out.err = p.layered(&s)
+			}
 			return out, nil
 		},
 	}
@@ -182,8 +187,21 @@ func (p *pass) getShiftSchedule(ctx context.Context, id string) (schedule, error
 		return schedule{}, err
 	}
 	out := schedule{id: id, name: s.Name}
-	out.read, out.err = p.shifted(&s)
+	if out.err = another(id, s.ID); out.err == nil {
+		out.read, out.err = p.shifted(&s)
+	}
 	return out, nil
+}
+
+// another is what is wrong with an answer about another schedule than was asked for.
+func another(asked, got string) error {
+	switch got {
+	case asked:
+		return nil
+	case "":
+		return fmt.Errorf("schedule %s: PagerDuty answers with a schedule that has no id", asked)
+	}
+	return fmt.Errorf("schedule %s: PagerDuty answers with the schedule %.40q", asked, got)
 }
 
 // rendered says whether a listing has truly worked a schedule out: it has been seen
@@ -218,7 +236,7 @@ func (p *pass) layered(s *pagerduty.Schedule) (*coverage.Schedule, error) {
 		p.engineer(out, u.ID)
 	}
 	for _, e := range s.Final.Entries {
-		span, ok, err := p.span(e.Start, e.End)
+		span, ok, err := p.shift(e.Start, e.End)
 		if err != nil {
 			return nil, fmt.Errorf("schedule %s: %w", s.ID, err)
 		}
@@ -250,7 +268,7 @@ func (p *pass) shifted(s *pagerduty.ShiftSchedule) (*coverage.Schedule, error) {
 		}
 	}
 	for _, a := range s.Final.Shifts {
-		span, ok, err := p.span(a.Start, a.End)
+		span, ok, err := p.shift(a.Start, a.End)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("schedule %s: %w", s.ID, err)
@@ -279,7 +297,7 @@ func (p *pass) rotation(out *coverage.Schedule, r pagerduty.Rotation) error {
 			if err != nil {
 				return fmt.Errorf("schedule %s: %w", out.ID, err)
 			}
-			if !until.After(p.snap.Window.Start) {
+			if !until.After(p.snap.At) {
 				continue // its members have nothing to do with the schedule any more.
 			}
 			if until.After(last) {
@@ -303,7 +321,7 @@ func (p *pass) layer(out *coverage.Schedule, name, end string) error {
 	if err != nil {
 		return fmt.Errorf("schedule %s: %w", out.ID, err)
 	}
-	if at.After(p.snap.Window.Start) {
+	if at.After(p.snap.At) {
 		out.Layers = append(out.Layers, coverage.Layer{Name: name, End: at})
 	}
 	return nil

@@ -173,7 +173,7 @@ func (p *pass) maintenance(ctx context.Context) {
 			case s == nil:
 			case err != nil:
 				p.unread(coverage.KindService, s.ID, fmt.Errorf("maintenance window %s: %w", w.ID, err))
-			case end.After(start) && end.After(p.snap.Window.Start):
+			case end.After(start) && end.After(p.snap.At):
 				s.Maintenance = append(s.Maintenance, coverage.Span{Start: start, End: end})
 			}
 		}

@@ -53,6 +53,8 @@ const (
 	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
 	StepExpire    Step = "expire"    // members that end by themselves, and have.
 	StepFallback  Step = "fallback"  // copy to the service's fallback.
+	StepUnheard   Step = "unheard"   // what PagerDuty accepted has opened nothing.
+	StepHeard     Step = "heard"     // it has.
 	StepBlock     Step = "block"     // wait for a person or a reload.
 	StepDrop      Step = "drop"      // the resolve of a shared key that others may hold: do not send.
 	StepForget    Step = "forget"    // all is said: into the ledger.
@@ -69,6 +71,7 @@ type Decision struct {
 	Step     Step
 	Until    time.Time // of Wait; of the others, when to look again if not zero.
 	Hole     *Hole     // of Send: what the request falls into; nil if it has its effect.
+	Unsure   bool      // of Send: nobody can tell whether it has.
 	Reason   string    // for the ledger.
 }
 

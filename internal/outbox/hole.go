@@ -20,9 +20,10 @@ const (
 // Coverage is what the last audit says of a service at this moment.
 type Coverage struct {
 	State CoverageState
-	// Reason says, of a hole, why, and Until when it ends; zero: not known.
-	Reason string
-	Until  time.Time
+	// Reason says, of a hole, why, Since when it began and Until when it ends; zero: not
+	// known.
+	Reason       string
+	Since, Until time.Time
 	// Maintenance: resolves are not applied either (PagerDuty, "Maintenance
 	// Windows": incidents cannot be resolved through the Events API in one).
 	Maintenance bool
@@ -36,17 +37,22 @@ type Hole struct {
 }
 
 // hole is what a request that leaves now falls into; nil if it has its effect.
-func (c Coverage) hole(a Action) *Hole {
-	if c.State != CoverageHole || (a != Trigger && (a != Resolve || !c.Maintenance)) {
-		return nil
+func (in *Incident) hole(a Action, c Coverage, now time.Time) *Hole {
+	switch {
+	case a == Resolve && !c.Maintenance && c.State == CoverageHole:
+	case (a == Trigger || a == Resolve) && c.State == CoverageHole:
+		return &Hole{Action: a, Reason: c.Reason, Until: c.Until}
+	case in.Hole != nil && in.Hole.Action == a && c.State == CoverageUnknown && in.Hole.stillIn(c, now):
+		return in.Hole // nobody knows that it is over.
 	}
-	return &Hole{Action: a, Reason: c.Reason, Until: c.Until}
+	return nil
 }
 
-// opens says whether the next trigger is to open an incident at PagerDuty, rather
-// than to join one that is known to be open: that one needs nobody on call.
-func (in *Incident) opens() bool {
-	return in.Have == StateClosed || in.Have == StateUnknown || in.Epoch > in.HaveEpoch
+// joins says whether a trigger only joins what PagerDuty is known to hold: that
+// needs nobody on call. A new episode does not: somebody may have closed the
+// incident there, and is to hear of the next one.
+func (in *Incident) joins() bool {
+	return in.Revision <= in.AcceptedRevision && (in.Have == StateOpen || in.Have == StateAcknowledged)
 }
 
 // stillIn says whether what fell into the hole is to wait for its end.
@@ -76,6 +82,9 @@ func (in *Incident) waitsForHole() bool {
 // fell notes whether a request that PagerDuty has accepted had its effect.
 func (in *Incident) fell(it *Intent, now time.Time) {
 	trigger := it.Action == Trigger
+	if trigger {
+		in.Unsure = it.Unsure
+	}
 	switch {
 	case it.Hole != nil:
 		in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil
@@ -101,20 +110,41 @@ func (in *Incident) unheard() bool { return in.UnheardEpoch > 0 && in.UnheardEpo
 
 // alsoToFallback copies a page that nobody would hear of to the service's
 // fallback, before it is sent.
-func alsoToFallback(in *Incident, ev Evidence) (Decision, bool) {
-	if ev.Coverage.State != CoverageHole || in.Urgency == mapping.Change || !in.opens() ||
-		ev.Fallback == "" || in.FallbackRevision >= in.Revision {
+func alsoToFallback(in *Incident, ev Evidence, now time.Time) (Decision, bool) {
+	hole := in.hole(Trigger, ev.Coverage, now)
+	if hole == nil || in.Urgency == mapping.Change || ev.Fallback == "" || in.FallbackRevision >= in.Revision {
 		return Decision{}, false
 	}
-	return Decision{Kind: Perform, Step: StepFallback, Reason: ev.Coverage.Reason}, true
+	return Decision{Kind: Perform, Step: StepFallback, Reason: hole.Reason}, true
+}
+
+// nextDoubt decides about a trigger that was accepted before an audit could tell
+// whether it opened anything: after a start, or in a maintenance window that was begun
+// between two audits.
+func nextDoubt(in *Incident, ev Evidence) (Decision, bool) {
+	c := ev.Coverage
+	switch {
+	case in.Hole != nil || (in.Have != StateOpen && in.Have != StateAcknowledged):
+	case c.State == CoverageHole && (in.Unsure || (c.Maintenance && !c.Since.IsZero() && !in.LastTrigger.Before(c.Since))):
+		return Decision{
+			Kind: Perform, Step: StepUnheard, Hole: &Hole{Action: Trigger, Reason: c.Reason, Until: c.Until},
+			Reason: "PagerDuty opened nothing, the audit says: " + c.Reason,
+		}, true
+	case in.Unsure && c.State != CoverageHole && c.State != CoverageUnknown:
+		return Decision{Kind: Perform, Step: StepHeard, Reason: "somebody hears of it, the audit says"}, true
+	}
+	return Decision{}, false
 }
 
 // nextInHole decides for an incident that fires and whose trigger opened nothing.
 func nextInHole(in *Incident, ev Evidence, class Class, now time.Time) Decision {
-	if d, ok := alsoToFallback(in, ev); ok { // it was not configured before.
+	if d, ok := alsoToFallback(in, ev, now); ok { // it was not configured, or not known, before.
 		return d
 	}
 	if in.Hole.stillIn(ev.Coverage, now) {
+		if !in.RepeatAt.IsZero() && !ahead(in.LastTrigger.Add(refreshEvery), now, refreshEvery) {
+			return send(Trigger, ClassRefresh, "Alertmanager repeats it") // the audit may be wrong.
+		}
 		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the trigger and opened nothing: ")
 	}
 	switch {

@@ -206,3 +206,26 @@ func TestMoveIntoAHole(t *testing.T) {
 	wantActions(t, s.drive("infra", "new"), outbox.Resolve, outbox.Trigger)
 	wantActions(t, s.drive("before", "old"), outbox.Resolve)
 }
+
+// A page that was accepted before the first audit after a start is not forgotten
+// when that says that nobody heard of it.
+func TestPageBeforeTheAuditCouldTell(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: outbox.Coverage{State: outbox.CoverageUnknown}}
+	s.observe(alert{fp: "a"}, alert{fp: "b"})
+	wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+	wantActions(t, s.drive("infra", "b"), outbox.Trigger)
+	s.rig = s.reopen()
+	s.now = hole("disabled")
+	wantActions(t, s.drive("infra", "a"))
+	s.wantStatus("a", "uncovered")
+	wantActions(t, s.drive("catch-all", "a"), outbox.Trigger)
+	s.now = covered()
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve, outbox.Trigger)
+	s.wantStatus("a", "open")
+
+	// The other one was looked at only when somebody heard of it again: it was open all along.
+	wantActions(t, s.drive("infra", "b"))
+	s.now = hole("disabled")
+	wantActions(t, s.drive("infra", "b"))
+	s.wantStatus("b", "open")
+}

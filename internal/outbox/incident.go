@@ -127,6 +127,9 @@ type Incident struct {
 
 	// Hole is why what PagerDuty accepted last had no effect; nil if it had.
 	Hole *Hole `json:"hole,omitempty"`
+	// Unsure: when the last trigger was accepted, nobody could tell whether anybody
+	// would hear of it.
+	Unsure bool `json:"unsure,omitempty"`
 	// UnheardEpoch is the epoch whose triggers have opened nothing; 0: none.
 	UnheardEpoch int `json:"unheard_epoch,omitempty"`
 
@@ -182,6 +185,7 @@ type Intent struct {
 	Echo     bool      `json:"echo,omitempty"`
 	Minimal  bool      `json:"minimal,omitempty"`
 	Hole     *Hole     `json:"hole,omitempty"` // what it falls into.
+	Unsure   bool      `json:"unsure,omitempty"`
 	// RepeatAt is that of the incident: a trigger passes this repeat on.
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
 }

@@ -32,8 +32,9 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
-	if d.Kind == Send && (d.Action == Resolve || in.opens()) {
-		d.Hole = ev.Coverage.hole(d.Action)
+	if d.Kind == Send && (d.Action == Resolve || !in.joins()) {
+		d.Hole = in.hole(d.Action, ev.Coverage, now)
+		d.Unsure = d.Action == Trigger && d.Hole == nil && ev.Coverage.State == CoverageUnknown
 	}
 	if d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) && in.muted() {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
@@ -145,10 +146,13 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		if d, ok := staleCheck(in, ev, p, now); ok {
 			return d
 		}
-		if d, ok := alsoToFallback(in, ev); ok {
+		if d, ok := alsoToFallback(in, ev, now); ok {
 			return d
 		}
 		return send(triggerAction(in.Urgency), class, "a new episode")
+	}
+	if d, ok := nextDoubt(in, ev); ok && !in.Parted {
+		return d
 	}
 	switch {
 	case in.Urgency == mapping.Change:

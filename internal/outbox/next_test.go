@@ -86,6 +86,9 @@ func all(fs ...func(*given)) func(*given) {
 // what sums a decision up, without the words.
 func what(d outbox.Decision) outbox.Decision {
 	d.Reason = ""
+	if d.Kind == outbox.Perform {
+		d.Hole = nil
+	}
 	return d
 }
 
@@ -132,11 +135,16 @@ func TestNext(t *testing.T) {
 	disabled := coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "disabled"})
 	maintained := coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "in maintenance", Until: at(time.Hour), Maintenance: true})
 	covered, unknown := coverage(outbox.Coverage{State: outbox.CoverageFull}), coverage(outbox.Coverage{State: outbox.CoverageUnknown})
+	doubtful := func(d outbox.Decision) outbox.Decision { d.Unsure = true; return d }
 	into := func(d outbox.Decision, reason string, until time.Time) outbox.Decision {
 		d.Hole = &outbox.Hole{Action: d.Action, Reason: reason, Until: until}
 		return d
 	}
 	copied := func(in *outbox.Incident) { in.FallbackRevision = in.Revision }
+	unsure := func(in *outbox.Incident) { in.Unsure = true }
+	begun := func(since time.Duration) func(*given) {
+		return coverage(outbox.Coverage{State: outbox.CoverageHole, Reason: "in maintenance", Since: at(since), Maintenance: true})
+	}
 	fell := func(a outbox.Action, until time.Time) edit {
 		return func(in *outbox.Incident) {
 			in.Have, in.Hole = outbox.StateUnknown, &outbox.Hole{Action: a, Reason: "nobody is on call", Until: until}
@@ -321,9 +329,19 @@ func TestNext(t *testing.T) {
 		{"a page into a hole is copied to the fallback first", incident(), all(nobody, fallback), step(outbox.StepFallback)},
 		{"and then sent", incident(copied), all(nobody, fallback), into(send(outbox.Trigger, outbox.ClassHighTrigger), "nobody is on call", at(time.Hour))},
 		{"not copied when it is a change event", incident(urgency(mapping.Change)), all(nobody, fallback), send(outbox.Change, outbox.ClassLast)},
-		{"not copied when it joins what is open", incident(told, func(in *outbox.Incident) { in.Revision++ }), all(nobody, fallback), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"copied when a new episode joins: somebody may have closed it", incident(told, func(in *outbox.Incident) { in.Revision++ }), all(nobody, fallback), step(outbox.StepFallback)},
+		{"not copied when it is a repeat of what is open", incident(told, func(in *outbox.Incident) { in.RepeatAt = at(time.Minute) }), all(later(time.Hour), nobody, fallback), send(outbox.Trigger, outbox.ClassRefresh)},
+		{"a repeat in a hole is sent, and stays in it", incident(told, fell(outbox.Trigger, time.Time{}), func(in *outbox.Incident) { in.RepeatAt = at(time.Minute) }), all(later(2*time.Minute), nobody), into(send(outbox.Trigger, outbox.ClassRefresh), "nobody is on call", at(time.Hour))},
+		{"also where nobody can tell whether it is over", incident(told, fell(outbox.Trigger, time.Time{}), func(in *outbox.Incident) { in.RepeatAt = at(time.Minute) }), all(later(2*time.Minute), unknown), into(send(outbox.Trigger, outbox.ClassRefresh), "nobody is on call", time.Time{})},
+		{"a new episode where nobody can tell whether it is over is copied", incident(told, fell(outbox.Trigger, time.Time{}), func(in *outbox.Incident) { in.Revision++ }), all(unknown, fallback), step(outbox.StepFallback)},
+		{"sent before an audit could tell, and nobody heard of it", incident(told, unsure), nobody, step(outbox.StepUnheard)},
+		{"sent before an audit could tell, and somebody heard of it", incident(told, unsure), covered, step(outbox.StepHeard)},
+		{"sent before an audit could tell, and none can yet", incident(told, unsure), unknown, idle},
+		{"sent while an audit could tell: a hole that begins later is none", incident(told), nobody, idle},
+		{"sent in a maintenance window that no audit knew of", incident(told), begun(-time.Minute), step(outbox.StepUnheard)},
+		{"sent before a maintenance window", incident(told), begun(time.Minute), idle},
 		{"copied when it is a new epoch", incident(told, newEpoch, have(outbox.StateClosed)), all(nobody, fallback), step(outbox.StepFallback)},
-		{"not copied where it is not known whether there is a hole", incident(), all(unknown, fallback), send(outbox.Trigger, outbox.ClassHighTrigger)},
+		{"not copied where it is not known whether there is a hole", incident(), all(unknown, fallback), doubtful(send(outbox.Trigger, outbox.ClassHighTrigger))},
 		{"what fell into a hole waits for its end", incident(told, fell(outbox.Trigger, time.Time{})), nobody, wait(time.Hour)},
 		{"what fell into a hole whose end is not known waits", incident(told, fell(outbox.Trigger, time.Time{})), disabled, idle},
 		{"it is copied to a fallback that is new", incident(told, fell(outbox.Trigger, time.Time{})), all(disabled, fallback), step(outbox.StepFallback)},

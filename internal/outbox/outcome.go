@@ -30,7 +30,7 @@ type Outcome struct {
 func (in *Incident) started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
-		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Hole: d.Hole,
+		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Hole: d.Hole, Unsure: d.Unsure,
 	}
 	if d.Action == Trigger {
 		in.KeyHash = keyHash
@@ -218,6 +218,10 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 	case StepDrop:
 		t.count(CountedUnsent)
 		in.Have = StateClosed
+	case StepUnheard:
+		in.Have, in.Hole, in.UnheardEpoch, in.Unsure, in.Echo = StateUnknown, d.Hole, in.Epoch, false, nil
+	case StepHeard:
+		in.Unsure = false
 	case StepForget, StepFallback: // the store's part.
 	}
 	in.note(now, string(d.Step), d.Reason)

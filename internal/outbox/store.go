@@ -195,7 +195,7 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 			in = tx.edit(id)
 			perform(tx, in, d, s.Policy(), tx.now)
 			tx.archive(in, d.Reason)
-		case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock:
+		case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUnheard, StepHeard:
 			in = tx.edit(id)
 			perform(tx, in, d, s.Policy(), tx.now)
 			leaveMoved(tx, in, tx.now)

@@ -59,12 +59,12 @@ func (c *REST) Schedules(ctx context.Context, query string, since, until time.Ti
 	return list[Schedule](ctx, c, "/schedules", "schedules", values, offset, pageLimit)
 }
 
-// Schedule is one schedule of v2 with who is on call between since and until. One of
-// v3 is a StatusError of 400.
+// Schedule is one schedule of v2 with who is on call between since and until, by shifts
+// with their own start and end. One of v3 is a StatusError of 400.
 func (c *REST) Schedule(ctx context.Context, id string, since, until time.Time) (Schedule, error) {
 	// By hand: null and 0 percent are the same to go-pagerduty, and it reads the
 	// overrides under a name that PagerDuty does not use.
-	values := url.Values{"since": {formatTime(since)}, "until": {formatTime(until)}}
+	values := url.Values{"since": {formatTime(since)}, "until": {formatTime(until)}, "overflow": {"true"}}
 	return one[Schedule](ctx, c, "/schedules/", id, "schedule", values)
 }
 
@@ -119,9 +119,10 @@ func (c *REST) ShiftSchedules(ctx context.Context, offset int) (Page[Reference],
 	return list[Reference](ctx, c, "/v3/schedules", "schedules", url.Values{}, offset, shiftPageLimit)
 }
 
-// ShiftSchedule is one shift-based schedule with who is on call between since and until.
+// ShiftSchedule is one shift-based schedule with who is on call between since and until,
+// by shifts with their own start and end.
 func (c *REST) ShiftSchedule(ctx context.Context, id string, since, until time.Time) (ShiftSchedule, error) {
 	// By hand: go-pagerduty knows no schedules of v3.
-	values := url.Values{"include[]": {"final_schedule"}, "since": {formatTime(since)}, "until": {formatTime(until)}}
+	values := url.Values{"include[]": {"final_schedule"}, "since": {formatTime(since)}, "until": {formatTime(until)}, "overflow": {"true"}}
 	return one[ShiftSchedule](ctx, c, "/v3/schedules/", id, "schedule", values)
 }

@@ -120,12 +120,12 @@ func TestRESTRequests(t *testing.T) {
 		{"schedule", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.Schedule(ctx, "P1", since, until)
 			return err
-		}, "/schedules/P1?" + window, `{"schedule":{}}`},
+		}, "/schedules/P1?overflow=true&" + window, `{"schedule":{}}`},
 		{"shift-based schedules", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.ShiftSchedules(ctx, 0); return err }, "/v3/schedules?limit=1000&offset=0", `{"schedules":[]}`},
 		{"shift-based schedule", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.ShiftSchedule(ctx, "P1", since, until)
 			return err
-		}, "/v3/schedules/P1?include%5B%5D=final_schedule&" + window, `{"schedule":{}}`},
+		}, "/v3/schedules/P1?include%5B%5D=final_schedule&overflow=true&" + window, `{"schedule":{}}`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var got string
