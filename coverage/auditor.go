@@ -69,6 +69,9 @@ type Auditor struct {
 	settings atomic.Pointer[Settings]
 	last     atomic.Pointer[Audit]
 	hearing  atomic.Pointer[Hearing] // by the last audit.
+	// standing counts what is wrong by check, as far as is known; nil before the first
+	// report.
+	standing atomic.Pointer[map[CheckID]int]
 	// trouble is what was wrong with the newest audit; "" if nothing was.
 	trouble atomic.Pointer[string]
 

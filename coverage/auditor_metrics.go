@@ -34,7 +34,7 @@ func newAuditorMetrics(reg prometheus.Registerer, a *Auditor) *auditorMetrics {
 			Help: "When an audit of on-call coverage last read and judged everything; 0 before the first.",
 		}),
 		findings: prometheus.NewDesc("pagerelay_coverage_findings",
-			"What the last audit of on-call coverage found.", []string{"check"}, nil),
+			"What is wrong with on-call coverage: what the last audit found, and what was found before and could not be looked for.", []string{"check"}, nil),
 		engineers: prometheus.NewDesc("pagerelay_coverage_schedule_engineers",
 			"People assigned to the schedule, by the last audit; absent where it could not be judged.", []string{"schedule"}, nil),
 		ratio: prometheus.NewDesc("pagerelay_coverage_schedule_coverage_ratio",
@@ -61,12 +61,7 @@ func (m *auditorMetrics) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (m *auditorMetrics) Collect(ch chan<- prometheus.Metric) {
 	report, settings := m.auditor.last.Load(), m.auditor.settings.Load()
-	counts := map[CheckID]int{}
-	if report != nil {
-		for _, f := range report.Result.Findings {
-			counts[f.Check]++
-		}
-	}
+	counts := m.auditor.counts()
 	for _, check := range Checks() {
 		gauge(ch, m.findings, float64(counts[check]), string(check))
 	}
@@ -91,6 +86,23 @@ func (m *auditorMetrics) Collect(ch chan<- prometheus.Metric) {
 		case KindService, KindUser:
 		}
 	}
+}
+
+// counts are the findings by check. Until there is a report, what was open before a
+// restart stands: that nobody has looked yet is no reason to think it over.
+func (a *Auditor) counts() map[CheckID]int {
+	if counts := a.standing.Load(); counts != nil {
+		return *counts
+	}
+	counts := map[CheckID]int{}
+	if s := a.settings.Load(); s == nil || !s.Config.Audits() {
+		return counts
+	}
+	for _, alert := range a.sink.Firing() {
+		check, _ := subjectOf(alert)
+		counts[check]++
+	}
+	return counts
 }
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, label string) {

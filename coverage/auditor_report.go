@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -20,6 +21,8 @@ const AlertName = "coverage_gap"
 const (
 	labelCheck = "check"
 	labelID    = "id" // PagerDuty's: several people may bear one name.
+	// labelKind is of the fingerprint alone.
+	labelKind = "kind"
 )
 
 // reasonAudit is why these alerts are observed: not Alertmanager's repeat, which
@@ -55,24 +58,28 @@ func (a *Auditor) report(ctx context.Context, s *Settings, r *Result, now time.T
 	for _, alert := range a.sink.Firing() {
 		before[alert.Fingerprint] = alert
 	}
+	kept := keep(before, r)
+	a.standing.Store(standing(kept, r))
 	var obs []mapping.Observation
 	for i := range r.Findings {
-		alert := alertOf(&r.Findings[i], now)
-		if old, ok := before[alert.Fingerprint]; ok {
-			alert.StartsAt = old.StartsAt
+		f := &r.Findings[i]
+		alert := alertOf(f, now)
+		switch old, open := before[alert.Fingerprint]; {
+		case open:
+			// The name, too: rules may make the dedup key of it, and whatever is called
+			// something else now is not paged anew.
+			alert.StartsAt, alert.Labels = old.StartsAt, old.Labels
 			delete(before, alert.Fingerprint)
-		} else {
+		case kept[f.key()]:
+			continue
+		default:
 			told.opened++
 		}
 		obs = append(obs, a.route(s, alert)...)
 	}
-	found := map[Key]bool{}
-	for _, f := range r.Findings {
-		found[Key{f.Check, f.Subject.Kind, f.Subject.ID}] = true
-	}
 	for _, old := range before {
 		check, subject := subjectOf(old)
-		if !found[Key{check, subject.Kind, subject.ID}] && !r.Judged(check, subject) {
+		if kept[Key{check, subject.Kind, subject.ID}] {
 			continue
 		}
 		told.resolved++
@@ -95,6 +102,39 @@ func (a *Auditor) report(ctx context.Context, s *Settings, r *Result, now time.T
 	return told, nil
 }
 
+// keep says of which subjects the alert that is open stays as it is: the check was not
+// really made, and found nothing, or nothing as severe.
+func keep(open map[string]template.Alert, r *Result) map[Key]bool {
+	found := map[Key]Severity{}
+	for _, f := range r.Findings {
+		found[f.key()] = f.Severity
+	}
+	kept := map[Key]bool{}
+	for _, old := range open {
+		check, subject := subjectOf(old)
+		k := Key{check, subject.Kind, subject.ID}
+		if severity, ok := found[k]; !r.Judged(check, subject) && (!ok || severity.below(Severity(old.Labels["severity"]))) {
+			kept[k] = true
+		}
+	}
+	return kept
+}
+
+// standing counts what is wrong as far as is known, by check: what was found, and what
+// was open and could not be looked for.
+func standing(kept map[Key]bool, r *Result) *map[CheckID]int {
+	counts := map[CheckID]int{}
+	for k := range kept {
+		counts[k.Check]++
+	}
+	for _, f := range r.Findings {
+		if !kept[f.key()] {
+			counts[f.Check]++
+		}
+	}
+	return &counts
+}
+
 // route says which incidents an alert belongs to.
 func (a *Auditor) route(s *Settings, alert template.Alert) []mapping.Observation {
 	check, subject := subjectOf(alert)
@@ -110,10 +150,11 @@ func (a *Auditor) route(s *Settings, alert template.Alert) []mapping.Observation
 	})
 }
 
-// alertOf is the alert that reports a finding. Its labels are the finding's identity
-// and severity, so that one that becomes more severe pages anew.
+// alertOf is the alert that reports a finding. Its fingerprint is the finding's identity
+// and severity, so that one that becomes more severe pages anew. The name of the
+// subject is a label for rules, but no part of that: names change.
 func alertOf(f *Finding, now time.Time) template.Alert {
-	summary := []rune(f.Text)
+	summary := []rune(string(f.Check) + ": " + f.Text)
 	if len(summary) > maxSummary {
 		summary = append(summary[:maxSummary-1:maxSummary-1], '…')
 	}
@@ -122,20 +163,17 @@ func alertOf(f *Finding, now time.Time) template.Alert {
 		labelCheck: string(f.Check), labelID: f.Subject.ID,
 		string(f.Subject.Kind): cmp.Or(f.Subject.Name, f.Subject.ID),
 	}
-	set := model.LabelSet{}
-	for name, v := range labels {
-		if v == "" { // as good as no label, to Alertmanager and to mapping.
-			delete(labels, name)
-			continue
-		}
-		set[model.LabelName(name)] = model.LabelValue(v)
+	maps.DeleteFunc(labels, func(_, v string) bool { return v == "" }) // as good as no label, to Alertmanager and to mapping.
+	identity := model.LabelSet{
+		"alertname": AlertName, "severity": model.LabelValue(f.Severity),
+		labelCheck: model.LabelValue(f.Check), labelID: model.LabelValue(f.Subject.ID), labelKind: model.LabelValue(f.Subject.Kind),
 	}
 	return template.Alert{
 		Status: mapping.Firing, Labels: labels,
 		Annotations:  template.KV{"summary": string(summary), "description": f.Text},
 		StartsAt:     now.UTC(),
 		GeneratorURL: f.URL,
-		Fingerprint:  set.Fingerprint().String(),
+		Fingerprint:  identity.Fingerprint().String(),
 	}
 }
 

@@ -191,13 +191,10 @@ func TestFindingIsReported(t *testing.T) {
 			Alert                                template.Alert
 		}
 		labels := template.KV{"alertname": "coverage_gap", "check": "policy_gap", "severity": "warning", "policy": "infra", "id": "PINFRA"}
-		set := model.LabelSet{}
-		for name, v := range labels {
-			set[model.LabelName(name)] = model.LabelValue(v)
-		}
+		set := model.LabelSet{"alertname": "coverage_gap", "check": "policy_gap", "severity": "warning", "kind": "policy", "id": "PINFRA"}
 		want := view{"sre", "all", "warning", "low", "coverage", template.Alert{
 			Status: "firing", Labels: labels, StartsAt: time.Now().UTC(), Fingerprint: set.Fingerprint().String(),
-			Annotations:  template.KV{"summary": "Nobody is on call on Saturday.", "description": "Nobody is on call on Saturday."},
+			Annotations:  template.KV{"summary": "policy_gap: Nobody is on call on Saturday.", "description": "Nobody is on call on Saturday."},
 			GeneratorURL: "https://example.pagerduty.test/escalation_policies/PINFRA",
 		}}
 		if diff := cmp.Diff(want, view{o.Service, o.Rule, o.Tier, string(o.Urgency), string(o.Origin), o.Alert}); diff != "" {
@@ -224,7 +221,7 @@ func TestLongTextIsCutInSummaryOnly(t *testing.T) {
 	w.found(f)
 	w.audit()
 	a := w.sink.stored[0][0].Alert.Annotations
-	if got, want := a["summary"], strings.Repeat("ä", 249)+"…"; got != want {
+	if got, want := a["summary"], "policy_gap: "+strings.Repeat("ä", 249-len("policy_gap: "))+"…"; got != want {
 		t.Errorf("summary: got %q, want %q", got, want)
 	}
 	if a["description"] != f.Text {
@@ -262,6 +259,38 @@ func TestFindingsOverTime(t *testing.T) {
 			}},
 			[]string{"policy_gap critical since 01:00"},
 		},
+		{
+			"seems less severe, and is not known",
+			[]func(*world){func(w *world) {
+				w.result = unknown(coverage.BelowMinEngineers, coverage.KindSchedule, "PSCHED")
+				f := oneEngineer()
+				f.Severity = coverage.Warning
+				w.result.Findings = []coverage.Finding{f, gap(coverage.Warning)}
+			}, both},
+			stays,
+		},
+		{
+			"becomes less severe",
+			[]func(*world){func(w *world) {
+				f := oneEngineer()
+				f.Severity = coverage.Warning
+				w.found(f, gap(coverage.Warning))
+			}},
+			[]string{"below_min_engineers warning since 01:00", "policy_gap warning since 00:00"},
+		},
+		{
+			"is new and not known how severe", // a warning is better than silence.
+			[]func(*world){func(w *world) { w.found() }, func(w *world) {
+				w.result = unknown(coverage.PolicyGap, coverage.KindPolicy, "PINFRA")
+				w.result.Findings = []coverage.Finding{gap(coverage.Warning)}
+			}},
+			[]string{"policy_gap warning since 02:00"},
+		},
+		{"is called something else", []func(*world){func(w *world) {
+			f := gap(coverage.Warning)
+			f.Subject.Name = "infrastructure"
+			w.found(f, oneEngineer())
+		}}, stays},
 		{"nothing could be read", []func(*world){func(w *world) { w.found(); w.failed = errors.New("402") }}, stays},
 		{"nothing is known", []func(*world){func(w *world) { w.result = unknown("", "", "") }}, stays},
 		{
@@ -312,6 +341,97 @@ func TestFindingsOverTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whatever is called something else is the same: the incident stays, its words are new,
+// and its end finds it.
+func TestRenamedSubjectIsTheSameIncident(t *testing.T) {
+	w := newWorld(t)
+	w.apply()
+	w.found(oneEngineer())
+	w.audit()
+	f := oneEngineer()
+	f.Subject.Name, f.Text = "production", "One engineer is left on production."
+	w.found(f)
+	w.audit()
+	w.found()
+	w.audit()
+	first, second, end := w.sink.stored[0], w.sink.stored[1], w.sink.stored[2]
+	if len(first) != 1 || len(second) != 1 || len(end) != 1 {
+		t.Fatalf("got %d, %d and %d observations, want one each", len(first), len(second), len(end))
+	}
+	for _, o := range []mapping.Observation{second[0], end[0]} {
+		if o.DedupKey != first[0].DedupKey || o.Alert.Fingerprint != first[0].Alert.Fingerprint {
+			t.Errorf("%s: got key %s of alert %s, want as at first %s of %s", o.Alert.Status, o.DedupKey, o.Alert.Fingerprint, first[0].DedupKey, first[0].Alert.Fingerprint)
+		}
+	}
+	if got := second[0].Alert.Labels["schedule"]; got != "prod-monitoring" { // which a rule may make the key of.
+		t.Errorf("got the label schedule=%q, want it as it was at first", got)
+	}
+	if got := second[0].Alert; got.Status != mapping.Firing || got.Annotations["description"] != f.Text {
+		t.Errorf("got %s with %q, want it firing with the new text", got.Status, got.Annotations["description"])
+	}
+	if got := end[0].Alert.Status; got != mapping.Resolved {
+		t.Errorf("got %s, want resolved", got)
+	}
+}
+
+// What is counted does not fall because nobody could look.
+func TestFindingsMetricOutlastsIgnorance(t *testing.T) {
+	w := newWorld(t)
+	expect := func(what string, want float64) {
+		t.Helper()
+		if got := findings(t, w.reg, "below_min_engineers"); got != want {
+			t.Errorf("%s: got %v, want %v", what, got, want)
+		}
+	}
+	expect("before there are settings", 0)
+	w.apply()
+	w.found(oneEngineer())
+	w.audit()
+	expect("found", 1)
+	notKnown := func(found ...coverage.Finding) {
+		w.result = coverage.Result{Findings: found, Unknown: []coverage.Unknown{{Key: coverage.Key{Kind: coverage.KindSchedule, ID: "PSCHED"}, Reason: "500"}}}
+	}
+	notKnown()
+	w.audit()
+	expect("not read", 1)
+	milder := oneEngineer()
+	milder.Severity = coverage.Warning
+	notKnown(milder)
+	w.audit()
+	expect("known in part", 1)
+	w.failed = errors.New("402")
+	_, _ = w.auditor.Audit(t.Context()) // as told.
+	expect("failed", 1)
+	w.restart()
+	w.apply()
+	expect("after a restart", 1)
+	w.failed = nil
+	notKnown()
+	w.audit()
+	expect("after a restart, not read", 1)
+	w.found()
+	w.audit()
+	expect("gone", 0)
+}
+
+// findings is pagerelay_coverage_findings of a check.
+func findings(t *testing.T, reg *prometheus.Registry, check string) float64 {
+	t.Helper()
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "pagerelay_coverage_findings" && m.GetLabel()[0].GetValue() == check {
+				return m.GetGauge().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no series of findings for %s", check)
+	return 0
 }
 
 // Nothing is stored where nothing is found and nothing was.

@@ -57,7 +57,8 @@ type judge struct {
 	schedules []auditedSchedule
 	policies  []auditedPolicy
 
-	relayed []*Service // that pagerelay is known to page, by id.
+	relayed  []*Service // that pagerelay is known to page, by id.
+	unjudged []*Policy  // of the configuration; nil where it was not read at all.
 
 	gone   map[string]bool // people without an account.
 	zones  map[string]*time.Location
@@ -109,6 +110,11 @@ func (j *judge) find() {
 		}
 		if policy == nil || j.s.unread(KindPolicy, policy.ID, policy.Name, pc.Name) {
 			j.notRead(KindPolicy)
+			if len(pc.Services) > 0 {
+				// One that is known by this policy alone is not among what was read.
+				j.unknown("", KindService, "", "an escalation policy that services are known by was not read")
+			}
+			j.unjudged = append(j.unjudged, policy)
 			continue
 		}
 		j.policies = append(j.policies, auditedPolicy{

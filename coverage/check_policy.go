@@ -83,8 +83,8 @@ func (j *judge) policyGap(p *auditedPolicy, gaps []Span) {
 		affected += " (pagerelay's " + list(names) + ")"
 	}
 	j.add(p.config.Mute, p.finding(PolicyGap, Critical, gaps, fmt.Sprintf(
-		"%s has nobody on call on any of its %s: %s. PagerDuty accepts a page to %s then, opens no incident and notifies nobody.",
-		p.title(), count(len(p.Levels), "level"), clock.spans(gaps), affected)))
+		"%s has nobody on call%s: %s. PagerDuty accepts a page to %s then, opens no incident and notifies nobody.",
+		p.title(), onLevels(len(p.Levels)), clock.spans(gaps), affected)))
 	for _, g := range gaps {
 		if g.contains(j.now) {
 			j.add(p.config.Mute, p.finding(PolicyNobodyNow, Critical, []Span{g}, fmt.Sprintf(
@@ -92,6 +92,17 @@ func (j *judge) policyGap(p *auditedPolicy, gaps []Span) {
 				p.title(), clock.span(g), affected)))
 		}
 	}
+}
+
+// onLevels says where nobody is on call, of n levels.
+func onLevels(n int) string {
+	switch n {
+	case 0:
+		return ", for it has no levels"
+	case 1:
+		return " on its only level"
+	}
+	return fmt.Sprintf(" on any of its %d levels", n)
 }
 
 // paged are pagerelay's services that page the policy, as far as is known.

@@ -66,10 +66,13 @@ func (a auditedSchedule) title() string { return "Schedule " + named(a.Name, a.I
 // that was deleted, or an empty member of a shift-based schedule, is nobody.
 //
 // Warning if audited policies use the schedule and each of them has somebody else on
-// call then: pages come through, by way of another level; and where a policy of the
-// configuration could not be judged, whose own policy_gap stays as it was. Critical
-// otherwise, also where no policy of the configuration uses it: nothing shows then
-// that anybody would be paged.
+// call then: pages come through, by way of another level. Critical otherwise, also
+// where no policy of the configuration uses it: nothing shows then that anybody would
+// be paged.
+//
+// Where a policy that may use it could not be judged, and no other one makes it
+// critical, it is a warning and the check is not known: it may be critical, and what
+// is open of it stays.
 func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 	if len(gaps) == 0 {
 		return
@@ -86,13 +89,17 @@ func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 		}
 	}
 	severity, meaning := Critical, ""
+	maybe := slices.ContainsFunc(j.unjudged, func(p *Policy) bool { return p == nil || p.uses(a.Schedule) })
+	if maybe && len(lost) == 0 {
+		j.unknown(ScheduleGap, KindSchedule, a.ID, "how severe its gaps are depends on an escalation policy that was not read")
+	}
 	switch {
 	case len(lost) > 0:
 		meaning = fmt.Sprintf("Nobody else is on call then on escalation policy %s: pages to its services open no incident.", list(lost))
 	case len(caught) > 0:
 		severity = Warning
 		meaning = fmt.Sprintf("Pages reach somebody else on escalation policy %s, where the level is passed over.", list(caught))
-	case len(j.policies) < len(j.config.Policies):
+	case maybe:
 		severity = Warning
 		meaning = "Whether somebody else is paged then could not be judged."
 	default:

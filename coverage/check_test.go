@@ -159,7 +159,33 @@ func checkCases() []struct {
 		{"somebody unreachable and no profile", func(w *scene) {
 			w.Users["UANN"].Contacts[0].Blocked = true
 			w.cfg.People.Profile = ""
+		}, []string{"critical user_unreachable user UANN 2026-11-23 08:00/2026-11-30 08:00"}},
+		{"somebody with a rule for low urgency alone and no profile", func(w *scene) {
+			w.Users["UANN"].Rules[0].Urgency = "low"
+			w.cfg.People.Profile = ""
+		}, []string{"critical user_unreachable user UANN 2026-11-23 08:00/2026-11-30 08:00"}},
+		{"somebody with email alone and no profile", func(w *scene) {
+			w.Users["UANN"].Contacts[0].Type = "email"
+			w.cfg.People.Profile = ""
 		}, nil},
+		{"somebody unreachable who is not on call, and no profile", func(w *scene) {
+			w.Users["UEVE"] = &coverage.User{ID: "UEVE", Name: "Eve"}
+			w.Schedules["PPROD"].Engineers = append(w.Schedules["PPROD"].Engineers, "UEVE")
+			w.cfg.People.Profile = ""
+		}, nil},
+		{"nobody, on a policy of one level", func(w *scene) {
+			w.Policies["PINFRA"].Levels = w.Policies["PINFRA"].Levels[:1]
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-12-01 08:00")
+			w.OnCalls = w.OnCalls[len(w.OnCalls)-1:]
+			w.cfg.Schedules, w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, nil, 1
+		}, []string{"critical policy_gap policy PINFRA 2026-12-01 08:00/2026-12-07 08:00"}},
+		{"nobody, on a policy of no level", func(w *scene) {
+			w.Policies["PINFRA"].Levels, w.OnCalls = nil, nil
+			w.cfg.Schedules, w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, nil, 1
+		}, []string{
+			"critical policy_gap policy PINFRA 2026-11-23 08:00/2026-12-07 08:00",
+			"critical policy_nobody_now policy PINFRA 2026-11-23 08:00/2026-12-07 08:00",
+		}},
 		{"somebody unreachable who is not on call", func(w *scene) {
 			w.Users["UEVE"] = &coverage.User{ID: "UEVE", Name: "Eve"}
 			w.Schedules["PPROD"].Engineers = append(w.Schedules["PPROD"].Engineers, "UEVE")

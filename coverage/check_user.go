@@ -21,7 +21,7 @@ func (j *judge) userChecks() {
 			j.inactive(u, assigned[id])
 		case j.s.unread(KindUser, id), u == nil:
 			j.unknown("", KindUser, id, "nothing was read of this person")
-		case j.config.People.Profile != "":
+		default:
 			j.unreachable(u, assigned[id])
 		}
 	}
@@ -125,15 +125,16 @@ func (j *judge) inactive(u *User, d *duty) {
 }
 
 // unreachable is user_unreachable: somebody who is on call within the time judged
-// does not meet people.profile; without a profile nobody is looked at. Critical if
-// no rule for high urgency has a contact method that works: a page reaches them by
+// has no rule for high urgency with a contact method that works, or does not meet
+// people.profile, if there is one. Critical in the first case: a page reaches them by
 // nothing at all. Warning otherwise. What PagerDuty does not call disabled is not:
 // most contact methods have no such field.
 func (j *judge) unreachable(u *User, d *duty) {
 	r := ready(u)
 	p := profile(j.config.People.Profile)
 	lacks := r.lacks(p)
-	if len(lacks) == 0 {
+	nothing := len(r.delays) == 0
+	if len(lacks) == 0 && !nothing {
 		return
 	}
 	spans := j.onCall(u.ID, d)
@@ -141,8 +142,12 @@ func (j *judge) unreachable(u *User, d *duty) {
 		return
 	}
 	severity, meaning := Warning, "A page is easily missed."
-	if len(r.delays) == 0 {
+	if nothing {
 		severity, meaning = Critical, "No high-urgency rule of theirs works: a page reaches them by nothing at all."
+	}
+	what := fmt.Sprintf("does not meet the profile %s: high-urgency notification rules lack %s", p, list(lacks))
+	if len(lacks) == 0 {
+		what = "has no high-urgency notification rule with a contact method that works"
 	}
 	broken := ""
 	if len(r.broken) > 0 {
@@ -153,8 +158,8 @@ func (j *judge) unreachable(u *User, d *duty) {
 		zone = j.schedules[d.schedules[0]].TimeZone
 	}
 	j.userFinding(u, UserUnreachable, severity, spans, fmt.Sprintf(
-		"%s does not meet the profile %s: high-urgency notification rules lack %s%s. On call for %s: %s. %s",
-		named(u.Name, u.ID), p, list(lacks), broken, j.by(d), j.clock(zone).spans(spans), meaning))
+		"%s %s%s. On call for %s: %s. %s",
+		named(u.Name, u.ID), what, broken, j.by(d), j.clock(zone).spans(spans), meaning))
 }
 
 // collisions is predicted_collision: somebody is on call for two audited schedules

@@ -10,7 +10,7 @@ type Config struct {
 	// Interval is how often PagerDuty is read. Default 6h.
 	Interval model.Duration `yaml:"interval,omitempty"`
 	// Horizon is how far ahead is looked. Default 14d, at most 90d: PagerDuty's own
-	// limit for on-calls.
+	// limit for on-calls. At least an hour longer than Interval.
 	Horizon model.Duration `yaml:"horizon,omitempty"`
 	// Report says where findings go.
 	Report Report `yaml:"report,omitempty"`
@@ -65,7 +65,8 @@ type LevelConfig struct {
 // PeopleConfig is what is expected of the people that are on call.
 type PeopleConfig struct {
 	// Profile is one of PagerDuty's on-call readiness profiles: never_miss_a_page,
-	// try_every_method, more_than_email or must_include_phone. Default: not checked.
+	// try_every_method, more_than_email or must_include_phone. Default: only that
+	// anything reaches them.
 	Profile string   `yaml:"profile,omitempty"`
 	Mute    []string `yaml:"mute,omitempty"`
 }

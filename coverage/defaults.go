@@ -8,11 +8,14 @@ import (
 
 // What a Config that leaves a field empty gets, and what it may say.
 const (
-	defaultInterval     = 6 * time.Hour
-	minInterval         = 5 * time.Minute // an audit takes many calls of an account's 960 a minute.
-	defaultHorizon      = 14 * 24 * time.Hour
-	minHorizon          = time.Hour
-	maxHorizon          = 90 * 24 * time.Hour // PagerDuty's limit for on-calls (REST API, GET /oncalls).
+	defaultInterval = 6 * time.Hour
+	minInterval     = 5 * time.Minute // an audit takes many calls of an account's 960 a minute.
+	defaultHorizon  = 14 * 24 * time.Hour
+	minHorizon      = time.Hour
+	maxHorizon      = 90 * 24 * time.Hour // PagerDuty's limit for on-calls (REST API, GET /oncalls).
+	// horizonMargin is how much longer than the interval the horizon must be: what was
+	// read has to last until the next audit is made, which takes its time.
+	horizonMargin       = time.Hour
 	defaultIgnore       = time.Minute
 	maxIgnore           = 24 * time.Hour
 	defaultMinEngineers = 2

@@ -1,5 +1,7 @@
 package coverage
 
+import "slices"
+
 // Severity is a finding's: it chooses the tier of the page about it.
 type Severity string
 
@@ -70,6 +72,14 @@ type Key struct {
 	Check CheckID
 	Kind  Kind
 	ID    string
+}
+
+// key is what the finding is of.
+func (f *Finding) key() Key { return Key{f.Check, f.Subject.Kind, f.Subject.ID} }
+
+// below says whether s is less severe than other.
+func (s Severity) below(other Severity) bool {
+	return slices.Index(Severities(), s) > slices.Index(Severities(), other)
 }
 
 // Result is what Check found, and of what it could not tell.

@@ -12,6 +12,10 @@ import (
 // minWidth is the narrowest text that is written.
 const minWidth = 76
 
+// gapWidth is how wide the column is that says when a schedule has nobody next; more
+// where that takes more.
+const gapWidth = 32
+
 // WriteText writes the audit for a person, in lines of at most width characters
 // where words and charts allow it. Nothing in it controls a terminal.
 func (a *Audit) WriteText(w io.Writer, width int) error {
@@ -29,11 +33,15 @@ func (a *Audit) WriteText(w io.Writer, width int) error {
 		fmt.Fprintf(&b, "\n%s%s\n", strings.Repeat(" ", gutter), legend)
 	}
 	if len(schedules) > 0 {
-		const columns = "  %9s  %7s  %-32s  "
-		head := fmt.Sprintf(columns, "engineers", "covered", "nobody from")
+		from := gapWidth
+		for _, c := range schedules {
+			from = max(from, len(nextGap(c)))
+		}
+		const columns = "  %9s  %7s  %-*s  "
+		head := fmt.Sprintf(columns, "engineers", "covered", from, "nobody from")
 		fmt.Fprintf(&b, "\nSchedules\n%sschedule\n", head)
 		for _, c := range schedules {
-			fmt.Fprintf(&b, columns+"%s\n", strconv.Itoa(c.Engineers), percent(c.Ratio), nextGap(c), fit(c.Subject.Name, width-len(head)))
+			fmt.Fprintf(&b, columns+"%s\n", strconv.Itoa(c.Engineers), percent(c.Ratio), from, nextGap(c), fit(c.Subject.Name, width-len(head)))
 		}
 	}
 	if len(a.Result.Findings) > 0 {
@@ -80,11 +88,22 @@ func (a *Audit) window() Span {
 	return a.Snapshot.ahead()
 }
 
+// covers is how each schedule, or policy, is covered: once, and at its worst, where
+// the configuration has the same thing by its name and its id.
 func (a *Audit) covers(k Kind) []Cover {
 	var out []Cover
+	place := map[string]int{}
 	for _, c := range a.Result.Cover {
-		if c.Subject.Kind == k {
+		if c.Subject.Kind != k {
+			continue
+		}
+		at, again := place[c.Subject.ID]
+		switch {
+		case !again:
+			place[c.Subject.ID] = len(out)
 			out = append(out, c)
+		case c.Ratio < out[at].Ratio:
+			out[at] = c
 		}
 	}
 	return out

@@ -65,6 +65,10 @@ func example() (*coverage.Snapshot, coverage.Config) {
 			{Span: coverage.Span{Start: hour(130), End: hour(14 * 24)}, Policy: "PINFRA", Level: 2, User: "PGRACE", Schedule: "PLEAD"},
 		},
 	}
+	for _, u := range s.Users {
+		u.Contacts = []coverage.Contact{{ID: "PPHONE", Type: "phone"}}
+		u.Rules = []coverage.NotificationRule{{Contact: "PPHONE", Urgency: "high"}}
+	}
 	c := coverage.Config{
 		Schedules: []coverage.ScheduleConfig{{Name: "prod-monitoring"}, {Name: "platform-sre"}},
 		Policies: []coverage.PolicyConfig{{
@@ -133,6 +137,48 @@ func TestRender(t *testing.T) {
 		for format, got := range render(t, a) {
 			t.Run(tc.name+"."+format, func(t *testing.T) { golden(t, "audit-"+tc.name+"."+format, got) })
 		}
+	}
+}
+
+// A schedule that the configuration has by its name and by its id is shown once, as
+// the stricter of the two sees it.
+func TestTextShowsAScheduleOnce(t *testing.T) {
+	s, c := example()
+	c.TimeIntervals = intervals("[{name: mondays, time_intervals: [{weekdays: [monday]}]}]")
+	strict, lax := coverage.ScheduleConfig{Name: "PSRE"}, coverage.ScheduleConfig{Name: "platform-sre", Required: []string{"mondays"}}
+	for _, c.Schedules = range [][]coverage.ScheduleConfig{{lax, strict}, {strict, lax}} {
+		got := render(t, coverage.NewAudit(s, c, auditedAt()))
+		for format, row := range map[string]string{"txt": "  platform-sre\n", "md": "| platform-sre |", "json": "\"engineers\""} {
+			if n := strings.Count(got[format], row); n != 1 {
+				t.Errorf("%s: got %q %d times, want once:\n%s", format, row, n, got[format])
+			}
+		}
+		if !strings.Contains(got["txt"], "92.9%") {
+			t.Errorf("got no row of what is required around the clock:\n%s", got["txt"])
+		}
+	}
+}
+
+// A gap that takes many characters to say leaves the columns where they are.
+func TestTextOfALongGap(t *testing.T) {
+	s, c := example()
+	s.Window.End = auditedAt().Add(90 * 24 * time.Hour)
+	c.Horizon = model.Duration(90 * 24 * time.Hour)
+	s.Schedules["PSRE"].Shifts = []coverage.Shift{{Span: coverage.Span{Start: auditedAt(), End: auditedAt().Add(83 * time.Minute)}, User: "PADA"}}
+	var b bytes.Buffer
+	if err := coverage.NewAudit(s, c, auditedAt()).WriteText(&b, 80); err != nil {
+		t.Fatal(err)
+	}
+	at := map[int]bool{}
+	for line := range strings.Lines(b.String()) {
+		for _, name := range []string{"  schedule\n", "  prod-monitoring\n", "  platform-sre\n"} {
+			if strings.HasSuffix(line, name) {
+				at[strings.LastIndex(line, name)] = true
+			}
+		}
+	}
+	if len(at) != 1 || !strings.Contains(b.String(), "(89d22h37m)") {
+		t.Errorf("got names of schedules at columns %v, want one, beside a gap of 89d22h37m:\n%s", at, &b)
 	}
 }
 

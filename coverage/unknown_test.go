@@ -56,6 +56,7 @@ func TestUnknown(t *testing.T) {
 			"* policy *: the account's plan has no on-calls",
 			"user_unreachable user *: not all schedules and escalation policies were read",
 			"inactive_user user *: not all schedules and escalation policies were read",
+			"* service *: an escalation policy that services are known by was not read",
 		}},
 		{"a schedule's gap while the on-calls are not known", func(w *scene) {
 			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy, ID: "PINFRA", Reason: "timed out"}}
@@ -64,6 +65,54 @@ func TestUnknown(t *testing.T) {
 			"* policy PINFRA: timed out",
 			"user_unreachable user *: not all schedules and escalation policies were read",
 			"inactive_user user *: not all schedules and escalation policies were read",
+			"* service *: an escalation policy that services are known by was not read",
+			"schedule_gap schedule PPROD: how severe its gaps are depends on an escalation policy that was not read",
+		}},
+		{"a gap that another policy makes critical, whatever one that is not known says", func(w *scene) {
+			w.Policies["PELSE"] = &coverage.Policy{ID: "PELSE", Name: "else", Levels: w.Policies["PINFRA"].Levels[:1]}
+			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "else"})
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-12-06 08:00")
+			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy, ID: "PINFRA", Reason: "timed out"}}
+		}, []string{
+			"critical policy_gap policy PELSE 2026-12-06 08:00/2026-12-07 08:00",
+			"critical schedule_gap schedule PPROD 2026-12-06 08:00/2026-12-07 08:00",
+		}, []string{
+			"* policy PINFRA: timed out",
+			"user_unreachable user *: not all schedules and escalation policies were read",
+			"inactive_user user *: not all schedules and escalation policies were read",
+			"* service *: an escalation policy that services are known by was not read",
+		}},
+		{"a gap that a policy catches, and one that is not known uses it too", func(w *scene) {
+			w.Policies["PELSE"] = &coverage.Policy{ID: "PELSE", Name: "else", Levels: w.Policies["PINFRA"].Levels[:1]}
+			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "else"})
+			w.cfg.Policies[0].MinPeople = 1
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-12-06 08:00")
+			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy, ID: "PELSE", Reason: "timed out"}}
+		}, []string{"warning schedule_gap schedule PPROD 2026-12-06 08:00/2026-12-07 08:00"}, []string{
+			"* policy PELSE: timed out",
+			"user_unreachable user *: not all schedules and escalation policies were read",
+			"inactive_user user *: not all schedules and escalation policies were read",
+			"schedule_gap schedule PPROD: how severe its gaps are depends on an escalation policy that was not read",
+		}},
+		{"a gap in a schedule that a policy does not use which is not known", func(w *scene) {
+			w.Policies["PELSE"] = &coverage.Policy{ID: "PELSE", Name: "else"}
+			w.cfg.Policies = append(w.cfg.Policies, coverage.PolicyConfig{Name: "else"})
+			w.cfg.Policies[0].MinPeople = 1
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-12-06 08:00")
+			w.Unread = []coverage.Unread{{Kind: coverage.KindPolicy, ID: "PELSE", Reason: "timed out"}}
+		}, []string{"warning schedule_gap schedule PPROD 2026-12-06 08:00/2026-12-07 08:00"}, []string{
+			"* policy PELSE: timed out",
+			"user_unreachable user *: not all schedules and escalation policies were read",
+			"inactive_user user *: not all schedules and escalation policies were read",
+		}},
+		{"a policy that has another name now, and the service that it alone told of", func(w *scene) {
+			w.Policies, w.Services, w.OnCalls = nil, nil, nil
+			w.Missing = []coverage.Missing{{Kind: coverage.KindPolicy, Name: "infra"}}
+		}, []string{"warning not_found policy infra"}, []string{
+			"* policy infra: it was not found",
+			"user_unreachable user *: not all schedules and escalation policies were read",
+			"inactive_user user *: not all schedules and escalation policies were read",
+			"* service *: an escalation policy that services are known by was not read",
 		}},
 		{"the people", func(w *scene) {
 			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, Reason: "the token may not"}}

@@ -19,6 +19,35 @@ func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(fo
 // `coverage`. Empty fields are no faults where they have a default. Whether the
 // services that c names are configured is for others to judge.
 func (c Config) Validate() error {
+	f := c.faults()
+	f.lasts(c)
+	return errors.Join(f...)
+}
+
+// ValidateOnce is Validate for what is read once: how long it is until the next time
+// does not matter.
+func (c Config) ValidateOnce() error { return errors.Join(c.faults()...) }
+
+// lasts checks that what an audit reads tells of all the time until the next one.
+func (f *faults) lasts(c Config) {
+	d := c.WithDefaults()
+	interval, horizon := time.Duration(d.Interval), time.Duration(d.Horizon)
+	if interval < minInterval || horizon < minHorizon || horizon > maxHorizon || horizon >= interval+horizonMargin {
+		return // or told already.
+	}
+	path := "horizon"
+	if c.Horizon == 0 {
+		path = "interval"
+	}
+	remedy := "make the horizon longer, or the interval shorter"
+	if interval+horizonMargin > maxHorizon {
+		remedy = "make the interval shorter"
+	}
+	f.add("%s: the horizon (%v) must be at least %v longer than the interval (%v), or nobody knows who is on call until the next audit; %s",
+		path, d.Horizon, model.Duration(horizonMargin), d.Interval, remedy)
+}
+
+func (c Config) faults() faults {
 	var f faults
 	f.duration("interval", c.Interval, minInterval, 0)
 	f.duration("horizon", c.Horizon, minHorizon, maxHorizon)
@@ -67,7 +96,7 @@ func (c Config) Validate() error {
 		f.add("people.profile: is %q, must be never_miss_a_page, try_every_method, more_than_email or must_include_phone", p)
 	}
 	f.mute("people", c.People.Mute)
-	return errors.Join(f...)
+	return f
 }
 
 // duration checks a duration that has a default; most of 0 is no limit.

@@ -34,6 +34,17 @@ time_intervals: [{name: office-hours, time_intervals: [{weekdays: [monday]}]}]`,
 interval: is 4m, must be at least 5m
 horizon: is 59m, must be from 1h to 90d
 ignore_shorter_than: is 1ms, must be from 1s to 1d`},
+		{"a horizon shorter than the interval", "{interval: 1d, horizon: 12h}", `
+horizon: the horizon (12h) must be at least 1h longer than the interval (1d), or nobody knows who is on call until the next audit; make the horizon longer, or the interval shorter`},
+		{"a horizon that ends before the next audit is made", "{interval: 1d, horizon: 24h59m}", `
+horizon: the horizon (1d59m) must be at least 1h longer than the interval (1d), or nobody knows who is on call until the next audit; make the horizon longer, or the interval shorter`},
+		{"a horizon that just lasts", "{interval: 1d, horizon: 25h}", ""},
+		{"a horizon shorter than the default interval", "{horizon: 6h}", `
+horizon: the horizon (6h) must be at least 1h longer than the interval (6h), or nobody knows who is on call until the next audit; make the horizon longer, or the interval shorter`},
+		{"an interval longer than the default horizon", "{interval: 14d}", `
+interval: the horizon (2w) must be at least 1h longer than the interval (2w), or nobody knows who is on call until the next audit; make the horizon longer, or the interval shorter`},
+		{"an interval that no horizon outlasts", "{interval: 90d, horizon: 90d}", `
+horizon: the horizon (90d) must be at least 1h longer than the interval (90d), or nobody knows who is on call until the next audit; make the interval shorter`},
 		{"durations too long", "{interval: 1y, horizon: 91d, ignore_shorter_than: 25h}", `
 horizon: is 13w, must be from 1h to 90d
 ignore_shorter_than: is 1d1h, must be from 1s to 1d`},

@@ -84,7 +84,7 @@ func (d *dedup) keyFor(a *template.Alert, r *routing, service string, u Urgency)
 	case byTemplate:
 		key, err := r.execute(d.key, r.keyData(a))
 		if err != nil {
-			id, faults := d.alertKey(arr[:0], a, service, u)
+			id, faults := d.alertKey(arr[:0], a, r.origin, service, u)
 			return id, append(faults, FaultTemplate)
 		}
 		if key == "" {
@@ -93,9 +93,9 @@ func (d *dedup) keyFor(a *template.Alert, r *routing, service string, u Urgency)
 		h := appendText(d.start(arr[:0], service, byTemplate, u), key)
 		return identity{key: d.text(service, key, u, h), shared: true}, nil
 	default:
-		return d.alertKey(arr[:0], a, service, u)
+		return d.alertKey(arr[:0], a, r.origin, service, u)
 	}
-	id, faults := d.alertKey(arr[:0], a, service, u)
+	id, faults := d.alertKey(arr[:0], a, r.origin, service, u)
 	if !slices.Contains(faults, FaultDedupKey) {
 		faults = append(faults, FaultDedupKey)
 	}
@@ -103,7 +103,7 @@ func (d *dedup) keyFor(a *template.Alert, r *routing, service string, u Urgency)
 }
 
 // alertKey is the key of the alert itself: all its labels but the ignored ones.
-func (d *dedup) alertKey(buf []byte, a *template.Alert, service string, u Urgency) (identity, []Fault) {
+func (d *dedup) alertKey(buf []byte, a *template.Alert, origin Origin, service string, u Urgency) (identity, []Fault) {
 	var arr [32]string
 	names, id := arr[:0], identity{}
 	for name, v := range a.Labels {
@@ -122,15 +122,40 @@ func (d *dedup) alertKey(buf []byte, a *template.Alert, service string, u Urgenc
 		h, id.shared, faults = appendText(h, a.Fingerprint), false, []Fault{FaultDedupKey}
 	}
 	slices.Sort(names)
+	value := func(label string) string { return a.Labels[label] }
+	if origin == OriginCoverage {
+		value = coverageValue(a, names)
+	}
 	for _, name := range names {
-		h = appendText(appendText(h, name), a.Labels[name])
+		h = appendText(appendText(h, name), value(name))
 	}
 	name := a.Labels["alertname"]
 	if name == "" {
 		name = "alert"
 	}
+	if origin == OriginCoverage { // all of these have one name: the check and its subject tell them apart.
+		for _, l := range names {
+			if l != "alertname" && l != "severity" && l != "id" {
+				name += "," + l + "=" + value(l)
+			}
+		}
+	}
 	id.key = d.text(service, name, u, h)
 	return id, faults
+}
+
+// coverageValue is what a label of the audit's alert counts as: the name of a schedule,
+// policy, service or person as its id, because names change and ids do not.
+func coverageValue(a *template.Alert, counted []string) func(label string) string {
+	return func(label string) string {
+		switch label {
+		case "schedule", "policy", "service", "user":
+			if slices.Contains(counted, "id") {
+				return a.Labels["id"]
+			}
+		}
+		return a.Labels[label]
+	}
 }
 
 // labelsName is what the key of a label list shows: the alert's name if the

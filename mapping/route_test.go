@@ -338,3 +338,36 @@ func TestServiceOfTheGroup(t *testing.T) {
 		})
 	}
 }
+
+// All that the audit reports has one name: the key shows what it is of. What is not
+// part of the key is not shown.
+func TestCoverageKeyShowsTheCheck(t *testing.T) {
+	for _, tc := range []struct {
+		origin mapping.Origin
+		ignore []string
+		want   string
+	}{
+		{mapping.OriginCoverage, nil, "sre/coverage_gap,check=policy_gap,policy=PINFRA/high/"},
+		{mapping.OriginCoverage, []string{"id"}, "sre/coverage_gap,check=policy_gap,policy=infra/high/"},
+		{mapping.OriginCoverage, []string{"policy"}, "sre/coverage_gap,check=policy_gap/high/"},
+		{mapping.OriginAlertmanager, nil, "sre/coverage_gap/high/"},
+	} {
+		m, err := mapping.New(mapping.Config{
+			Services: []string{"sre"}, Defaults: mapping.Defaults{Service: "sre", Options: mapping.Options{Dedup: &mapping.Dedup{Ignore: tc.ignore}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := group(template.KV{"alertname": "coverage_gap", "check": "policy_gap", "policy": "infra", "id": "PINFRA", "severity": "critical"})
+		g.Origin = tc.origin
+		if got := m.Route(g)[0].DedupKey; !strings.HasPrefix(got, tc.want) {
+			t.Errorf("%s without %v: got %s, want %s and a hash", tc.origin, tc.ignore, got, tc.want)
+		}
+		key := m.Route(g)[0].DedupKey
+		g.Alerts[0].Labels["policy"] = "renamed" // which a sidecar that has nothing open hears first.
+		same := tc.origin == mapping.OriginCoverage && !slices.Equal(tc.ignore, []string{"id"})
+		if got := m.Route(g)[0].DedupKey; (got == key) != same {
+			t.Errorf("%s without %v: got key %s after a change of name, %s before; want the same: %v", tc.origin, tc.ignore, got, key, same)
+		}
+	}
+}

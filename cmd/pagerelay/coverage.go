@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -116,7 +117,7 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	if c.export.horizon != 0 {
 		cfg.Horizon = c.export.horizon
 	}
-	if err := cfg.Validate(); err != nil { // its only fault can be one of the flags.
+	if err := cfg.ValidateOnce(); err != nil { // its only fault can be one of the flags.
 		return exitUsage, fmt.Errorf("export rotation: --schedule or --horizon: %w", err)
 	}
 	snapshot, err := readSnapshot(ctx, p.source, cfg.WithDefaults(), stderr)
@@ -165,16 +166,26 @@ func (s *coverageSource) Read(ctx context.Context) (*coverage.Snapshot, error) {
 }
 
 func (s *coverageSource) read(ctx context.Context, cfg coverage.Config, progress func(done, total int)) (*coverage.Snapshot, error) {
-	services := map[string]string{} // by the hash of the key; a key that cannot be read now joins nothing.
+	services := map[string]string{} // by the hash of the key.
+	var keyless []string
 	for _, name := range s.config.ServiceNames() {
-		if key, err := s.config.Services[name].Key(); err == nil {
-			sum := sha256.Sum256([]byte(key))
-			services[hex.EncodeToString(sum[:])] = name
+		key, err := s.config.Services[name].Key()
+		if err != nil {
+			keyless = append(keyless, name)
+			continue
 		}
+		sum := sha256.Sum256([]byte(key))
+		services[hex.EncodeToString(sum[:])] = name
 	}
 	snapshot, err := s.reader.Read(ctx, cfg, services, progress)
 	if err != nil {
 		return nil, err
+	}
+	if len(keyless) > 0 {
+		// Any of PagerDuty's services may be the one behind such a key.
+		snapshot.Unread = append(snapshot.Unread, coverage.Unread{
+			Kind: coverage.KindService, Reason: "the routing key cannot be read now of " + strings.Join(keyless, ", "),
+		})
 	}
 	return snapshot, nil
 }

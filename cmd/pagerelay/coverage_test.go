@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -85,6 +86,58 @@ func TestCoverageExample(t *testing.T) {
 	}
 }
 
+// A routing key that cannot be read at the moment joins nothing: whatever is behind it
+// is not known, rather than well.
+func TestCoverageUnreadableKey(t *testing.T) {
+	server, _ := account(t, exampleAccount(t, "10m", "PADA001, PGRACE1"))
+	dir := t.TempDir()
+	key := filepath.Join(dir, "secret-place")
+	file := filepath.Join(dir, "pagerelay.yml")
+	for path, text := range map[string]string{
+		key: "pagerelayemulator000000000000001\n",
+		file: fmt.Sprintf(`
+pagerduty: {api_url: %q, api_token: u+readonly, api_requests_per_minute: 960}
+services:
+  infra: {routing_key_file: %q}
+  sre: {routing_key: pagerelayemulator000000000000003}
+defaults: {service: sre}
+coverage: {escalation_policies: [{name: payments}]}
+`, server.URL, key),
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := loadParts(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disabled := coverage.Subject{Kind: coverage.KindService, ID: "PINFRA1", Name: "Infra us-east-1"}
+	audit := func() (*coverage.Audit, coverage.Heard) {
+		t.Helper()
+		snapshot, err := p.source.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard, _ := coverage.NewHearing(snapshot, p.config.Coverage).Heard("infra", time.Now())
+		return coverage.NewAudit(snapshot, p.config.Coverage, time.Now()), heard
+	}
+	if a, heard := audit(); !a.Whole() || !a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.Hears {
+		t.Fatalf("with the key: got unknown %v, heard %q; want nothing unknown, somebody", a.Result.Unknown, heard)
+	}
+	if err := os.Remove(key); err != nil {
+		t.Fatal(err)
+	}
+	a, heard := audit()
+	if a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.NotKnown {
+		t.Errorf("without the key: got unknown %v, heard %q; want that nothing is known of services", a.Result.Unknown, heard)
+	}
+	reasons := strings.Join(a.Reasons(), "\n")
+	if !strings.Contains(reasons, "the routing key cannot be read now of infra") || strings.Contains(reasons, "secret-place") {
+		t.Errorf("got reasons %q, want the name of the service and no path", reasons)
+	}
+}
+
 func account(t *testing.T, cfg *emulator.Config) (*httptest.Server, *emulator.Emulator) {
 	t.Helper()
 	emu, err := emulator.New(*cfg, emulator.Options{})
@@ -127,7 +180,11 @@ schedules:
   - {id: PPRIM01, name: payments-primary, entries: [{user: PNOUR01}]}
   - {id: PSECO01, name: payments-secondary, entries: [{user: PLIN001}]}
   - {id: PPLEA01, name: payments-lead, entries: [{user: PADA001}]}
-users: [{id: PADA001, name: Ada Lovelace}, {id: PGRACE1, name: Grace Hopper}, {id: PLIN001, name: Lin Chen}, {id: PNOUR01, name: Nour Haddad}]
+users:
+  - {id: PADA001, name: Ada Lovelace, contact_methods: &phone [{id: CPHONE, type: phone, address: "5550100"}], notification_rules: &rule [{urgency: high, contact_method: CPHONE}]}
+  - {id: PGRACE1, name: Grace Hopper, contact_methods: *phone, notification_rules: *rule}
+  - {id: PLIN001, name: Lin Chen, contact_methods: *phone, notification_rules: *rule}
+  - {id: PNOUR01, name: Nour Haddad, contact_methods: *phone, notification_rules: *rule}
 `)))
 	if err != nil {
 		t.Fatal(err)

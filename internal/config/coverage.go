@@ -42,11 +42,25 @@ func (c *Config) validateCoverage(faults *Faults) {
 	}
 	known("coverage.report.service", report)
 	for i, p := range cov.Policies {
-		if slices.Contains(p.Services, report) && c.Services[report].Fallback == "" {
-			faults.add("coverage.report.service", "pages escalation_policies[%d] (%s), one of those that are audited: when nobody is on call there, nobody would hear of it; give services.%s a fallback, or report to another service",
-				i, p.Name, report)
-			return
+		// A page that nobody there would hear goes from fallback to fallback.
+		var way []string
+		for next := report; slices.Contains(p.Services, next) && !slices.Contains(way, next); next = c.Services[next].Fallback {
+			way = append(way, next)
 		}
+		if len(way) == 0 {
+			continue
+		}
+		last := c.Services[way[len(way)-1]].Fallback
+		if last != "" && !slices.Contains(way, last) {
+			continue
+		}
+		also := ""
+		if len(way) > 1 {
+			also = fmt.Sprintf(", and so do its fallbacks (%s)", strings.Join(way[1:], ", "))
+		}
+		faults.add("coverage.report.service", "pages escalation_policies[%d] (%s), one of those that are audited%s: when nobody is on call there, nobody would hear of it; give services.%s a fallback that pages another policy, or report to another service",
+			i, p.Name, also, way[len(way)-1])
+		return
 	}
 }
 

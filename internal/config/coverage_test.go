@@ -107,7 +107,11 @@ func TestParseCoverageFaults(t *testing.T) {
 		},
 		{
 			"reports to whom it audits", section("report: {service: sre}\n  escalation_policies: [{name: p, services: [infra, sre]}]"),
-			[]string{"coverage.report.service: pages escalation_policies[0] (p), one of those that are audited: when nobody is on call there, nobody would hear of it; give services.sre a fallback, or report to another service (line 8)"},
+			[]string{"coverage.report.service: pages escalation_policies[0] (p), one of those that are audited: when nobody is on call there, nobody would hear of it; give services.sre a fallback that pages another policy, or report to another service (line 8)"},
+		},
+		{
+			"reports to whom it audits, and so does the fallback", section("report: {service: infra}\n  escalation_policies: [{name: q, services: [infra]}, {name: p, services: [infra, sre]}]"),
+			[]string{"coverage.report.service: pages escalation_policies[1] (p), one of those that are audited, and so do its fallbacks (sre): when nobody is on call there, nobody would hear of it; give services.sre a fallback that pages another policy, or report to another service (line 8)"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
