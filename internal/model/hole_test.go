@@ -24,7 +24,6 @@ type hole struct {
 	what       string
 	from, till time.Time
 	foreseen   bool // the audit knows till.
-	early      bool // it has ended before that.
 	noticed    bool // the audit knows of it.
 }
 
@@ -45,7 +44,7 @@ func (w *world) beginHole(s step) {
 		return
 	}
 	w.rough = true
-	w.pd.ClearFaults() // what left before must not land in it.
+	w.clearFaults() // what left before must not land in it.
 	time.Sleep(time.Minute)
 	now := time.Now()
 	h := &hole{what: s.What, from: now, till: now.Add(s.Delay*60 + 3*auditedBefore), foreseen: s.N&1 != 0}
@@ -177,6 +176,13 @@ func (w *world) swallowed(e *pagerduty.Event) {
 	case h == nil:
 	case e.Action == string(outbox.Resolve) && h.what == maintenance && told.State != outbox.CoverageHole:
 		w.blind[e.DedupKey] = true
+	case e.Action == string(outbox.Resolve) && h.what == maintenance:
+		if w.faulty {
+			return
+		}
+		if w.inVain[e.DedupKey]++; w.inVain[e.DedupKey] == 20+4*w.episodes[e.DedupKey] {
+			w.problems = append(w.problems, "in maintenance "+e.DedupKey+" is resolved again and again")
+		}
 	case e.Action == string(outbox.Trigger) && told.State == outbox.CoverageHole && service == "infra":
 		w.unheardOf[e.DedupKey] = h
 	}
@@ -185,11 +191,23 @@ func (w *world) swallowed(e *pagerduty.Event) {
 // disturb notes that something may keep a copy from the fallback for a while.
 func (w *world) disturb() { w.calmSince = time.Now() }
 
+func (w *world) clearFaults() {
+	w.pd.ClearFaults()
+	w.setFaulty(false)
+	w.disturb()
+}
+
+func (w *world) setFaulty(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faulty = on
+}
+
 // checkCopied: a page that nobody hears of is open on the fallback.
 func (w *world) checkCopied() {
 	w.mu.Lock()
 	infra, other := w.holes["infra"], w.holes["other"]
-	calm := time.Since(w.calmSince) >= copiedWithin
+	calm := !w.faulty && time.Since(w.calmSince) >= copiedWithin
 	w.mu.Unlock()
 	if infra == nil || other != nil || !calm || time.Since(infra.from) < copiedWithin {
 		return

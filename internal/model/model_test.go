@@ -100,7 +100,7 @@ func pagerDuty(perMinute int) emulator.Config {
 
 func (w *world) step(s step) {
 	switch s.What {
-	case "toggle", "repeat": // nothing that is in a copy's way.
+	case "", "toggle", "repeat": // nothing that is in a copy's way.
 	default:
 		w.disturb()
 	}
@@ -138,8 +138,9 @@ func (w *world) step(s step) {
 		w.beginHole(s)
 	case "hole over":
 		w.endHoles()
+	case "": // time passes.
 	case "clear":
-		w.pd.ClearFaults()
+		w.clearFaults()
 	case "alertmanager unclear", "alertmanager clear":
 		w.setUnclear(s.What == "alertmanager unclear")
 	default:
@@ -220,6 +221,7 @@ func (w *world) person(s step) {
 
 func (w *world) fault(s step) {
 	w.rough = true
+	w.setFaulty(true)
 	f := emulator.Fault{First: s.N, Latency: model.Duration(s.Delay / 10)}
 	switch s.What {
 	case "429", "500", "400":

@@ -136,7 +136,9 @@ type world struct {
 	believed  map[string]hole
 	audited   bool
 	blind     map[string]bool  // dedup key -> a resolve fell into a hole that no audit knew of.
+	inVain    map[string]int   // dedup key -> resolves that fell into a hole that the audit knew of.
 	unheardOf map[string]*hole // dedup key -> the hole of infra's that a page of it fell into.
+	faulty    bool             // PagerDuty may fail.
 	calmSince time.Time        // when something that delays requests happened last.
 }
 
@@ -152,6 +154,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
 	w.holes, w.believed, w.blind, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]bool{}, map[string]*hole{}
+	w.inVain = map[string]int{}
 	w.audited = true
 	w.load(0)
 	w.begins()
