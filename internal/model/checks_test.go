@@ -28,6 +28,7 @@ func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) 
 	case in != nil && e.Action == string(outbox.Resolve):
 		w.checkAbsent(e, in)
 	}
+	w.swallowed(e)
 	err := w.pd.Enqueue(ctx, region, e)
 	if answer := pagerduty.Classify(err); in != nil && answer.Kind == pagerduty.Refused {
 		w.mu.Lock()
@@ -44,15 +45,19 @@ func (w *world) EnqueueChange(ctx context.Context, region string, e *pagerduty.C
 
 // incident is the one that an event is about, if the outbox holds it.
 func (w *world) incident(e *pagerduty.Event) *outbox.Incident {
-	service := "infra"
-	if e.RoutingKey == keyOther {
-		service = "other"
-	}
-	in, ok := w.store.Get(outbox.IncidentID(service, e.DedupKey))
+	in, ok := w.store.Get(outbox.IncidentID(serviceOf(e), e.DedupKey))
 	if !ok {
 		return nil
 	}
 	return in
+}
+
+// serviceOf is the service that an event is for.
+func serviceOf(e *pagerduty.Event) string {
+	if e.RoutingKey == keyOther {
+		return "other"
+	}
+	return "infra"
 }
 
 // toldFiring says whether anybody was told that something of the key fires, and
@@ -139,6 +144,7 @@ func (w *world) checkBlocked() {
 func (w *world) finish() []string {
 	w.later.Wait()
 	w.pd.ClearFaults()
+	w.endHoles()
 	w.setUnclear(false)
 	for i := range w.muted {
 		w.unmute(i)
@@ -190,14 +196,14 @@ func (w *world) wanted() map[string]mapping.Urgency {
 // alert whether pagerelay can know.
 func (w *world) compare(when string, told func(int) bool) {
 	want := w.wanted()
-	open := map[string]emulator.Status{}
+	open, openOn := map[string]emulator.Status{}, map[string]bool{}
 	for _, in := range w.pd.Incidents() {
 		if in.Open() {
-			open[in.DedupKey] = in.Status
+			open[in.DedupKey], openOn[in.ServiceID+in.DedupKey] = in.Status, true
 		}
 	}
 	for key := range open {
-		if _, ok := want[key]; !ok {
+		if _, ok := want[key]; !ok && !w.blind[key] {
 			w.problem("%s: %s is open at PagerDuty and does not fire", when, key)
 		}
 	}
@@ -206,6 +212,9 @@ func (w *world) compare(when string, told func(int) bool) {
 			continue
 		}
 		status, ok := open[key]
+		if ok && !openOn[w.serviceID(key)+key] {
+			status, ok = "", false // a copy on the fallback does not do.
+		}
 		settled, byHand := w.settled[key]
 		byHand = byHand && !w.epochs[key].After(settled)
 		switch {
@@ -218,6 +227,18 @@ func (w *world) compare(when string, told func(int) bool) {
 			w.problem("%s: %s is acknowledged, and nobody did that", when, key)
 		}
 	}
+}
+
+// serviceID is PagerDuty's name of the service that a firing key is routed to.
+func (w *world) serviceID(key string) string {
+	for _, i := range w.firingOf(key) {
+		for _, o := range w.router.Route(w.group(i)) {
+			if o.DedupKey == key {
+				return serviceIDs()[o.Service]
+			}
+		}
+	}
+	return ""
 }
 
 // firingOf lists the alerts that fire and map to a key.
@@ -238,7 +259,7 @@ func (w *world) firingOf(key string) []int {
 func (w *world) checkNotified() {
 	want := w.wanted()
 	for _, in := range w.pd.Incidents() {
-		if urgency, ok := want[in.DedupKey]; !ok || urgency == mapping.Acknowledged || in.Status != emulator.Acknowledged {
+		if urgency, ok := want[in.DedupKey]; !ok || w.blind[in.DedupKey] || urgency == mapping.Acknowledged || in.Status != emulator.Acknowledged {
 			continue
 		}
 		last := emulator.LogEntry{}

@@ -51,6 +51,7 @@ func drawSteps(rt *rapid.T) []step {
 		"alertmanager unclear", "alertmanager clear",
 		"silent resolve", "silent resolve", "silent fire", "mute", "mute", "unmute",
 		"truncate", "empty answer", "coverage",
+		maintenance, nobody, nobody, "hole over",
 	})
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 		return step{
@@ -77,6 +78,7 @@ func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.R
 			}
 			synctest.Wait()
 			w.checkBlocked()
+			w.checkCopied()
 		}
 		problems = w.finish()
 	})
@@ -97,6 +99,11 @@ func pagerDuty(perMinute int) emulator.Config {
 }
 
 func (w *world) step(s step) {
+	switch s.What {
+	case "", "toggle", "repeat": // nothing that is in a copy's way.
+	default:
+		w.disturb()
+	}
 	switch s.What {
 	case "toggle":
 		w.toggle(s)
@@ -120,15 +127,20 @@ func (w *world) step(s step) {
 	case "person acknowledges", "person resolves":
 		w.person(s)
 	case "crash":
-		w.crash()
+		w.crash(time.Duration(s.N%4) * 20 * time.Second)
 	case "reload":
 		w.reload(s.N % 3)
 	case "silent resolve", "silent fire", "mute", "unmute", "truncate", "empty answer":
 		w.silently(s)
 	case "coverage":
 		w.coverage()
+	case maintenance, nobody:
+		w.beginHole(s)
+	case "hole over":
+		w.endHoles()
+	case "": // time passes.
 	case "clear":
-		w.pd.ClearFaults()
+		w.clearFaults()
 	case "alertmanager unclear", "alertmanager clear":
 		w.setUnclear(s.What == "alertmanager unclear")
 	default:
@@ -209,6 +221,7 @@ func (w *world) person(s step) {
 
 func (w *world) fault(s step) {
 	w.rough = true
+	w.setFaulty(true)
 	f := emulator.Fault{First: s.N, Latency: model.Duration(s.Delay / 10)}
 	switch s.What {
 	case "429", "500", "400":

@@ -117,6 +117,36 @@ func TestHistoriesToRemember(t *testing.T) {
 			steps: []step{{What: "400", N: 1}, {What: "toggle", Pause: long}},
 		},
 		{
+			name:  "nobody is on call, and then somebody is",
+			steps: []step{{What: nobody, N: 1, Delay: 20 * time.Second, Pause: soon}, {What: "toggle", Pause: long}, {What: "", Pause: time.Hour}},
+		},
+		{
+			name:  "over in a maintenance window",
+			steps: []step{{What: "toggle", Pause: long}, {What: maintenance, N: 1, Delay: 20 * time.Second, Pause: soon}, {What: "toggle", Pause: time.Hour}},
+		},
+		{
+			name:  "a window that the audit hears of after the page",
+			steps: []step{{What: maintenance, N: 2, Delay: 30 * time.Second, Pause: soon}, {What: "toggle", Pause: long}, {What: "", Pause: time.Hour}},
+		},
+		{
+			name: "paged before the first audit after a start",
+			steps: []step{
+				{What: nobody, N: 2, Delay: 30 * time.Second, Pause: soon},
+				{What: "crash", N: 3, Pause: soon},
+				{What: "toggle", Pause: long},
+				{What: "", Pause: time.Hour},
+			},
+		},
+		{
+			name: "fires again in a window in which its resolve was lost",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: maintenance, N: 1, Delay: 30 * time.Second, Pause: soon},
+				{What: "toggle", Pause: long},
+				{What: "toggle", Pause: time.Hour},
+			},
+		},
+		{
 			name:  "killed while PagerDuty does not answer, and over by then",
 			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "toggle", Pause: time.Millisecond}, {What: "crash", Pause: long}},
 		},

@@ -38,6 +38,8 @@ type settings struct {
 	previousKeys []string
 	// readKey is called whenever a routing key is read from its file; nil: nothing is.
 	readKey func()
+	// coverage is what the coverage audit says; nil: there is none.
+	coverage func(service string, at time.Time) outbox.Coverage
 }
 
 // sidecar is pagerelay from its door to its transport, wired as the program does
@@ -115,7 +117,7 @@ func (s *sidecar) apply(with settings) {
 	if with.peers > 0 {
 		asker, reconcile.Source = s.around, s.around
 	}
-	s.deliver.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: s.around, Asker: asker})
+	s.deliver.Apply(delivery.Settings{Services: services, Renderer: mapper, Sender: s.around, Asker: asker, Coverage: with.coverage})
 	s.reconcile.Apply(reconcile)
 }
 

@@ -130,6 +130,16 @@ type world struct {
 	minimal  map[string]bool      // incident -> the last event that was answered 400 was the minimal one.
 	episodes map[string]int       // dedup key -> firings and repeats said, an upper bound of its triggers.
 	rough    bool                 // something happened after which a trigger may be sent twice.
+
+	// Where PagerDuty pages nobody, and what the audit knows of that.
+	holes     map[string]*hole // by service.
+	believed  map[string]hole
+	audited   bool
+	blind     map[string]bool  // dedup key -> a resolve fell into a hole that no audit knew of.
+	inVain    map[string]int   // dedup key -> resolves that fell into a hole that the audit knew of.
+	unheardOf map[string]*hole // dedup key -> the hole of infra's that a page of it fell into.
+	faulty    bool             // PagerDuty may fail.
+	calmSince time.Time        // when something that delays requests happened last.
 }
 
 func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
@@ -143,6 +153,9 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.said[0], w.said[1] = make([]bool, n), make([]bool, n)
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
+	w.holes, w.believed, w.blind, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]bool{}, map[string]*hole{}
+	w.inVain = map[string]int{}
+	w.audited = true
 	w.load(0)
 	w.begins()
 	for i := range 2 {
@@ -168,12 +181,14 @@ func (w *world) load(variant int) {
 
 // settings are what is configured now.
 func (w *world) settings() settings {
-	return settings{config: w.config, peers: w.peers, policy: w.policy, previousKeys: []string{keyInfra, keyNext}}
+	return settings{config: w.config, peers: w.peers, policy: w.policy, previousKeys: []string{keyInfra, keyNext}, coverage: w.coverageAt}
 }
 
-func (w *world) crash() {
+// crash kills pagerelay and starts it; the audit looks after a while.
+func (w *world) crash(audited time.Duration) {
 	w.rough = true
 	w.stop()
+	w.forgetAudit(audited)
 	w.begins()
 }
 

@@ -12,6 +12,7 @@ const (
 	absent   = "internal/outbox/absent.go"
 	compare  = "internal/alertmanager/reconcile_pass.go"
 	schedule = "internal/alertmanager/reconcile.go"
+	holes    = "internal/outbox/hole.go"
 )
 
 // mutants are the breaks; docs/contract.md lists them, with what noticed each.
@@ -119,6 +120,41 @@ func mutants() []mutant {
 			next,
 			"return send(Acknowledge, ClassAcknowledge, \"the urgency is acknowledged\")",
 			"return Decision{Kind: Idle, Reason: \"said\"}",
+		}}},
+		{"hole: a trigger that fell into one is taken for heard", []edit{{
+			holes,
+			"in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil\n\t\tif trigger {",
+			"in.Echo = nil\n\t\tif trigger {",
+		}}},
+		{"hole: what fell into one is not sent again after it", []edit{{
+			holes,
+			"if in.Hole.stillIn(ev.Coverage, now) {",
+			"if true {",
+		}}},
+		{"hole: a resolve in a maintenance window is taken for applied", []edit{{
+			holes,
+			"case a == Resolve && !c.Maintenance && c.State == CoverageHole:",
+			"case a == Resolve && c.State == CoverageHole:",
+		}}},
+		{"hole: a resolve does not wait for its end", []edit{{
+			holes,
+			"return in.Hole.Action == Resolve",
+			"return false",
+		}}},
+		{"hole: no copy to the fallback", []edit{{
+			holes,
+			`if hole == nil || in.Urgency == mapping.Change ||`,
+			`if true || in.Urgency == mapping.Change ||`,
+		}}},
+		{"hole: a page that no audit could vouch for is taken for heard", []edit{{
+			holes,
+			"case c.State == CoverageHole && (in.Unsure || (",
+			"case c.State == CoverageHole && (false || (",
+		}}},
+		{"hole: a window that was begun between two audits is forgotten", []edit{{
+			holes,
+			"(c.Maintenance && !c.Since.IsZero() && !in.LastTrigger.Before(c.Since))):",
+			"false):",
 		}}},
 		{"retry: what failed for a time is given up", []edit{{
 			outcome,
