@@ -114,6 +114,9 @@ func (w *world) group(i int) *mapping.Group {
 		panic(err)
 	}
 	g.Alerts = append(g.Alerts, decodeAlert(raw))
+	if i == gap {
+		g.Origin = mapping.OriginCoverage
+	}
 	return g
 }
 
