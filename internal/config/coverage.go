@@ -23,9 +23,6 @@ func (c *Config) validateCoverage(faults *Faults) {
 		}
 		return
 	}
-	if c.PagerDuty.APIToken == "" && c.PagerDuty.APITokenFile == "" {
-		faults.add("coverage", "needs PagerDuty's REST API; set pagerduty.api_token_file (a read-only token will do)")
-	}
 	known := func(path, name string) {
 		if _, ok := c.Services[name]; !ok {
 			faults.add(path, "no service is named %q; the services are %s", name, strings.Join(c.ServiceNames(), ", "))
