@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -14,10 +15,41 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-func newAuditor(store *outbox.Store, onAudit func(), reg prometheus.Registerer, logger *slog.Logger, onFault func(mapping.Fault)) *coverage.Auditor {
-	return coverage.NewAuditor(coverageSink{store}, coverage.AuditorConfig{
-		OnAudit: onAudit, OnFault: onFault, Logger: logger.With("component", "coverage"), Registerer: reg,
+// unresolveTimeout bounds how long an audit waits for the outbox.
+const unresolveTimeout = 30 * time.Second
+
+// newAuditor makes the auditor. audited is called when what heard answers has changed.
+func newAuditor(store *outbox.Store, audited func(), reg prometheus.Registerer, logger *slog.Logger, onFault func(mapping.Fault)) *coverage.Auditor {
+	log := logger.With("component", "coverage")
+	var auditor *coverage.Auditor
+	auditor = coverage.NewAuditor(coverageSink{store}, coverage.AuditorConfig{
+		OnAudit: func() {
+			unresolve(store, heard(auditor), log)
+			audited()
+		},
+		OnFault: onFault, Logger: log, Registerer: reg,
 	})
+	return auditor
+}
+
+// unresolve brings back what was resolved in a maintenance window that the audit
+// knows of only now.
+func unresolve(store *outbox.Store, heard func(string, time.Time) outbox.Coverage, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), unresolveTimeout)
+	defer cancel()
+	for _, service := range store.Policy().Services {
+		c := heard(service, time.Now())
+		if c.State != outbox.CoverageHole || !c.Maintenance || c.Since.IsZero() {
+			continue
+		}
+		n, err := store.Unresolve(ctx, service, c.Since, outbox.Hole{Reason: c.Reason, Until: c.Until})
+		switch {
+		case err != nil && !errors.Is(err, outbox.ErrClosed):
+			log.Error("What was resolved in a maintenance window could not be brought back; the next audit tries again", "service", service, "err", err)
+		case n > 0:
+			log.Warn("Incidents were resolved in a maintenance window that was not known; they are resolved again after it", "service", service, "incidents", n)
+		}
+	}
 }
 
 // coverageSink is the outbox as the auditor sees it.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -130,7 +131,8 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 
 	// The reconciler: asks Alertmanager for what webhooks do not tell.
 	reconciler := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{
-		Logger: logger.With("component", "reconciler"), Registerer: registry, OnFault: onFault,
+		ReceiversFile: filepath.Join(c.storagePath, "receivers.json"),
+		Logger:        logger.With("component", "reconciler"), Registerer: registry, OnFault: onFault,
 	})
 
 	// Alerts of our own: pages about pages that may be missing.

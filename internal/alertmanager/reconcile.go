@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,8 +45,11 @@ type ReconcilerConfig struct {
 	// UnknownAfter is how long an alert must have fired, unheard of, to be called
 	// unknown. Default 2m. After a lost webhook it is a quarter of that.
 	UnknownAfter time.Duration
-	Logger       *slog.Logger
-	Registerer   prometheus.Registerer
+	// ReceiversFile remembers the receivers that webhooks came from, for the time
+	// after the outbox was damaged. "": they are forgotten with the process.
+	ReceiversFile string
+	Logger        *slog.Logger
+	Registerer    prometheus.Registerer
 	// OnFault is told each mapping fault of what was adopted.
 	OnFault func(mapping.Fault)
 }
@@ -92,8 +96,10 @@ type Reconciler struct {
 	source  string     // identity of who was asked last.
 	counted time.Time  // the last pass that counted towards absence.
 	streaks map[string]streak
-	vouched map[string]bool // externalURLs whose alerts the source has listed.
-	damaged string          // the damaged outbox that was adopted for.
+	vouched map[string]bool   // externalURLs whose alerts the source has listed.
+	damaged string            // the damaged outbox that was adopted for.
+	kept    map[string]string // the receivers in the file.
+	unable  bool              // said that nobody knows whom to adopt for.
 	result  passResult
 	foreign bool // said.
 }
@@ -132,6 +138,13 @@ func NewReconciler(store *outbox.Store, cfg ReconcilerConfig) *Reconciler {
 	r := &Reconciler{
 		store: store, cfg: cfg, log: cfg.Logger, met: newReconcileMetrics(cfg.Registerer),
 		changed: make(chan struct{}, 1), heard: map[string]string{},
+	}
+	if cfg.ReceiversFile != "" {
+		remembered, err := recall(cfg.ReceiversFile)
+		if err != nil {
+			r.log.Error("The receivers that webhooks came from are not known any more; the next webhooks tell them", "err", err)
+		}
+		maps.Copy(r.heard, remembered)
 	}
 	r.settings.Store(&ReconcileSettings{})
 	return r

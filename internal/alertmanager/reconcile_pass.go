@@ -73,6 +73,7 @@ func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
 	r.heardMtx.Lock()
 	p.ours = maps.Clone(r.heard)
 	r.heardMtx.Unlock()
+	r.keep(p.ours)
 	if names := s.Policy.Receivers; len(names) > 0 {
 		all := p.ours
 		p.ours = make(map[string]string, len(names))
@@ -80,7 +81,23 @@ func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
 			p.ours[name] = all[name]
 		}
 	}
+	if p.adopting && len(p.ours) == 0 && !r.unable {
+		r.unable = true
+		r.log.Error("Alerts may have been lost, and no receiver is known to adopt what fires for; it is done once a webhook tells one, or at once with reconcile.receivers")
+	}
 	return p
+}
+
+// keep writes the receivers to their file if they have changed.
+func (r *Reconciler) keep(receivers map[string]string) {
+	if r.cfg.ReceiversFile == "" || len(receivers) == 0 || maps.Equal(receivers, r.kept) {
+		return
+	}
+	if err := remember(r.cfg.ReceiversFile, receivers); err != nil {
+		r.log.Warn("The receivers that webhooks come from could not be written down; it is tried again", "err", err)
+		return
+	}
+	r.kept = maps.Clone(receivers)
 }
 
 func (p *pass) hold(in *outbox.Incident, fp string, m *outbox.Member) {

@@ -30,7 +30,12 @@ const ourReceiver = "pager"
 // openStore runs an outbox until the test, or the returned function, ends it.
 func openStore(t testing.TB) (*outbox.Store, func()) {
 	t.Helper()
-	s, err := outbox.Open(t.TempDir(), outbox.Config{})
+	return openStoreIn(t, t.TempDir())
+}
+
+func openStoreIn(t testing.TB, dir string) (*outbox.Store, func()) {
+	t.Helper()
+	s, err := outbox.Open(dir, outbox.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -203,7 +203,7 @@ func (w *world) compare(when string, told func(int) bool) {
 		}
 	}
 	for key := range open {
-		if _, ok := want[key]; !ok && !w.blind[key] {
+		if _, ok := want[key]; !ok {
 			w.problem("%s: %s is open at PagerDuty and does not fire", when, key)
 		}
 	}
@@ -259,7 +259,7 @@ func (w *world) firingOf(key string) []int {
 func (w *world) checkNotified() {
 	want := w.wanted()
 	for _, in := range w.pd.Incidents() {
-		if urgency, ok := want[in.DedupKey]; !ok || w.blind[in.DedupKey] || urgency == mapping.Acknowledged || in.Status != emulator.Acknowledged {
+		if urgency, ok := want[in.DedupKey]; !ok || urgency == mapping.Acknowledged || in.Status != emulator.Acknowledged {
 			continue
 		}
 		last := emulator.LogEntry{}

@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"context"
 	"testing/synctest"
 	"time"
 
@@ -117,6 +118,12 @@ func (w *world) audit() {
 	for service, h := range w.holes {
 		h.noticed = true
 		w.believed[service] = *h
+		if h.what == maintenance {
+			store, from := w.store, h.from
+			w.later.Go(func() { // what was resolved in it before it was known.
+				_, _ = store.Unresolve(context.Background(), service, from, outbox.Hole{Reason: maintenance}) // the next audit does it again.
+			})
+		}
 	}
 	w.deliver.Audited()
 }
@@ -164,8 +171,8 @@ func (w *world) coverageAt(service string, at time.Time) outbox.Coverage {
 	return c
 }
 
-// swallowed notes what PagerDuty is about to accept without effect: a page of
-// which the audit knows that, and a resolve of which it does not.
+// swallowed notes what PagerDuty is about to accept without effect although the
+// audit knows it.
 func (w *world) swallowed(e *pagerduty.Event) {
 	service := serviceOf(e)
 	told := w.coverageAt(service, time.Now())
@@ -174,9 +181,7 @@ func (w *world) swallowed(e *pagerduty.Event) {
 	h := w.holes[service]
 	switch {
 	case h == nil:
-	case e.Action == string(outbox.Resolve) && h.what == maintenance && told.State != outbox.CoverageHole:
-		w.blind[e.DedupKey] = true
-	case e.Action == string(outbox.Resolve) && h.what == maintenance:
+	case e.Action == string(outbox.Resolve) && h.what == maintenance && told.State == outbox.CoverageHole:
 		if w.faulty {
 			return
 		}

@@ -135,7 +135,6 @@ type world struct {
 	holes     map[string]*hole // by service.
 	believed  map[string]hole
 	audited   bool
-	blind     map[string]bool  // dedup key -> a resolve fell into a hole that no audit knew of.
 	inVain    map[string]int   // dedup key -> resolves that fell into a hole that the audit knew of.
 	unheardOf map[string]*hole // dedup key -> the hole of infra's that a page of it fell into.
 	faulty    bool             // PagerDuty may fail.
@@ -153,7 +152,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.said[0], w.said[1] = make([]bool, n), make([]bool, n)
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
-	w.holes, w.believed, w.blind, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]bool{}, map[string]*hole{}
+	w.holes, w.believed, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]*hole{}
 	w.inVain = map[string]int{}
 	w.audited = true
 	w.load(0)

@@ -229,3 +229,42 @@ func TestPageBeforeTheAuditCouldTell(t *testing.T) {
 	wantActions(t, s.drive("infra", "b"))
 	s.wantStatus("b", "open")
 }
+
+// A maintenance window that was begun between two audits has swallowed resolves that
+// were taken for applied.
+func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
+	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{}), now: covered()}
+	page := func(key string) {
+		s.observe(alert{fp: key})
+		wantActions(t, s.drive("infra", key), outbox.Trigger)
+		s.observe(alert{fp: key, resolved: true, ends: time.Minute})
+		wantActions(t, s.drive("infra", key), outbox.Resolve)
+		s.gone(key)
+	}
+	page("before")
+	began := time.Now()
+	page("a")
+	s.observe(alert{fp: "unsent"}, alert{fp: "unsent", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive("infra", "unsent"))
+	s.observe(alert{fp: "other", service: "catch-all"}, alert{fp: "still"})
+	wantActions(t, s.drive("catch-all", "other"), outbox.Trigger)
+	s.observe(alert{fp: "other", service: "catch-all", resolved: true, ends: time.Minute})
+	wantActions(t, s.drive("catch-all", "other"), outbox.Resolve)
+	wantActions(t, s.drive("infra", "still"), outbox.Trigger)
+
+	s.now = hole("maintenance")
+	for i, want := range []int{1, 0} { // every audit says so, as long as it lasts.
+		n, err := s.Unresolve(t.Context(), "infra", began, outbox.Hole{Reason: "maintenance"})
+		if err != nil || n != want {
+			t.Errorf("call %d: %d came back (%v), want %d", i+1, n, err, want)
+		}
+	}
+	wantActions(t, s.drive("infra", "a"))
+	s.wantStatus("a", "uncovered")
+	s.rig = s.reopen()
+	s.wantStatus("a", "uncovered")
+	s.now = covered()
+	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+	s.gone("a")
+	s.gone("before")
+}
