@@ -68,7 +68,8 @@ type Auditor struct {
 
 	settings atomic.Pointer[Settings]
 	last     atomic.Pointer[Audit]
-	hearing  atomic.Pointer[Hearing] // by the last audit.
+	hearing  atomic.Pointer[Hearing]  // by the last audit.
+	heardBy  atomic.Pointer[Settings] // those of the last audit.
 	// standing counts what is wrong by check, as far as is known; nil before the first
 	// report.
 	standing atomic.Pointer[map[CheckID]int]
@@ -136,7 +137,11 @@ func (a *Auditor) Last() *Audit { return a.last.Load() }
 // nothing is known of what is to be audited.
 func (a *Auditor) Heard(service string, at time.Time) (Heard, Hole) {
 	if h := a.hearing.Load(); h != nil {
-		return h.Heard(service, at)
+		heard, hole := h.Heard(service, at)
+		if heard == NotAudited && a.settings.Load() != a.heardBy.Load() {
+			return NotKnown, Hole{} // the next audit may know it.
+		}
+		return heard, hole
 	}
 	if s := a.settings.Load(); s != nil && s.Config.Audits() {
 		return NotKnown, Hole{}
@@ -225,6 +230,7 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 	}
 	a.last.Store(r)
 	a.hearing.Store(NewHearing(r.Snapshot, r.Config))
+	a.heardBy.Store(s)
 	a.cfg.OnAudit()
 	told, err := a.report(ctx, s, &r.Result, r.At)
 	if err != nil {
@@ -246,9 +252,8 @@ func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
 // auditNothing ends what was reported when something was still audited.
 func (a *Auditor) auditNothing(ctx context.Context, s *Settings) error {
 	a.hearing.Store(nil)
-	if a.last.Swap(nil) != nil {
-		a.cfg.OnAudit()
-	}
+	a.last.Store(nil)
+	a.cfg.OnAudit()
 	if _, err := a.report(ctx, s, &Result{}, time.Now()); err != nil {
 		return a.failed(ctx, err)
 	}

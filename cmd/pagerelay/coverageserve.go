@@ -76,7 +76,7 @@ func heard(auditor *coverage.Auditor) func(service string, at time.Time) outbox.
 		state, hole := auditor.Heard(service, at)
 		switch state {
 		case coverage.NobodyHears:
-			c := outbox.Coverage{State: outbox.CoverageHole, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason == coverage.UnderMaintenance}
+			c := outbox.Coverage{State: outbox.CoverageHole, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason != coverage.NobodyOnCall}
 			switch hole.Reason {
 			case coverage.NobodyOnCall:
 				c.Reason = fmt.Sprintf("nobody is on call on PagerDuty's escalation policy %.100q", hole.Policy)

@@ -20,6 +20,9 @@ func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidenc
 	ev.Fallback = svc.Fallback
 	if s.Coverage != nil {
 		ev.Coverage = s.Coverage(in.Service, now)
+		if in.Unsure {
+			ev.Then = s.Coverage(in.Service, in.LastTrigger)
+		}
 	}
 	k := d.keys[in.Service]
 	if k == nil {

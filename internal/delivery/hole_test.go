@@ -121,3 +121,45 @@ func TestResolveAfterMaintenance(t *testing.T) {
 		}
 	})
 }
+
+// When a hole ends for many at once, pages go out from the first request on, and new
+// ones go first.
+func TestManyAfterAHole(t *testing.T) {
+	var says atomic.Pointer[outbox.Coverage]
+	pd := &fakePagerDuty{}
+	inBubble(t, pd, audited(&says), func(r *rig) {
+		ends := time.Now().Add(time.Hour)
+		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "nobody is on call", Until: ends})
+		r.observe(many("a", 240, mapping.High)...)
+		time.Sleep(50 * time.Minute)
+		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		before := len(pd.requests())
+		time.Sleep(time.Until(ends) + time.Second)
+		r.observe(alert{name: "fresh"})
+		time.Sleep(10 * time.Minute)
+		first, fresh, n := -1, -1, 0
+		var since time.Duration
+		for _, q := range pd.requests()[before:] {
+			if q.key != testKey {
+				continue
+			}
+			if q.action == "trigger" && first < 0 {
+				first = n
+			}
+			if q.dedup == "fresh" {
+				fresh, since = n, q.at.Sub(ends.Add(time.Second))
+			}
+			n++
+		}
+		// Sixteen are in flight at once, and a resolve has to be answered and stored first.
+		if first > 3*16 {
+			t.Errorf("the first page is request %d after the hole, want it right behind the first resolves", first)
+		}
+		if since > 70*time.Second {
+			t.Errorf("a new page waited for %v (request %d), want no longer than the limit's window", since, fresh)
+		}
+		if n != 2*240+1 {
+			t.Errorf("%d requests, want a resolve and a trigger each, and the new one", n)
+		}
+	})
+}

@@ -148,13 +148,13 @@ func mutants() []mutant {
 		}}},
 		{"hole: a page that no audit could vouch for is taken for heard", []edit{{
 			holes,
-			"case c.State == CoverageHole && (in.Unsure || (",
-			"case c.State == CoverageHole && (false || (",
+			"case began, in.Unsure && c.State == CoverageHole:",
+			"case began:",
 		}}},
 		{"hole: a window that was begun between two audits is forgotten", []edit{{
 			holes,
-			"(c.Maintenance && !c.Since.IsZero() && !in.LastTrigger.Before(c.Since))):",
-			"false):",
+			"case began, in.Unsure && c.State == CoverageHole:",
+			"case began && false, in.Unsure && c.State == CoverageHole:",
 		}}},
 		{"retry: what failed for a time is given up", []edit{{
 			outcome,

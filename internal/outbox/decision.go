@@ -109,6 +109,9 @@ type Evidence struct {
 
 	// Coverage is whether somebody hears of what is sent to the service now.
 	Coverage Coverage
+	// Then is what Coverage was when the last trigger was accepted; looked up only if
+	// that was Incident.Unsure.
+	Then Coverage
 
 	// Asking are the questions under way, Answers what was said, by question.
 	Asking  map[Question]bool

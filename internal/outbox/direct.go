@@ -124,5 +124,5 @@ func (s *Store) held(o *mapping.Observation) bool {
 // paged says whether PagerDuty has accepted the newest episode, and the alert is
 // part of it.
 func (in *Incident) paged(fp string) bool {
-	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && (in.Have != StateClosed || in.Urgency == mapping.Change)
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || in.Urgency == mapping.Change)
 }

@@ -24,8 +24,9 @@ type Coverage struct {
 	// known.
 	Reason       string
 	Since, Until time.Time
-	// Maintenance: resolves are not applied either (PagerDuty, "Maintenance
-	// Windows": incidents cannot be resolved through the Events API in one).
+	// Maintenance: resolves are not applied either (PagerDuty, "Maintenance Windows":
+	// incidents cannot be resolved through the Events API in one; an earlier edition
+	// says so of disabled services, too, and to send one more costs nothing).
 	Maintenance bool
 }
 
@@ -51,8 +52,9 @@ func (in *Incident) hole(a Action, c Coverage, now time.Time) *Hole {
 // joins says whether a trigger only joins what PagerDuty is known to hold: that
 // needs nobody on call. A new episode does not: somebody may have closed the
 // incident there, and is to hear of the next one.
-func (in *Incident) joins() bool {
-	return in.Revision <= in.AcceptedRevision && (in.Have == StateOpen || in.Have == StateAcknowledged)
+func (in *Incident) joins(ev Evidence) bool {
+	return in.Revision <= in.AcceptedRevision && (in.Have == StateOpen || in.Have == StateAcknowledged) &&
+		!in.Unsure && (in.KeyHash == "" || in.KeyHash == ev.KeyHash)
 }
 
 // stillIn says whether what fell into the hole is to wait for its end.
@@ -99,8 +101,9 @@ func (in *Incident) fell(it *Intent, now time.Time) {
 		in.Hole, in.UnheardEpoch = nil, 0
 	case it.Action == Resolve && in.firing() == 0:
 		in.Hole = nil
-	case it.Action == Resolve && in.Hole != nil: // the trigger that follows is what is missing now.
-		in.Hole = &Hole{Action: Trigger, Reason: in.Hole.Reason, Until: in.Hole.Until}
+	case it.Action == Resolve && in.Hole != nil: // now it is a page like any other that has not been accepted.
+		in.Hole, in.AcceptedRevision = nil, min(in.AcceptedRevision, in.Revision-1)
+		in.PendingSince = in.LastTrigger
 	}
 }
 
@@ -112,7 +115,7 @@ func (in *Incident) unheard() bool { return in.UnheardEpoch > 0 && in.UnheardEpo
 // fallback, before it is sent.
 func alsoToFallback(in *Incident, ev Evidence, now time.Time) (Decision, bool) {
 	hole := in.hole(Trigger, ev.Coverage, now)
-	if hole == nil || in.Urgency == mapping.Change || ev.Fallback == "" || in.FallbackRevision >= in.Revision {
+	if hole == nil || in.Urgency == mapping.Change || ev.Fallback == "" || in.FallbackRevision >= in.Revision || in.loud() == 0 {
 		return Decision{}, false
 	}
 	return Decision{Kind: Perform, Step: StepFallback, Reason: hole.Reason}, true
@@ -123,9 +126,13 @@ func alsoToFallback(in *Incident, ev Evidence, now time.Time) (Decision, bool) {
 // between two audits.
 func nextDoubt(in *Incident, ev Evidence) (Decision, bool) {
 	c := ev.Coverage
+	if in.Unsure && (ev.Then.State == CoverageHole || ev.Then.State == CoverageFull) {
+		c = ev.Then
+	}
+	began := c.State == CoverageHole && c.Maintenance && !c.Since.IsZero() && !in.OpenedAt.IsZero() && !in.OpenedAt.Before(c.Since)
 	switch {
 	case in.Hole != nil || (in.Have != StateOpen && in.Have != StateAcknowledged):
-	case c.State == CoverageHole && (in.Unsure || (c.Maintenance && !c.Since.IsZero() && !in.LastTrigger.Before(c.Since))):
+	case began, in.Unsure && c.State == CoverageHole:
 		return Decision{
 			Kind: Perform, Step: StepUnheard, Hole: &Hole{Action: Trigger, Reason: c.Reason, Until: c.Until},
 			Reason: "PagerDuty opened nothing, the audit says: " + c.Reason,
@@ -151,7 +158,8 @@ func nextInHole(in *Incident, ev Evidence, class Class, now time.Time) Decision 
 	case in.Want() == StateAcknowledged && in.Urgency != mapping.Acknowledged:
 		return Decision{Kind: Idle, Reason: "all that fires is muted in Alertmanager"}
 	case in.Have != StateClosed && in.resolvable(ev):
-		return send(Resolve, class, "to be triggered again, now that it is heard")
+		// New pages go before it; the trigger that follows goes before the next of these.
+		return send(Resolve, resolveClass(in.Urgency), "to be triggered again, now that it is heard")
 	}
 	return send(Trigger, class, "it is heard now; before it was not: "+in.Hole.Reason)
 }

@@ -103,6 +103,9 @@ type Incident struct {
 	// RepeatAt is when Alertmanager's repeat was seen that is not yet passed on.
 	RepeatAt    time.Time `json:"repeat_at,omitzero"`
 	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.
+	// OpenedAt is when a trigger was accepted last that was to open an incident, rather
+	// than to join one.
+	OpenedAt time.Time `json:"opened_at,omitzero"`
 	// Times of the newest request whose outcome is not known, while it can still land.
 	AmbiguousTrigger time.Time `json:"ambiguous_trigger,omitzero"`
 	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`

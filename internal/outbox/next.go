@@ -32,7 +32,7 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
-	if d.Kind == Send && (d.Action == Resolve || !in.joins()) {
+	if d.Kind == Send && (d.Action == Resolve || !in.joins(ev)) {
 		d.Hole = in.hole(d.Action, ev.Coverage, now)
 		d.Unsure = d.Action == Trigger && d.Hole == nil && ev.Coverage.State == CoverageUnknown
 	}
@@ -242,11 +242,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			Reason: "the routing key it was opened under is gone: list it in previous_routing_key_files, or resolve it in PagerDuty and drop it here",
 		}
 	}
-	class := ClassLowResolve
-	if in.Urgency == mapping.High {
-		class = ClassHighResolve
-	}
-	return send(Resolve, class, "nothing fires any more")
+	return send(Resolve, resolveClass(in.Urgency), "nothing fires any more")
 }
 
 // mayHoldOlder says whether PagerDuty may hold an epoch before the present one.
@@ -283,6 +279,13 @@ func triggerClass(u mapping.Urgency) Class {
 		return ClassLowTrigger
 	}
 	return ClassLowTrigger
+}
+
+func resolveClass(u mapping.Urgency) Class {
+	if u == mapping.High {
+		return ClassHighResolve
+	}
+	return ClassLowResolve
 }
 
 func triggerAction(u mapping.Urgency) Action {

@@ -35,7 +35,7 @@ func urgency(u mapping.Urgency) edit { return func(in *outbox.Incident) { in.Urg
 // told says that PagerDuty accepted the present revision.
 func told(in *outbox.Incident) {
 	in.AcceptedRevision, in.HaveEpoch, in.Have, in.KeyHash = in.Revision, in.Epoch, outbox.StateOpen, "k1"
-	in.LastTrigger, in.PendingSince, in.Attempted = t0, time.Time{}, true
+	in.LastTrigger, in.OpenedAt, in.PendingSince, in.Attempted = t0, t0, time.Time{}, true
 }
 
 // over says that nothing fires any more.
@@ -345,11 +345,11 @@ func TestNext(t *testing.T) {
 		{"what fell into a hole waits for its end", incident(told, fell(outbox.Trigger, time.Time{})), nobody, wait(time.Hour)},
 		{"what fell into a hole whose end is not known waits", incident(told, fell(outbox.Trigger, time.Time{})), disabled, idle},
 		{"it is copied to a fallback that is new", incident(told, fell(outbox.Trigger, time.Time{})), all(disabled, fallback), step(outbox.StepFallback)},
-		{"the hole is over: resolve", incident(told, fell(outbox.Trigger, at(time.Hour))), covered, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"the hole is over: resolve", incident(told, fell(outbox.Trigger, at(time.Hour))), covered, send(outbox.Resolve, outbox.ClassHighResolve)},
 		{"then trigger", incident(told, fell(outbox.Trigger, at(time.Hour)), have(outbox.StateClosed)), covered, send(outbox.Trigger, outbox.ClassHighTrigger)},
-		{"nobody audits it any more: likewise", incident(told, fell(outbox.Trigger, time.Time{})), nil, send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"nobody audits it any more: likewise", incident(told, fell(outbox.Trigger, time.Time{})), nil, send(outbox.Resolve, outbox.ClassHighResolve)},
 		{"nobody knows whether it is over: waits for the end that was known", incident(told, fell(outbox.Trigger, at(time.Hour))), unknown, wait(time.Hour)},
-		{"which has come", incident(told, fell(outbox.Trigger, at(time.Hour))), all(unknown, later(time.Hour)), send(outbox.Resolve, outbox.ClassHighTrigger)},
+		{"which has come", incident(told, fell(outbox.Trigger, at(time.Hour))), all(unknown, later(time.Hour)), send(outbox.Resolve, outbox.ClassHighResolve)},
 		{"nobody knows, nor ever did: waits for an audit", incident(told, fell(outbox.Trigger, time.Time{})), all(unknown, later(time.Hour)), idle},
 		{"the hole is over, all is muted: waits", incident(told, fell(outbox.Trigger, time.Time{}), muted(outbox.MuteAcknowledge)), covered, idle},
 		{"info is not acknowledged in a hole", incident(told, urgency(mapping.Acknowledged), fell(outbox.Trigger, time.Time{})), disabled, idle},

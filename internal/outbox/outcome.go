@@ -98,6 +98,9 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 func (in *Incident) accepted(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
+		if it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
+			in.OpenedAt = now
+		}
 		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
 		in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
 		if in.RepeatAt.Equal(it.RepeatAt) {
