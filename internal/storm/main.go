@@ -2,7 +2,7 @@
 // them critical, against the limit that PagerDuty documents for a routing key. A
 // real Alertmanager pages once through pagerelay and once through its own
 // pagerduty_configs, nearly at the same time, each with an emulated PagerDuty of its own.
-// docs/storm.md says how to read what it prints.
+// docs/benchmarks.md says how to read what it prints.
 //
 // It prints verdicts and asserts nothing: a slow machine is no failure. It exits
 // with 1 only when something could not be measured.
