@@ -64,7 +64,31 @@ func (w *world) Read(context.Context) (*coverage.Snapshot, error) {
 	if w.failed != nil {
 		return nil, w.failed
 	}
-	return &coverage.Snapshot{At: time.Now(), Unread: w.unread}, nil
+	now := time.Now()
+	return &coverage.Snapshot{At: now, Window: coverage.Span{Start: now, End: now.Add(24 * time.Hour)}, Unread: w.unread}, nil
+}
+
+// A service that a reload brings is not taken for one that nobody audits.
+func TestHeardAfterAReload(t *testing.T) {
+	w := newWorld(t)
+	w.apply()
+	w.audit()
+	expect := func(what string, want coverage.Heard) {
+		t.Helper()
+		if got, _ := w.auditor.Heard("infra", time.Now().Add(time.Minute)); got != want {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	expect("audited for other services", coverage.NotAudited)
+	w.apply(func(c *coverage.Config) { c.Policies[0].Services = []string{"infra"} })
+	expect("after a reload that names it", coverage.NotKnown)
+	before := w.audits
+	w.apply(func(c *coverage.Config) { *c = coverage.Config{} })
+	_, _ = w.auditor.Audit(t.Context())
+	expect("after a reload that audits nothing", coverage.NotAudited)
+	if w.audits != before+1 {
+		t.Error("who waits for an audit is not told that there will be none")
+	}
 }
 
 // apply puts a configuration in force that audits a schedule and a policy and
