@@ -104,6 +104,11 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 // Apply puts settings in force, and has Run audit by them at once.
 func (a *Auditor) Apply(s Settings) {
 	a.settings.Store(&s)
+	a.poke()
+}
+
+// poke has Run audit now, or once more after the audit that it is making.
+func (a *Auditor) poke() {
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -122,10 +127,7 @@ func (a *Auditor) Soon() {
 		return // it is being made.
 	}
 	a.asked.Store(&now)
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
+	a.poke()
 }
 
 // Last returns the newest report of an audit that read something; nil if there is

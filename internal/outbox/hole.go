@@ -37,12 +37,15 @@ type Hole struct {
 	Until  time.Time `json:"until,omitzero"`
 }
 
+// into is the hole that a request of the given kind falls into.
+func (c Coverage) into(a Action) *Hole { return &Hole{Action: a, Reason: c.Reason, Until: c.Until} }
+
 // hole is what a request that leaves now falls into; nil if it has its effect.
 func (in *Incident) hole(a Action, c Coverage, now time.Time) *Hole {
 	switch {
 	case a == Resolve && !c.Maintenance && c.State == CoverageHole:
 	case (a == Trigger || a == Resolve) && c.State == CoverageHole:
-		return &Hole{Action: a, Reason: c.Reason, Until: c.Until}
+		return c.into(a)
 	case in.Hole != nil && in.Hole.Action == a && c.State == CoverageUnknown && in.Hole.stillIn(c, now):
 		return in.Hole // nobody knows that it is over.
 	}
@@ -134,7 +137,7 @@ func nextDoubt(in *Incident, ev Evidence) (Decision, bool) {
 	case in.Hole != nil || (in.Have != StateOpen && in.Have != StateAcknowledged):
 	case began, in.Unsure && c.State == CoverageHole:
 		return Decision{
-			Kind: Perform, Step: StepUnheard, Hole: &Hole{Action: Trigger, Reason: c.Reason, Until: c.Until},
+			Kind: Perform, Step: StepUnheard, Hole: c.into(Trigger),
 			Reason: "PagerDuty opened nothing, the audit says: " + c.Reason,
 		}, true
 	case in.Unsure && c.State != CoverageHole && c.State != CoverageUnknown:
