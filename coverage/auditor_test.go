@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -197,7 +198,7 @@ func oneEngineer() coverage.Finding {
 
 // A finding is an alert like any other: the rules decide everything but its service.
 func TestFindingIsReported(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.apply()
 		w.found(gap(coverage.Warning))
@@ -349,7 +350,7 @@ func TestFindingsOverTime(t *testing.T) {
 		}, []string{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(t)
 				w.apply()
 				both(w)
@@ -471,7 +472,7 @@ func TestNothingToReport(t *testing.T) {
 // When audits are made: at the start, every interval, sooner after a failure, and
 // at once when the settings are replaced.
 func TestRun(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -529,7 +530,7 @@ func TestRun(t *testing.T) {
 // What is no longer audited is ended, if not at once.
 // A page that nobody heard of has it looked whether somebody is on call by now.
 func TestSoon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -563,7 +564,7 @@ func TestSoon(t *testing.T) {
 }
 
 func TestRunEndsWhatIsNoLongerAudited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.apply()
 		w.found(gap(coverage.Critical))
@@ -591,7 +592,7 @@ func TestRunEndsWhatIsNoLongerAudited(t *testing.T) {
 }
 
 func TestAuditorMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.apply()
 		begin := time.Now()

@@ -12,13 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	promconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/receiver"
 )
 
@@ -172,7 +172,7 @@ func TestTokenSchemeIsCaseInsensitive(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		access := receiver.Access{
 			Tokens: []receiver.Token{
 				{Name: "limited", SHA256: secret(hashOf("limited"))},

@@ -9,9 +9,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/receiver"
 )
 
@@ -50,7 +50,7 @@ func TestSlowCallersAreCutOff(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				d := open(t, receiver.Config{}, receiver.Access{})
 				srv := receiver.NewServer(d.mux, nil)
 				ln := pipeListener{conns: make(chan net.Conn, 1)}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -530,7 +530,7 @@ func (s *scripted) set(ls ...line) {
 }
 
 func TestRunLooksEveryIntervalAndSoonerWhenAsked(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store, stop := openStore(t)
 		defer stop()
 		r := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
@@ -566,7 +566,7 @@ func TestRunLooksEveryIntervalAndSoonerWhenAsked(t *testing.T) {
 // What a lost webhook would have brought may come to be old enough only later, and
 // Alertmanager may not answer meanwhile.
 func TestAdoptionLastsUntilItCanHaveSucceeded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		store, stop := openStore(t)
 		defer stop()
 		r := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})

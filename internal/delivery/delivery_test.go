@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
@@ -173,7 +174,7 @@ func quickDir(t *testing.T) string {
 func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 	t.Helper()
 	dir := quickDir(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		r := &rig{t: t, pd: pd, reg: prometheus.NewRegistry()}
 		var err error
 		if r.Store, err = outbox.Open(dir, outbox.Config{Now: r.wall}); err != nil {

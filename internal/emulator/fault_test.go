@@ -8,12 +8,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/model"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -169,7 +169,7 @@ func TestLatencyAndTimeouts(t *testing.T) {
 		{"slow, then refused", emulator.Fault{Do: emulator.DoAnswer, Status: 500, Latency: second}, 500, time.Second, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				e := newEmulator(t, account, emulator.Options{})
 				setFaults(t, e, tc.fault)
 				code, took, err := timedTrigger(t, e, 5*time.Second)
@@ -192,7 +192,7 @@ func TestLatencyAndTimeouts(t *testing.T) {
 }
 
 func TestWhatHangsIsLetGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account, emulator.Options{})
 		setFaults(t, e, emulator.Fault{Do: emulator.DoHang})
 		go func() {

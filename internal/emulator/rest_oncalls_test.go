@@ -6,11 +6,11 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -83,7 +83,7 @@ func TestOncalls(t *testing.T) {
 }
 
 func TestOncallsOfNow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, restAccount, emulator.Options{})
 		time.Sleep(30 * time.Hour) // to the 2nd, 06:00.
 		want := []string{"PP1 1 schedule_reference:PC1 PU2 02T06 03T00", "PP1 2 - PU2 null null", "PP1 2 schedule_v3_reference:PC2 PU2 01T12 02T12", "PP2 1 - PU1 null null"}
@@ -128,7 +128,7 @@ schedules:
       - {empty: true, start: 2000-01-01T14:00:00Z, end: 2000-01-01T18:00:00Z}
 users: [{id: PU1}, {id: PU2}, {id: PU3, deleted: true}]
 `
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, config, emulator.Options{})
 		seen := map[string]int{}
 		for hour := range 24 {
@@ -166,7 +166,7 @@ users: [{id: PU1}, {id: PU2}, {id: PU3, deleted: true}]
 }
 
 func TestRESTRateLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, "limits: {rest_per_minute: 3}"+restAccount, emulator.Options{})
 		ask := func(token string, code int, remaining, reset string) {
 			t.Helper()

@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -157,7 +157,7 @@ func TestServicesOfREST(t *testing.T) {
 }
 
 func TestMaintenanceWindowFilters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, restAccount, emulator.Options{})
 		time.Sleep(2 * time.Hour) // the first of PS2's windows ends.
 		filters := []string{"past", "ongoing", "future", "open", "all", ""}
@@ -185,7 +185,7 @@ func TestMaintenanceWindowFilters(t *testing.T) {
 }
 
 func TestSupportHours(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // begins on a Saturday, 00:00 UTC, 01:00 in Berlin.
+	bubble.Test(t, func(t *testing.T) { // begins on a Saturday, 00:00 UTC, 01:00 in Berlin.
 		e := newEmulator(t, "limits: {unlimited: true}"+strings.Replace(restAccount, "maintenance_windows:", "#", 1), emulator.Options{})
 		hour := 0
 		for _, tc := range []struct {

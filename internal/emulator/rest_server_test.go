@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -55,7 +56,7 @@ func TestRESTTokens(t *testing.T) {
 
 func TestRESTFaults(t *testing.T) {
 	rest := func(path string) emulator.Match { return emulator.Match{API: emulator.APIREST, Path: path} }
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, restAccount, emulator.Options{})
 		// A rule for the Events API, as all are by default, is none of REST's, and the other way round.
 		setFaults(t, e, emulator.Fault{Do: emulator.DoReset})
@@ -178,7 +179,7 @@ users: [{id: PU1, name: Ada}]
 
 // An incident lives on when its service, policy and key are taken away.
 func TestAccountWithoutWhatAnIncidentHas(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, restAccount, emulator.Options{})
 		wantOutcome(t, e, triggerBody(key, "k", "critical"), emulator.Created)
 		if err := e.SetAccount(emulator.Default()); err != nil {

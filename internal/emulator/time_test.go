@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
 // In a bubble the time starts at 2000-01-01T00:00:00Z and passes when everybody sleeps.
 
 func TestSlidingWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, strings.Replace(account, "unlimited: true", "events_per_minute: 4", 1), emulator.Options{})
 		code := func() int { return post(t, e, triggerBody(key, "k", "info")).code }
 		want := func(step string, want ...int) {
@@ -54,7 +54,7 @@ func TestSlidingWindow(t *testing.T) {
 func only0(e *emulator.Emulator) emulator.Incident { return e.Incidents()[0] }
 
 func TestDefaultLimitIs120(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, strings.Replace(account, "limits: {unlimited: true}", "", 1), emulator.Options{})
 		for i := range 121 {
 			want := 202
@@ -71,7 +71,7 @@ func TestDefaultLimitIs120(t *testing.T) {
 }
 
 func TestThrottleHeaders(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, strings.Replace(account, "unlimited: true", "events_per_minute: 1, throttle_headers: [retry-after, ratelimit]", 1), emulator.Options{})
 		post(t, e, triggerBody(key, "k", "info"))
 		time.Sleep(18500 * time.Millisecond)
@@ -92,7 +92,7 @@ func TestThrottleHeaders(t *testing.T) {
 
 func TestAcknowledgementTimeout(t *testing.T) {
 	config := strings.Replace(account, "name: infra,", "name: infra, acknowledgement_timeout: 10m,", 1)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, config, emulator.Options{})
 		send(t, e, triggerBody(key, "k", "warning"))
 		send(t, e, actBody(key, "acknowledge", "k"))
@@ -108,7 +108,7 @@ func TestAcknowledgementTimeout(t *testing.T) {
 		}
 		wantOutcome(t, e, actBody(key, "acknowledge", "k"), emulator.DidAcknowledge)
 	})
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account, emulator.Options{})
 		send(t, e, triggerBody(key, "k", "warning"))
 		send(t, e, actBody(key, "acknowledge", "k"))
@@ -120,7 +120,7 @@ func TestAcknowledgementTimeout(t *testing.T) {
 func TestMaintenance(t *testing.T) {
 	config := strings.Replace(account, "name: infra,",
 		"name: infra, maintenance_windows: [{start: 2000-01-01T01:00:00Z, end: 2000-01-01T02:00:00Z}],", 1)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, config, emulator.Options{})
 		send(t, e, triggerBody(key, "before", "critical"))
 		time.Sleep(time.Hour)
@@ -178,7 +178,7 @@ func TestWhoIsNotified(t *testing.T) {
 		{"an empty level is skipped", time.Hour, []string{"trigger", "notify PU3 high"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				e := newEmulator(t, shifts, emulator.Options{})
 				time.Sleep(tc.at)
 				wantOutcome(t, e, triggerBody(key, "k", "critical"), emulator.Created)
@@ -186,7 +186,7 @@ func TestWhoIsNotified(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, shifts, emulator.Options{})
 		time.Sleep(2 * time.Hour)
 		wantOutcome(t, e, triggerBody(key, "k", "critical"), emulator.NobodyOnCall)
@@ -198,7 +198,7 @@ func TestWhoIsNotified(t *testing.T) {
 
 func TestEscalation(t *testing.T) {
 	t.Run("high goes up once through the policy", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEmulator(t, shifts, emulator.Options{})
 			send(t, e, triggerBody(key, "k", "critical"))
 			time.Sleep(5*time.Minute - time.Nanosecond)
@@ -208,7 +208,7 @@ func TestEscalation(t *testing.T) {
 		})
 	})
 	t.Run("low never does", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEmulator(t, shifts, emulator.Options{})
 			send(t, e, triggerBody(key, "k", "warning"))
 			time.Sleep(time.Hour)
@@ -216,7 +216,7 @@ func TestEscalation(t *testing.T) {
 		})
 	})
 	t.Run("an acknowledgement stops it", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEmulator(t, shifts, emulator.Options{})
 			send(t, e, triggerBody(key, "k", "critical"))
 			send(t, e, actBody(key, "acknowledge", "k"))
@@ -225,7 +225,7 @@ func TestEscalation(t *testing.T) {
 		})
 	})
 	t.Run("a rise starts it", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			e := newEmulator(t, shifts, emulator.Options{})
 			send(t, e, triggerBody(key, "k", "warning"))
 			time.Sleep(time.Minute)

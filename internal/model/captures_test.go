@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -313,7 +314,7 @@ func TestCapturedSequences(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				dir := newDir(t)
-				synctest.Test(t, func(t *testing.T) { playStory(t, dir, s, crashes) })
+				bubble.Test(t, func(t *testing.T) { playStory(t, dir, s, crashes) })
 			})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -73,7 +74,7 @@ func TestFloodOfWarningsDelaysNoCriticalPage(t *testing.T) {
 func (f flood) run(t *testing.T) (problems []string) {
 	t.Helper()
 	dir := newDir(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := config.Parse(fmt.Appendf(nil, "services: {infra: {routing_key: %s, events_per_minute: %d}}\n", keyInfra, f.perMinute), dir)
 		if err != nil {
 			t.Fatal(err)

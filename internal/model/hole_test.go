@@ -2,6 +2,7 @@ package model_test
 
 import (
 	"context"
+	"maps"
 	"testing/synctest"
 	"time"
 
@@ -25,7 +26,6 @@ type hole struct {
 	what       string
 	from, till time.Time
 	foreseen   bool // the audit knows till.
-	noticed    bool // the audit knows of it.
 }
 
 // serviceIDs are PagerDuty's names of pagerelay's services.
@@ -48,11 +48,11 @@ func (w *world) beginHole(s step) {
 	w.clearFaults() // what left before must not land in it.
 	time.Sleep(time.Minute)
 	now := time.Now()
+	noticed := s.What == nobody || s.N&2 == 0
 	h := &hole{what: s.What, from: now, till: now.Add(s.Delay*60 + 3*auditedBefore), foreseen: s.N&1 != 0}
-	h.noticed = s.What == nobody || s.N&2 == 0
 	w.mu.Lock()
 	w.holes[service] = h
-	if h.noticed && w.audited {
+	if noticed && w.audited {
 		w.believed[service] = *h
 	}
 	w.mu.Unlock()
@@ -65,7 +65,7 @@ func (w *world) beginHole(s step) {
 		panic(err)
 	}
 	w.later.Go(func() {
-		if !h.noticed {
+		if !noticed {
 			time.Sleep(h.till.Sub(h.from) / 3)
 			w.audit()
 		}
@@ -116,7 +116,6 @@ func (w *world) audit() {
 	w.audited = true
 	clear(w.believed)
 	for service, h := range w.holes {
-		h.noticed = true
 		w.believed[service] = *h
 		if h.what == maintenance {
 			store, from := w.store, h.from
@@ -213,6 +212,7 @@ func (w *world) checkCopied() {
 	w.mu.Lock()
 	infra, other := w.holes["infra"], w.holes["other"]
 	calm := !w.faulty && time.Since(w.calmSince) >= copiedWithin
+	unheardOf := maps.Clone(w.unheardOf)
 	w.mu.Unlock()
 	if infra == nil || other != nil || !calm || time.Since(infra.from) < copiedWithin {
 		return
@@ -221,7 +221,7 @@ func (w *world) checkCopied() {
 	for _, in := range w.pd.Incidents() {
 		open[in.DedupKey] = open[in.DedupKey] || in.Open()
 	}
-	for key, h := range w.unheardOf {
+	for key, h := range unheardOf {
 		firing := w.firingOf(key)
 		if h != infra || len(firing) == 0 || open[key] {
 			continue

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -69,7 +70,7 @@ func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.R
 	dir := newDir(t)
 	defer os.RemoveAll(dir) // thousands of histories are one test.
 	var problems []string
-	synctest.Test(t, func(*testing.T) {
+	bubble.Test(t, func(*testing.T) {
 		w := newWorld(dir, peers, pagerDuty(perMinute), policy)
 		for _, s := range steps {
 			w.step(s)

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -17,7 +18,7 @@ import (
 // its intent. A resolve that is stored in between supersedes the trigger.
 func TestResolveIsStoredWhileItsTriggerIsPrepared(t *testing.T) {
 	dir := newDir(t)
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c, err := config.Parse([]byte("services: {infra: {routing_key: "+keyInfra+"}}\n"), dir)
 		if err != nil {
 			t.Fatal(err)

@@ -3,10 +3,10 @@ package model_test
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -16,7 +16,7 @@ func TestPeersOldResolveClosesNothing(t *testing.T) {
 	for _, peers := range []int{0, 2} {
 		dir := newDir(t)
 		t.Run(fmt.Sprint(peers, " Alertmanagers to ask"), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				w := newWorld(dir, peers, pagerDuty(120), alertmanager.Reconcile{})
 				defer w.stop()
 				first := time.Now()

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 )
 
 // answers serves bodies by path; what is not there is 404. It notes what is asked for.
@@ -106,7 +106,7 @@ func TestScheduleAnswers(t *testing.T) {
 		{"a time without an offset", scheduleOf("100", `{"user":{"id":"PU1"},"start":"2000-01-03T00:00:00","end":"2000-01-04T00:00:00Z"}`), nil, "schedule/PC1: is not ISO 8601 with an offset"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				got, err := readerOver(t, account1(tc.schedule)).Read(t.Context(), config(nil, []string{"policy"}), nil, nil)
 				if err != nil {
 					t.Fatal(err)
@@ -136,7 +136,7 @@ func TestScheduleAnswers(t *testing.T) {
 
 // A policy's reference is that of the day; the schedule may have become shift-based.
 func TestScheduleThatBecameShiftBased(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a := account1("")
 		delete(a.bodies, "/schedules/PC1")
 		a.bodies["/v3/schedules/PC1"] = `{"schedule":{"id":"PC1","name":"schedule","type":"schedule_v3","time_zone":"UTC","final_schedule":{"computed_shift_assignments":[]}}}`
@@ -169,7 +169,7 @@ func TestShiftScheduleAnswers(t *testing.T) {
 		{"an end of a rotation without an offset", `{"schedule":{"id":"PC1","rotations":[{"events":[{"effective_until":"2000-01-01"}]}],"final_schedule":{}}}`, "schedule/PC1: is not ISO 8601"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := account1("")
 				a.bodies["/escalation_policies"] = strings.ReplaceAll(a.bodies["/escalation_policies"], "schedule_reference", "schedule_v3_reference")
 				a.bodies["/v3/schedules/PC1"] = tc.body
@@ -184,7 +184,7 @@ func TestShiftScheduleAnswers(t *testing.T) {
 }
 
 func TestPolicyAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a := account1(scheduleOf("0", ""))
 		a.bodies["/escalation_policies"] = strings.ReplaceAll(a.bodies["/escalation_policies"], "schedule_reference", "team_reference")
 		a.bodies["/oncalls"] = listing("oncalls",
@@ -209,7 +209,7 @@ func TestUserAnswers(t *testing.T) {
 		{"not what it should be", `{"user":{"id":"PU1","contact_methods":"none"}}`, "user/PU1: read answer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := account1(scheduleOf("0", ""))
 				a.bodies["/users/PU1"] = tc.user
 				got, err := readerOver(t, a).Read(t.Context(), config(nil, []string{"policy"}), nil, nil)
@@ -249,7 +249,7 @@ func TestRenderedListing(t *testing.T) {
 		{"not there", "[]", `null`, 20},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := &answers{bodies: map[string]string{"/v3/schedules": listing("schedules"), "/users/PU1": `{"user":{"id":"PU1"}}`}}
 				var items, names []string
 				for i := range 20 {
@@ -274,7 +274,7 @@ func TestRenderedListing(t *testing.T) {
 		})
 	}
 	t.Run("too much for PagerDuty", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			a := &answers{bodies: map[string]string{"/v3/schedules": listing("schedules"), "/users/PU1": `{"user":{"id":"PU1"}}`}}
 			var items, names []string
 			for i := range 20 {
@@ -316,7 +316,7 @@ func TestWindow(t *testing.T) {
 		// Our clock may be ahead of PagerDuty's, and the whole must not be over 90 days.
 		{90 * day, 5 * time.Minute, 90*day - 5*time.Minute},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			time.Sleep(1500 * time.Millisecond)
 			a := account1(scheduleOf("0", ""))
 			c := config(nil, []string{"policy"})

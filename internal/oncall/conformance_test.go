@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/conformance"
 )
 
@@ -14,7 +14,7 @@ import (
 func TestConformanceOfReading(t *testing.T) {
 	spec := conformance.REST(t)
 	for _, many := range []bool{false, true} { // one by one, and by listing.
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			schedules, policies := []string{"prod-monitoring", "platform-sre", "PCSAMEA"}, []string{"infra policy", "PPBATCH"}
 			for i := 0; many && i < 12; i++ {
 				schedules, policies = append(schedules, fmt.Sprint("none ", i)), append(policies, fmt.Sprint("none ", i))

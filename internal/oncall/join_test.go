@@ -3,12 +3,12 @@ package oncall_test
 import (
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 )
 
 // How a service of pagerelay is found among PagerDuty's.
@@ -48,7 +48,7 @@ func TestJoin(t *testing.T) {
 		{"not by policy what a key has joined", policy(`{"id":"PS1"}`), []string{"infra"}, []string{service("PS1", "x", "PP1", "other"), service("PS2", "y", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := &answers{bodies: map[string]string{
 					"/escalation_policies": listing("escalation_policies", tc.policy),
 					"/oncalls":             listing("oncalls"),
@@ -84,7 +84,7 @@ func TestServiceAnswers(t *testing.T) {
 		{"none", `null`, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := &answers{bodies: map[string]string{
 					"/services": listing("services", `{"id":"PS1","name":"infra","status":"warning","incident_urgency_rule":`+tc.rule+`}`),
 					"/maintenance_windows": listing("maintenance_windows", `{"id":"PW1","start_time":"2000-01-01T00:00:00","end_time":"2000-01-02T00:00:00Z","services":[{"id":"PS1"},{"id":"PSX"}]}`,
@@ -108,7 +108,7 @@ func TestServiceAnswers(t *testing.T) {
 		})
 	}
 	t.Run("not listed", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			a := &answers{bodies: map[string]string{
 				"/escalation_policies": listing("escalation_policies", `{"id":"PP1","name":"policy","services":[{"id":"PS1"}]}`),
 				"/oncalls":             listing("oncalls"),

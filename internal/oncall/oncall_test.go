@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +18,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/internal/oncall"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
@@ -153,7 +153,7 @@ func withoutURLs() cmp.Option {
 }
 
 func TestRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account)
 		got, err := readerOver(t, e.Transport()).Read(t.Context(), config([]string{"prod-monitoring"}, []string{"infra policy", "PPBATCH"}),
 			map[string]string{hashOf(key): "infra-core", hashOf(key2): "batch", hashOf("none of these"): "elsewhere"}, nil)
@@ -264,7 +264,7 @@ func TestNames(t *testing.T) {
 	} {
 		for _, many := range []bool{false, true} { // one by one, and by listing.
 			t.Run(fmt.Sprint(tc.name, many), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					schedules, policies, missing := tc.schedules, tc.policies, slices.Clone(tc.missing)
 					for i := 0; many && i < 12; i++ {
 						name := fmt.Sprintf("z filler %02d", i)
@@ -373,7 +373,7 @@ func TestPartialFailure(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				e := newEmulator(t, tc.config+account)
 				if tc.fault != nil {
 					tc.fault.Match.API = emulator.APIREST
@@ -439,7 +439,7 @@ func TestNothingCanBeRead(t *testing.T) {
 		{"a captive portal", "", token, &emulator.Fault{Do: emulator.DoAnswer, Status: 200, Body: "<html>"}, "read answer: not JSON", 3},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				e := newEmulator(t, tc.config+account)
 				if tc.fault != nil {
 					tc.fault.Match.API = emulator.APIREST
@@ -475,7 +475,7 @@ func TestRefusalsAreBelieved(t *testing.T) {
 		{"schedules/{id}", 14}, // a listing, and ten refusals.
 	} {
 		t.Run(tc.forbidden, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var cfg emulator.Config
 				var names []string
 				for i := range 100 {
@@ -515,7 +515,7 @@ func TestRefusalsAreBelieved(t *testing.T) {
 
 // A token that is revoked in the middle leaves what was read.
 func TestRevokedMeanwhile(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account)
 		if err := e.SetFaults([]emulator.Fault{{Match: emulator.Match{API: emulator.APIREST}, Skip: 3, Do: emulator.DoAnswer, Status: 401}}); err != nil {
 			t.Fatal(err)
@@ -532,7 +532,7 @@ func TestRevokedMeanwhile(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account)
 		if err := e.SetFaults([]emulator.Fault{{Match: emulator.Match{API: emulator.APIREST}, Do: emulator.DoDelay, Latency: model.Duration(10 * time.Second)}}); err != nil {
 			t.Fatal(err)
@@ -545,7 +545,7 @@ func TestCancelled(t *testing.T) {
 			t.Errorf("got %v and %v after %s, want nothing and context.Canceled after 25s", got, err, time.Since(start))
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // a deadline leaves what was read until then.
+	bubble.Test(t, func(t *testing.T) { // a deadline leaves what was read until then.
 		e := newEmulator(t, account)
 		if err := e.SetFaults([]emulator.Fault{{Match: emulator.Match{API: emulator.APIREST}, Do: emulator.DoDelay, Latency: model.Duration(10 * time.Second)}}); err != nil {
 			t.Fatal(err)
@@ -560,7 +560,7 @@ func TestCancelled(t *testing.T) {
 }
 
 func TestProgress(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account)
 		last, calls := 0, 0
 		done, total := 0, 0

@@ -7,12 +7,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -67,7 +67,7 @@ func TestMoreOnCallsThanAreListed(t *testing.T) {
 		{"by time", 1, 10 * time.Minute, 80},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				c := &crowd{policies: tc.policies, every: tc.every}
 				var names []string
 				for i := range tc.policies {
@@ -106,7 +106,7 @@ func TestMoreOnCallsThanAreListed(t *testing.T) {
 
 // So many that even an hour of one policy cannot be listed: it is not known.
 func TestOnCallsBeyondAllMeasure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := &crowd{policies: 1, every: 100 * time.Millisecond}
 		cfg := config(nil, []string{"policy 0"})
 		cfg.Horizon = model.Duration(time.Hour)
@@ -122,7 +122,7 @@ func TestOnCallsBeyondAllMeasure(t *testing.T) {
 
 // Many policies are asked for at once, in addresses that servers take.
 func TestOnCallBatches(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := &crowd{policies: 500, every: 24 * time.Hour}
 		var names []string
 		for i := range c.policies {
@@ -142,7 +142,7 @@ func TestOnCallBatches(t *testing.T) {
 
 // An account whose others use up nearly all of its limit: it is waited for, not met.
 func TestBusyAccount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, "limits: {rest_per_minute: 5}"+account)
 		start := time.Now()
 		got, err := readerOver(t, e.Transport()).Read(t.Context(), config([]string{"prod-monitoring", "same"}, []string{"infra policy"}), map[string]string{hashOf(key): "infra"}, nil)
@@ -159,7 +159,7 @@ func TestBusyAccount(t *testing.T) {
 		}
 	})
 	// Others that take all that there is.
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := newEmulator(t, account)
 		if err := e.SetFaults([]emulator.Fault{{Match: emulator.Match{API: emulator.APIREST}, Every: 2, Do: emulator.DoAnswer, Status: 429}}); err != nil {
 			t.Fatal(err)
@@ -174,7 +174,7 @@ func TestBusyAccount(t *testing.T) {
 
 // Listings of several pages.
 func TestPaging(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var cfg emulator.Config
 		var names []string
 		for i := range 250 {

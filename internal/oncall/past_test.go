@@ -4,12 +4,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 )
 
 // duty is an account of one policy with one schedule, whose shifts are given.
@@ -37,7 +37,7 @@ func TestGapThatHasBegun(t *testing.T) {
 		{"it is over", `[{user: PU1, end: 1999-12-31T23:00:00Z}, {user: PU2, start: 1999-12-31T23:50:00Z}]`, 0, false, coverage.Hears},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				cfg := config([]string{"schedule"}, []string{"policy"})
 				cfg.Horizon = model.Duration(tc.horizon)
 				cfg.Schedules[0].MinEngineers = 1
@@ -72,7 +72,7 @@ func finds(s *coverage.Snapshot, cfg coverage.Config, now time.Time, check cover
 // The default horizon is of 14 days, and so is the overload of somebody who is never
 // off duty, also when the reading has taken long.
 func TestOverloadWithinTheDefaultHorizon(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		cfg := config([]string{"schedule"}, nil)
 		cfg.Horizon = 0
 		got, err := readerOver(t, newEmulator(t, duty+`[{user: PU1}]`).Transport()).Read(t.Context(), cfg, nil, nil)
@@ -91,7 +91,7 @@ func TestOverloadWithinTheDefaultHorizon(t *testing.T) {
 func TestHistory(t *testing.T) {
 	for _, kind := range []string{"v2", "v3"} {
 		t.Run(kind, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				e := newEmulator(t, strings.ReplaceAll(duty, "name: schedule\n", `name: schedule
     type: `+kind+`
     layers: [{name: ended, end: 1999-12-31T12:00:00Z, users: [PU2]}, {name: always, users: [PU1]}]
@@ -111,7 +111,7 @@ func TestHistory(t *testing.T) {
 
 // A maintenance window that is over says nothing of a service that is in maintenance.
 func TestMaintenanceThatIsOver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		a := account1(scheduleOf("0", ""))
 		a.bodies["/services"] = listing("services", `{"id":"PS1","name":"core","status":"maintenance","escalation_policy":{"id":"PP1"}}`)
 		a.bodies["/maintenance_windows"] = listing("maintenance_windows",
@@ -145,7 +145,7 @@ func TestNobodyListedThoughALevelNamesSomebody(t *testing.T) {
 		{"a schedule", `{"id":"PC1","type":"schedule_reference","summary":"schedule"}`, "", `{"user":{"id":"PU1"}}`, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := account1(scheduleOf("0", ""))
 				a.bodies["/escalation_policies"] = listing("escalation_policies", `{"id":"PP1","name":"policy","escalation_rules":[{"escalation_delay_in_minutes":5,"targets":[`+tc.target+`]}],"services":[]}`)
 				if tc.oncalls != "" {
@@ -178,7 +178,7 @@ func TestAnotherSchedule(t *testing.T) {
 		{"no shift-based one", "", v3(""), "schedule/PC1: PagerDuty answers with a schedule that has no id"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				a := account1(tc.schedule)
 				if tc.shifts != "" {
 					a.bodies["/escalation_policies"] = strings.ReplaceAll(a.bodies["/escalation_policies"], "schedule_reference", "schedule_v3_reference")
@@ -196,7 +196,7 @@ func TestAnotherSchedule(t *testing.T) {
 		})
 	}
 	t.Run("listed without an id", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			a := &answers{bodies: map[string]string{"/v3/schedules": listing("schedules"), "/schedules": listing("schedules", `{"name":"schedule"}`)}}
 			got, err := readerOver(t, a).Read(t.Context(), config([]string{"schedule"}, nil), nil, nil)
 			if err != nil {

@@ -9,12 +9,12 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
 )
 
@@ -164,7 +164,7 @@ type reading struct {
 // minute, in virtual time, and checks that all of it is read.
 func readLarge(t *testing.T, days int, rendered bool) (out reading) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		account, cfg := large(days)
 		e := emulate(t, account)
 		rt := e.Transport()

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
@@ -28,7 +29,7 @@ func (r *rig) owe() <-chan error {
 }
 
 func TestOweSharesTheNextCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s, commits := counted(t)
 		defer s.stop()
 		done := s.owe()
@@ -47,7 +48,7 @@ func TestOweSharesTheNextCommit(t *testing.T) {
 }
 
 func TestOweIsSoonCommittedAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s, commits := counted(t)
 		defer s.stop()
 		began := time.Now()
@@ -61,7 +62,7 @@ func TestOweIsSoonCommittedAlone(t *testing.T) {
 }
 
 func TestOweIsCommittedAtShutdown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s, _ := counted(t)
 		done := s.owe()
 		s = s.reopen()

@@ -2,9 +2,9 @@ package outbox_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -221,7 +221,7 @@ func TestMuteEndsWithItsAlert(t *testing.T) {
 
 // An acknowledge that timed out may reach the page of the next epoch and silence it.
 func TestLateAcknowledgeDoesNotSilenceTheNextPage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), outbox.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})
@@ -240,7 +240,7 @@ func TestLateAcknowledgeDoesNotSilenceTheNextPage(t *testing.T) {
 }
 
 func TestAcknowledgeLongAgoIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), outbox.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})
@@ -256,7 +256,7 @@ func TestAcknowledgeLongAgoIsForgotten(t *testing.T) {
 }
 
 func TestThePageAfterALateAcknowledgeSurvivesThrottling(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), outbox.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})
@@ -279,7 +279,7 @@ func TestThePageAfterALateAcknowledgeSurvivesThrottling(t *testing.T) {
 }
 
 func TestMutedAgainBeforeItIsPagedOnceMore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), outbox.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})

@@ -5,11 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -76,7 +76,7 @@ func TestUnseenResolveIsSentToEveryRoute(t *testing.T) {
 // A test alert with the labels of one that fires neither ends it nor lets it expire.
 func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 	t.Run("a firing test alert that ends", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := open(t, quickDir(t), outbox.Policy{})
 			defer s.stop()
 			s.observe(alert{fp: "a"})
@@ -104,7 +104,7 @@ func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 		wantActions(t, s.accept("a"))
 	})
 	t.Run("a test alert that was there first", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := open(t, quickDir(t), outbox.Policy{})
 			defer s.stop()
 			o := alert{fp: "a", origin: mapping.OriginTest}.observation()
@@ -157,7 +157,7 @@ func TestRotatedKeyThatIsTakenBack(t *testing.T) {
 func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
 	for _, kind := range []outbox.OutcomeKind{outbox.OutcomeThrottled, outbox.OutcomeUnsent} {
 		t.Run("resolve "+string(kind), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := open(t, quickDir(t), outbox.Policy{})
 				defer s.stop()
 				id := outbox.IncidentID("infra", "a")
@@ -172,7 +172,7 @@ func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
 			})
 		})
 		t.Run("trigger "+string(kind), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := open(t, quickDir(t), outbox.Policy{})
 				defer s.stop()
 				id := outbox.IncidentID("infra", "a")
@@ -317,7 +317,7 @@ func TestOverOnAServiceThatIsGone(t *testing.T) {
 
 // A refresh that PagerDuty refuses does not keep the resolve from leaving.
 func TestRefusedRefreshDoesNotBlockTheResolve(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, quickDir(t), outbox.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})
@@ -445,7 +445,7 @@ func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
 
 // A disk that neither takes a commit nor refuses it does not stop a page.
 func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error { <-hang; return nil })
 		defer s.stop()

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -489,7 +489,7 @@ func TestLateFirings(t *testing.T) {
 				name = tc.name + ", after it was closed"
 			}
 			t.Run(name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					s := open(t, t.TempDir(), tc.p)
 					defer s.stop()
 					s.observe(alert{fp: "a"})
@@ -531,7 +531,7 @@ func TestRepeats(t *testing.T) {
 		{"no reason, unchanged, soon", "-", 4 * time.Minute, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := open(t, t.TempDir(), outbox.Policy{})
 				defer s.stop()
 				a := alert{fp: "a", reason: tc.reason}
@@ -567,7 +567,7 @@ func TestBareKeyRisesInPlaceAndNeverFalls(t *testing.T) {
 }
 
 func TestTestDoorAlertEndsAtItsEndsAt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := open(t, t.TempDir(), outbox.Policy{})
 		defer s.stop()
 		o := alert{fp: "a", origin: mapping.OriginTest}.observation()

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
@@ -207,7 +208,7 @@ func TestRESTRetries(t *testing.T) {
 		{"200 that says there is more than nothing", []answer{{200, `{"users":[],"more":true}`, nil}}, 1, 0, 0, "GET /users: read answer: it is an empty page that says there are more"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				var at []time.Time
 				reg := prometheus.NewPedanticRegistry()
 				c := virtual(t, pagerduty.Config{}, reg, func(w http.ResponseWriter, _ *http.Request) {
@@ -253,7 +254,7 @@ func TestRESTStatusErrorKeepsAnswer(t *testing.T) {
 }
 
 func TestRESTMetrics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		codes := []int{200, 500, 429, 400, 401, 402, 403, 404, 418, 302}
 		n := 0
 		reg := prometheus.NewPedanticRegistry()
@@ -288,7 +289,7 @@ pagerelay_coverage_api_requests_total{code="error"} 2
 
 // However many ask, no minute has more requests than are allowed, and never two at once.
 func TestRESTPace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		var at []time.Time
 		busy := false
 		c := virtual(t, pagerduty.Config{}, nil, func(w http.ResponseWriter, _ *http.Request) {
@@ -332,7 +333,7 @@ func TestRESTPace(t *testing.T) {
 
 // PagerDuty asks for one request at a time, however long each takes.
 func TestRESTOneAtATime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		busy := 0
 		c := virtual(t, pagerduty.Config{}, nil, func(w http.ResponseWriter, _ *http.Request) {
 			if busy++; busy > 1 {
@@ -376,7 +377,7 @@ func TestRESTLeavesTheLastTenth(t *testing.T) {
 		{"a reset out of all reason", []string{"Ratelimit-Remaining", "0", "Ratelimit-Reset", "3000"}, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				c := virtual(t, pagerduty.Config{}, nil, func(w http.ResponseWriter, _ *http.Request) { reply(w, 200, noUsers, tc.headers...) })
 				start := time.Now()
 				for range 2 {
@@ -393,7 +394,7 @@ func TestRESTLeavesTheLastTenth(t *testing.T) {
 }
 
 func TestRESTStopsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := virtual(t, pagerduty.Config{}, nil, func(w http.ResponseWriter, _ *http.Request) {
 			reply(w, 429, "", "Retry-After", "60")
 		})
@@ -411,7 +412,7 @@ func TestRESTStopsWithItsContext(t *testing.T) {
 
 // Nothing is waited for without end: each of three requests has half a minute.
 func TestRESTTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		n := 0
 		c := virtualOver(t, pagerduty.Config{Timeout: time.Second}, roundTrip(func(r *http.Request) (*http.Response, error) {
 			n++
@@ -507,7 +508,7 @@ func TestRESTPaging(t *testing.T) {
 		{"more than may be listed", 10_001, 100, "too many", "too many"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				last := func(id string, n int, err error) string {
 					if errors.Is(err, pagerduty.ErrTooMany) {
 						return "too many"
@@ -541,7 +542,7 @@ func TestRESTPaging(t *testing.T) {
 		})
 	}
 	t.Run("of v3, which need not say that there are more", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			for _, more := range []bool{true, false} {
 				for _, total := range []int{0, 999, 1000, 2500} {
 					c := virtual(t, pagerduty.Config{}, nil, serve("schedules", total, 1000, more))
@@ -612,7 +613,7 @@ func TestRESTLeaksNoToken(t *testing.T) {
 	}
 	for _, code := range []int{200, 302, 400, 401, 404, 500} {
 		for _, cfg := range []pagerduty.Config{{APIToken: testToken}, {APITokenFile: path}} {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				c, err := pagerduty.NewREST(cfg, pagerduty.RESTOptions{Transport: inProcess{func(w http.ResponseWriter, r *http.Request) {
 					auth := r.Header.Get("Authorization")
 					if !strings.HasSuffix(auth, testToken) {

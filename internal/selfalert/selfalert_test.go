@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -41,7 +42,7 @@ func (s *sink) Observe(_ context.Context, obs []mapping.Observation) error {
 // in runs f beside running Alerts, in a bubble.
 func in(t *testing.T, fail int, f func(a *selfalert.Alerts, s *sink)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		mapper, err := mapping.New(mapping.Config{Services: []string{"ops"}})
 		if err != nil {
 			t.Fatal(err)
