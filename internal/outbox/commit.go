@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -27,7 +29,7 @@ const maxPatience = 20 * time.Millisecond
 // it is patient.
 func (s *Store) Run(ctx context.Context) error {
 	defer func() {
-		if s.direct.Load() {
+		if s.behind() {
 			s.commit(nil) // a last try.
 		}
 		close(s.closed)
@@ -58,7 +60,7 @@ func (s *Store) Run(ctx context.Context) error {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
-			if s.direct.Load() {
+			if s.behind() {
 				s.commit(nil)
 			}
 		case o := <-s.ops:
@@ -85,14 +87,16 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
+// behind says that the file lacks something that memory knows, or is not open.
+func (s *Store) behind() bool {
+	return s.direct.Load() || s.unsaved.all || s.db.Load() == nil
+}
+
 // commit applies a batch in one transaction and answers each operation. What the
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
 	began := time.Now()
-	var err error
-	if s.db.Load() == nil { // before anything is decided upon: the file may know more.
-		err = s.openLate()
-	}
+	err := s.ready() // before anything is decided upon: the file may know more.
 	tx := newTransaction(s, s.cfg.Now())
 	errs := make([]error, len(batch))
 	for i, o := range batch {
@@ -118,64 +122,88 @@ func (s *Store) commit(batch []*op) {
 	}
 }
 
-// store writes a transaction, and all that is in memory only, to the file. A file
-// that turns out to be damaged is moved aside, and everything is written to a new one.
+// store writes a transaction, and all that is in memory only, to the file. If the
+// file cannot be trusted after that, everything goes to a new one, at once.
 func (s *Store) store(tx *transaction) error {
+	err := s.write(tx)
+	if err == nil || s.hanging != nil || s.db.Load() != nil {
+		return err
+	}
+	if again := s.ready(); again != nil {
+		return errors.Join(err, again)
+	}
+	return s.write(tx)
+}
+
+func (s *Store) write(tx *transaction) error {
 	r, err := tx.records()
 	if err != nil {
 		return err
 	}
-	err = s.update(r)
-	if !isDamage(err) {
-		return err
-	}
-	if err := s.replaceDamaged(err); err != nil {
-		return err
-	}
-	if r, err = tx.records(); err != nil { // now with all that survived.
-		return err
-	}
-	return s.update(r)
+	return s.update(r.write)
 }
 
-// update writes records to the file. A disk that does not answer in time is taken
-// for one that fails; nothing else is tried until it has answered.
-func (s *Store) update(r *records) error {
-	if s.hanging != nil {
-		select {
-		case <-s.hanging:
-			s.hanging = nil
-		default:
-			return errHanging
-		}
-	}
+// update changes the file in one transaction of bbolt's. After an error the file
+// is as good as it was, or it is closed and not written to again.
+func (s *Store) update(change func(*bolt.Tx) error) error {
 	db := s.db.Load()
-	done := make(chan error, 1)
-	go func() {
-		done <- guard(func() error {
-			if s.failCommit != nil {
-				if err := s.failCommit(); err != nil {
+	return s.ask(func() (func(), error) {
+		err := guard(func() error {
+			return db.Update(func(tx *bolt.Tx) error {
+				if err := change(tx); err != nil || s.failCommit == nil {
 					return err
 				}
-			}
-			return db.Update(r.write)
+				return s.failCommit()
+			})
 		})
+		if err == nil || foundNoRoom(err) {
+			return nil, err
+		}
+		return func() { s.distrust(err) }, err
+	})
+}
+
+// foundNoRoom says whether a commit ended because there was no room for what it
+// wrote: bbolt has undone it then, and nothing that it stands on was touched. Of no
+// other error is that known, nor of this one when it is fsync that gives it: the
+// kernel may drop what it could not flush, take it for flushed, and never try again.
+func foundNoRoom(err error) bool {
+	var p *fs.PathError
+	return errors.As(err, &p) && p.Op == "write" && (errors.Is(p.Err, syscall.ENOSPC) || errors.Is(p.Err, syscall.EDQUOT))
+}
+
+// answer is what became of what the disk was asked to do: its error, and what
+// the committer is to do about it, if anything.
+type answer struct {
+	err  error
+	then func()
+}
+
+// ask has the disk do something. A disk that does not answer in time is taken for
+// one that fails; nothing else is asked of it until it has answered: f may touch
+// nothing that is the committer's. ready comes first.
+func (s *Store) ask(f func() (then func(), err error)) error {
+	done := make(chan answer, 1)
+	go func() {
+		then, err := f()
+		done <- answer{err, then}
 	}()
 	timer := time.NewTimer(diskPatience)
 	defer timer.Stop()
 	select {
-	case err := <-done:
-		return err
+	case a := <-done:
+		return a.take()
 	case <-timer.C:
-		answered := make(chan struct{})
-		go func() {
-			err := <-done // whatever it says: all of it is written again.
-			s.log.Warn("The disk answers again", "err", err)
-			close(answered)
-		}()
-		s.hanging = answered
+		s.hanging = done
 		return errHanging
 	}
+}
+
+func (a answer) take() error {
+	if a.then != nil {
+		a.then()
+	}
+	return a.err
 }
 
 // guard turns a panic or a memory fault into an error: bbolt maps the file, and
@@ -202,7 +230,8 @@ func (s *Store) view(f func(tx *bolt.Tx) error) error {
 func (s *Store) closeFile() error {
 	if s.hanging != nil {
 		select {
-		case <-s.hanging:
+		case a := <-s.hanging:
+			_ = a.take() // it was reported when it was late.
 		case <-time.After(diskPatience):
 			return errHanging // the end of the process closes it.
 		}

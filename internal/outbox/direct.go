@@ -20,6 +20,7 @@ const (
 
 // unsaved is what is in memory and not on disk.
 type unsaved struct {
+	all    bool                // every incident.
 	ids    map[string]struct{} // incidents changed or gone.
 	closed []*Incident         // for the ledger.
 	lost   int                 // closed ones that found no room.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/volume"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -24,7 +26,7 @@ type disk struct{ full atomic.Bool }
 
 func (d *disk) fail() error {
 	if d.full.Load() {
-		return syscall.ENOSPC
+		return &fs.PathError{Op: "write", Path: "a file", Err: syscall.ENOSPC}
 	}
 	return nil
 }
@@ -246,15 +248,8 @@ func TestDamagedFile(t *testing.T) {
 
 // A file on a small file system that fills up.
 func TestFullTmpfs(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=512k"); err != nil {
-		t.Skipf("mount a small tmpfs: %v (needs root)", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
+	volume.Need(t)
+	dir := volume.Tmpfs(t, "size=512k")
 	s := open(t, dir, outbox.Policy{})
 	big := strings.Repeat("x", 32<<10)
 	paged := 0
@@ -271,12 +266,14 @@ func TestFullTmpfs(t *testing.T) {
 		paged++
 	}
 	t.Logf("full after %d pages, all of them accepted", paged)
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
+	file := stat(t, dir)
+	volume.Remount(t, dir, 0, "size=64m")
 	s.observe(alert{fp: "after"})
 	for s.Direct() {
 		s.observe(alert{fp: "after"})
+	}
+	if !os.SameFile(file, stat(t, dir)) {
+		t.Error("the file was written anew, for which a disk that fills up has no room")
 	}
 	s = s.reopen()
 	if got := len(s.List()); got != paged+1 {

@@ -1,7 +1,7 @@
 package outbox
 
-// FailCommits has every commit ask f first, in place of a disk that fails. Call it
-// before Run.
+// FailCommits has every commit ask f in the middle of it, where bbolt holds its lock,
+// in place of a disk that fails or hangs. Call it before Run.
 func (s *Store) FailCommits(f func() error) { s.failCommit = f }
 
 // Indexed is the number of fingerprints in the index.

@@ -58,10 +58,8 @@ func Open(dir string, cfg Config) (*Store, error) {
 	}
 	s.SetPolicy(Policy{})
 	s.met = newMetrics(cfg.Registerer, s)
-	err := s.openAndLoad(s.cfg.Now())
-	if isDamage(err) {
-		err = s.replaceDamaged(err)
-	}
+	o, err := openAndLoad(s.path, s.cfg.Now(), s.log)
+	s.adopt(o)
 	if refuse := (*refusal)(nil); errors.As(err, &refuse) {
 		return nil, err
 	}
@@ -84,27 +82,6 @@ func (d *damageError) Unwrap() error { return d.error }
 func isDamage(err error) bool {
 	var d *damageError
 	return errors.As(err, &d)
-}
-
-// openAndLoad opens the file and reads the open incidents into memory.
-func (s *Store) openAndLoad(now time.Time) error {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
-		return fmt.Errorf("make the outbox's folder: %w", err)
-	}
-	db, err := openFile(s.path, s.log)
-	if err != nil {
-		return err
-	}
-	incidents, err := load(db, now)
-	if isDamage(err) { // what has a valid checksum is as good as ever.
-		s.take(incidents)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("load outbox %s: %w", s.path, err), guard(db.Close))
-	}
-	s.take(incidents)
-	s.db.Store(db)
-	return nil
 }
 
 // take adds what was read from the file to what is in memory, which is newer.
@@ -153,55 +130,6 @@ func (in *Incident) merge(old *Incident) *Incident {
 	return c
 }
 
-// openLate opens the file that could not be opened at the start.
-func (s *Store) openLate() error {
-	err := s.openAndLoad(s.cfg.Now())
-	if isDamage(err) {
-		err = s.replaceDamaged(err)
-	}
-	if err != nil {
-		return err
-	}
-	for _, in := range s.List() { // what was merged is to be written, too.
-		if s.unsaved.ids == nil {
-			s.unsaved.ids = map[string]struct{}{}
-		}
-		s.unsaved.ids[in.ID] = struct{}{}
-	}
-	return nil
-}
-
-// Damaged is the name under which a damaged file was moved aside; "" if none was.
-func (s *Store) Damaged() string {
-	if name := s.damaged.Load(); name != nil {
-		return *name
-	}
-	return ""
-}
-
-// replaceDamaged moves the file aside and starts an empty one, into which
-// everything in memory goes with the next commit.
-func (s *Store) replaceDamaged(cause error) error {
-	if err := s.closeFile(); err != nil {
-		s.log.Error("Closing the damaged outbox failed", "err", err)
-	}
-	aside := fmt.Sprintf("%s.damaged-%s", s.path, s.cfg.Now().UTC().Format("20060102T150405.000"))
-	if err := os.Rename(s.path, aside); err != nil {
-		return fmt.Errorf("move the damaged outbox aside: %w", err)
-	}
-	s.damaged.Store(&aside)
-	s.met.damaged.Inc()
-	s.log.Error("THE OUTBOX WAS DAMAGED and has been moved aside; it starts anew with what is known in memory, and what Alertmanager says",
-		"err", cause, "moved_to", aside)
-	if s.unsaved.ids == nil {
-		s.unsaved.ids = map[string]struct{}{}
-	}
-	for _, in := range s.List() {
-		s.unsaved.ids[in.ID] = struct{}{}
-	}
-	return s.openAndLoad(s.cfg.Now())
-}
-
 func openFile(path string, log *slog.Logger) (*bolt.DB, error) {
 	readAhead(path)
 	db, err := openBolt(path)
@@ -237,8 +165,31 @@ func openBolt(path string) (db *bolt.DB, err error) {
 		if err := checkLength(path); err != nil {
 			return err
 		}
-		db, err = bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTimeout, FreelistType: bolt.FreelistMapType})
-		return err
+		var locked *os.File
+		empty := fileSize(path) == 0
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				locked, err = os.OpenFile(name, flag, mode)
+				return locked, err
+			},
+		})
+		if err != nil {
+			if empty && !errors.Is(err, bolterrors.ErrTimeout) {
+				_ = os.Truncate(path, 0) // there was no room for its first pages: it is not a damaged one.
+			}
+			return err
+		}
+		// While we waited for the lock, its holder may have put another file there.
+		here, err := os.Stat(path)
+		is, statErr := locked.Stat()
+		if err = errors.Join(err, statErr); err == nil && !os.SameFile(here, is) {
+			err = bolterrors.ErrTimeout
+		}
+		if err != nil {
+			return errors.Join(err, db.Close())
+		}
+		return nil
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -293,7 +244,7 @@ func fileSize(path string) int64 {
 	return fi.Size()
 }
 
-// load creates what is missing and reads the open incidents.
+// load reads the open incidents; with a damageError it returns those that are sound.
 func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 	if err := guard(func() error { return db.View(refuseNewer) }); err != nil {
 		return nil, err
@@ -322,7 +273,30 @@ func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 	if err := errors.Join(damage, err); err != nil {
 		return incidents, err
 	}
-	return incidents, guard(func() error { return db.Update(prepare) })
+	return incidents, nil
+}
+
+// prepare creates what is missing. An outbox that has all of it is not written to.
+func prepare(db *bolt.DB) error {
+	prepared := false
+	err := guard(func() error {
+		return db.View(func(tx *bolt.Tx) error {
+			prepared = true
+			for _, name := range buckets() {
+				prepared = prepared && tx.Bucket([]byte(name)) != nil
+			}
+			prepared = prepared && tx.Bucket([]byte(bucketMeta)).Get([]byte(keySchema)) != nil
+			return nil
+		})
+	})
+	if err != nil || prepared {
+		return err
+	}
+	return guard(func() error { return db.Update(create) })
+}
+
+func buckets() []string {
+	return []string{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones}
 }
 
 // refuseNewer refuses what a newer version wrote.
@@ -341,8 +315,8 @@ func refuseNewer(tx *bolt.Tx) error {
 	return nil
 }
 
-func prepare(tx *bolt.Tx) error {
-	for _, name := range []string{bucketMeta, bucketIncidents, bucketLedger, bucketTombstones} {
+func create(tx *bolt.Tx) error {
+	for _, name := range buckets() {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return err
 		}

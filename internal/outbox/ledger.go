@@ -29,15 +29,17 @@ func (s *Store) Ledger(each func(*Incident) bool) error {
 
 // prune removes what is older than the retention from the ledger, and old tombstones.
 func (s *Store) prune(now time.Time) error {
-	db := s.db.Load()
-	if db == nil {
-		return nil
+	if s.direct.Load() {
+		return nil // for another time: the disk has enough to do.
 	}
-	return guard(func() error { return db.Update(func(tx *bolt.Tx) error { return s.pruneBefore(tx, now) }) })
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.update(func(tx *bolt.Tx) error { return pruneBefore(tx, now, s.cfg.Retention) })
 }
 
-func (s *Store) pruneBefore(tx *bolt.Tx, now time.Time) error {
-	limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-s.cfg.Retention).UnixNano())))
+func pruneBefore(tx *bolt.Tx, now time.Time, retention time.Duration) error {
+	limit := binary.BigEndian.AppendUint64(nil, uint64(max(0, now.Add(-retention).UnixNano())))
 	ledger, tombstones := tx.Bucket([]byte(bucketLedger)), tx.Bucket([]byte(bucketTombstones))
 	var old [][]byte
 	c := ledger.Cursor()

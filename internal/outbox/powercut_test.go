@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/volume"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -31,6 +32,7 @@ func TestPowerCut(t *testing.T) {
 		powerCutWriter(t, dir)
 		return
 	}
+	volume.Need(t)
 	cuts := 3
 	if s := os.Getenv("PAGERELAY_POWER_CUTS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -55,22 +57,8 @@ func powerCut(t *testing.T, after time.Duration) int {
 	t.Helper()
 	work := quickDir(t)
 	disk, mnt := filepath.Join(work, "disk"), filepath.Join(work, "mnt")
-	if err := os.Mkdir(mnt, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(mustCreate(t, disk), 32<<20); err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "mkfs.ext4", "-q", "-F", disk)
-	tool(t, "mount", "-o", "loop", disk, mnt)
-	mounted := true
-	unmount := func() {
-		if mounted {
-			mounted = false
-			tool(t, "umount", mnt)
-		}
-	}
-	t.Cleanup(unmount)
+	volume.Image(t, disk, 32<<20)
+	volume.Mount(t, disk, mnt)
 
 	writer := exec.Command(os.Args[0], "-test.run=^TestPowerCut$", "-test.v=false")
 	writer.Env = append(os.Environ(), powerCutDir+"="+mnt)
@@ -95,7 +83,7 @@ func powerCut(t *testing.T, after time.Duration) int {
 	if _, err := syscall.Wait4(writer.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
 		t.Fatalf("wait for the writer to stop: %v, %v", err, status)
 	}
-	after0 := copyDisk(t, disk)
+	found := copyDisk(t, disk)
 	if err := writer.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -103,13 +91,10 @@ func powerCut(t *testing.T, after time.Duration) int {
 		acknowledged = append(acknowledged, lines.Text())
 	}
 	_ = writer.Wait() // killed: its error says no more.
-	unmount()
+	volume.Unmount(t, mnt)
 
 	mnt2 := filepath.Join(work, "after")
-	if err := os.Mkdir(mnt2, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	tool(t, "mount", "-o", "loop", after0, mnt2)
+	volume.Mount(t, found, mnt2)
 	s := open(t, mnt2, outbox.Policy{})
 	if s.Damaged() != "" {
 		t.Errorf("the file was found damaged: %s", s.Damaged())
@@ -124,7 +109,7 @@ func powerCut(t *testing.T, after time.Duration) int {
 		}
 	}
 	s.stop()
-	tool(t, "umount", mnt2)
+	volume.Unmount(t, mnt2)
 	return len(acknowledged)
 }
 
@@ -156,18 +141,6 @@ func powerCutWriter(t *testing.T, dir string) {
 	}
 }
 
-func mustCreate(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 func copyDisk(t *testing.T, disk string) string {
 	t.Helper()
 	src, err := os.Open(disk)
@@ -186,19 +159,4 @@ func copyDisk(t *testing.T, disk string) string {
 		t.Fatal(err)
 	}
 	return disk + ".after"
-}
-
-// tool runs a program that needs root and loop devices; without them the test is skipped.
-func tool(t *testing.T, name string, args ...string) {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("%v: a power cut needs root, ext4 and loop devices", err)
-	}
-	if out, err := exec.Command(path, args...).CombinedOutput(); err != nil {
-		if name == "mount" && os.Getenv("PAGERELAY_REQUIRE_POWER_CUT") == "" {
-			t.Skipf("%s: %v: %s: a power cut needs root, ext4 and loop devices", name, err, out)
-		}
-		t.Fatalf("%s: %v: %s", name, err, out)
-	}
 }

@@ -1,9 +1,11 @@
 package outbox_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -443,22 +445,63 @@ func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
 	}
 }
 
-// A disk that neither takes a commit nor refuses it does not stop a page.
+// A disk that neither takes a commit nor refuses it does not stop a page: it leaves
+// within seconds, also while the ledger is to be pruned; when the disk answers
+// again, all of it is in the file.
 func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		hang := make(chan struct{})
-		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error { <-hang; return nil })
-		defer s.stop()
-		answer := s.observing(alert{fp: "a"})
-		time.Sleep(5 * time.Minute) // virtual time.
-		if _, ok := s.Get(outbox.IncidentID("infra", "a")); !ok {
-			t.Error("after five minutes nobody knows of the page yet")
+		d := &hangingDisk{}
+		s := openFailing(t, quickDir(t), outbox.Policy{}, d.ask)
+		defer func() { s.stop() }()
+		s.observe(alert{fp: "before"})
+		s.accept("before")
+		answers := d.hang()
+		for i := range 100 { // over the first pruning, a minute after the start.
+			a := alert{fp: fmt.Sprint("a", i)}
+			began := time.Now()
+			answer := s.observing(a)
+			s.acceptSoon(a.fp)
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("page %d left after %v, want 3s at most", i, took)
+			}
+			if err := <-answer; err != nil {
+				t.Errorf("Observe of page %d, which PagerDuty has accepted: %v", i, err)
+			}
+			time.Sleep(time.Second)
 		}
-		close(hang)
-		if err := <-answer; err != nil {
-			t.Logf("the webhook was answered late: %v", err)
+		if err := <-s.observing(alert{fp: "b"}); !errors.Is(err, outbox.ErrBusy) {
+			t.Errorf("Observe of a page that PagerDuty has not accepted: %v, want ErrBusy", err)
 		}
+		close(answers)
+		time.Sleep(2 * time.Second) // no further webhook comes.
+		if s.Direct() {
+			t.Error("still in direct mode although the disk answers")
+		}
+		s = s.reopen()
+		for i := range 100 {
+			if in := s.get(fmt.Sprint("a", i)); in.Have != outbox.StateOpen {
+				t.Errorf("have of a%d is %s, want open", i, in.Have)
+			}
+		}
+		s.get("b")
 	})
+}
+
+// hangingDisk may keep a commit waiting, in the middle of it.
+type hangingDisk struct{ answers atomic.Pointer[chan struct{}] }
+
+func (d *hangingDisk) ask() error {
+	if c := d.answers.Load(); c != nil {
+		<-*c
+	}
+	return nil
+}
+
+// hang has it keep all waiting until what it returns is closed.
+func (d *hangingDisk) hang() chan struct{} {
+	c := make(chan struct{})
+	d.answers.Store(&c)
+	return c
 }
 
 // A clock that was ahead when the outbox was last written holds no page back for

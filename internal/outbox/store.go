@@ -71,7 +71,12 @@ type Store struct {
 	// Direct mode, owned by the committer but for the flag: what is in memory only.
 	direct  atomic.Bool
 	unsaved unsaved
-	hanging chan struct{} // closed once the disk has answered; nil if it does.
+	hanging chan answer // what the disk has not answered yet; nil if it does.
+	// loaded: memory holds all that the file does, and more; an older one is not merged.
+	loaded   bool
+	doubted  *bolt.DB  // was in use, and is to be closed.
+	unopened error     // why the file could not be opened last, when it was
+	tried    time.Time // tried.
 	// failCommit stands in for a disk that fails, in tests.
 	failCommit func() error
 

@@ -129,6 +129,7 @@ func newTombstone(in *Incident) *Tombstone {
 // records are what a commit writes: made beforehand, so that a disk that hangs
 // holds up nobody and reads nothing that changes meanwhile.
 type records struct {
+	all        bool // there are no other incidents.
 	gone       []string
 	incidents  map[string][]byte
 	ledger     map[string][]byte
@@ -137,7 +138,7 @@ type records struct {
 
 // records encodes the changes, and all that is in memory only.
 func (t *transaction) records() (*records, error) {
-	r := &records{incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
+	r := &records{all: t.store.unsaved.all, incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
 	var failed error
 	seal := func(v any) []byte {
 		b, err := encode(v)
@@ -147,24 +148,28 @@ func (t *transaction) records() (*records, error) {
 		return b
 	}
 	add := func(id string) {
+		if r.incidents[id] != nil {
+			return
+		}
 		if in := t.incident(id); in != nil {
 			r.incidents[id] = seal(in)
 		} else {
 			r.gone = append(r.gone, id)
 		}
 	}
+	if r.all {
+		for id := range t.store.open {
+			add(id)
+		}
+	}
 	for id := range t.store.unsaved.ids {
 		add(id)
 	}
 	for id := range t.edited {
-		if _, twice := t.store.unsaved.ids[id]; !twice {
-			add(id)
-		}
+		add(id)
 	}
 	for id := range t.archived {
-		if _, twice := t.store.unsaved.ids[id]; !twice && t.edited[id] == nil {
-			add(id)
-		}
+		add(id)
 	}
 	for _, in := range slices.Concat(t.store.unsaved.closed, t.closed) {
 		r.ledger[string(ledgerKey(in))] = seal(in)
@@ -175,6 +180,15 @@ func (t *transaction) records() (*records, error) {
 
 // write puts the records into a transaction of the file.
 func (r *records) write(tx *bolt.Tx) error {
+	if r.all {
+		err := tx.DeleteBucket([]byte(bucketIncidents))
+		if err == nil {
+			_, err = tx.CreateBucket([]byte(bucketIncidents))
+		}
+		if err != nil {
+			return fmt.Errorf("empty the table: %w", err)
+		}
+	}
 	for _, id := range r.gone {
 		if err := tx.Bucket([]byte(bucketIncidents)).Delete([]byte(id)); err != nil {
 			return fmt.Errorf("delete incident: %w", err)

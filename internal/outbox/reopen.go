@@ -1,0 +1,199 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// reopenEvery is how often it is tried to open the file at most: that may mean
+// to read all of it.
+const reopenEvery = directRetry / 2
+
+// opened is what came of opening the file, also where it ended in an error.
+type opened struct {
+	db        *bolt.DB    // nil if there is none.
+	incidents []*Incident // what could be read of it.
+	complete  bool        // that is all there is.
+	aside     string      // where a damaged file was moved; "" if none was.
+	damage    error       // why.
+}
+
+// openAndLoad opens the file and reads the open incidents. A damaged one is moved
+// aside, and an empty one takes its place.
+func openAndLoad(path string, now time.Time, log *slog.Logger) (*opened, error) {
+	o := &opened{}
+	err := o.open(path, now, log)
+	if isDamage(err) {
+		err = o.replace(path, now, log, err)
+	}
+	return o, err
+}
+
+func (o *opened) open(path string, now time.Time, log *slog.Logger) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the outbox's folder: %w", err)
+	}
+	db, err := openFile(path, log)
+	if errors.Is(err, syscall.EROFS) {
+		return errors.Join(err, o.peek(path, now))
+	}
+	if err != nil {
+		return err
+	}
+	if err = o.load(db, now); err == nil {
+		err = prepare(db)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("load outbox %s: %w", path, err), guard(db.Close))
+	}
+	o.db = db
+	return nil
+}
+
+func (o *opened) load(db *bolt.DB, now time.Time) error {
+	incidents, err := load(db, now)
+	if err == nil || isDamage(err) { // what has a valid checksum is as good as ever.
+		o.incidents = append(o.incidents, incidents...)
+	}
+	o.complete = err == nil
+	return err
+}
+
+// peek reads a file that cannot be written to: what is in it is still to be delivered.
+func (o *opened) peek(path string, now time.Time) error {
+	return guard(func() error {
+		if err := checkLength(path); err != nil {
+			return err
+		}
+		db, err := bolt.Open(path, 0, &bolt.Options{Timeout: lockTimeout, ReadOnly: true})
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return errors.Join(o.load(db, now), db.Close())
+	})
+}
+
+// replace moves a damaged file aside and starts an empty one.
+func (o *opened) replace(path string, now time.Time, log *slog.Logger, damage error) error {
+	aside := fmt.Sprintf("%s.damaged-%s", path, now.UTC().Format("20060102T150405.000"))
+	if err := os.Rename(path, aside); err != nil {
+		return errors.Join(damage, fmt.Errorf("move the damaged outbox aside: %w", err))
+	}
+	o.aside, o.damage, o.complete = aside, damage, false
+	return o.open(path, now, log)
+}
+
+// rewrite makes a new file of one that cannot be trusted to hold what was written to
+// it: every page is written and flushed again. The incidents in it are not looked
+// at, those in memory are newer.
+func rewrite(path string, now time.Time, log *slog.Logger) (*opened, error) {
+	o := &opened{}
+	err := copyAnew(path)
+	if err == nil {
+		err = o.open(path, now, log)
+	}
+	if isDamage(err) {
+		err = o.replace(path, now, log, err)
+	}
+	o.incidents = nil
+	return o, err
+}
+
+func copyAnew(path string) error {
+	// The folder may be there and the volume in it not: an outbox that began in its
+	// place would be hidden by it, and forgotten.
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the outbox is gone: bring its volume back, or restart to begin an empty one: %w", err)
+	}
+	db, err := openBolt(path)
+	if err != nil {
+		return err
+	}
+	if err := guard(func() error { return db.View(verify) }); err != nil {
+		return errors.Join(err, guard(db.Close))
+	}
+	if err := guard(func() error { return compact(db, path) }); err != nil {
+		return fmt.Errorf("write outbox %s anew: %w", path, err)
+	}
+	return nil
+}
+
+// ready says whether the disk can be asked for a commit. It takes a late answer,
+// and opens the file if it is not open.
+func (s *Store) ready() error {
+	if s.hanging != nil {
+		select {
+		case a := <-s.hanging:
+			s.hanging = nil
+			s.log.Warn("The disk answers again", "err", a.take()) // whatever it says: all of it is written again.
+		default:
+			return errHanging
+		}
+	}
+	if s.db.Load() != nil {
+		return nil
+	}
+	if s.unopened != nil && time.Since(s.tried) < reopenEvery {
+		return s.unopened
+	}
+	s.tried = time.Now()
+	path, now, log := s.path, s.cfg.Now(), s.log
+	old, doubted := s.doubted, s.loaded
+	s.doubted = nil
+	s.unopened = s.ask(func() (func(), error) {
+		if old != nil { // it also keeps its file system from being unmounted and mended.
+			if err := guard(old.Close); err != nil {
+				log.Warn("Closing the outbox failed", "err", err)
+			}
+		}
+		anew := openAndLoad
+		if doubted {
+			anew = rewrite
+		}
+		o, err := anew(path, now, log)
+		return func() { s.adopt(o); s.unsaved.all = true }, err
+	})
+	return s.unopened
+}
+
+// distrust stops the use of the file: what is in memory is to be written to a new one.
+func (s *Store) distrust(cause error) {
+	s.log.Error("The outbox's file may not hold what was written to it; it is written anew", "err", cause, "file", s.path)
+	s.doubted = s.db.Swap(nil)
+}
+
+// adopt takes over what came of opening the file.
+func (s *Store) adopt(o *opened) {
+	s.take(o.incidents)
+	if o.aside != "" {
+		s.damaged.Store(&o.aside)
+		s.met.damaged.Inc()
+		s.log.Error("THE OUTBOX WAS DAMAGED and has been moved aside; it starts anew with what is known in memory, and what Alertmanager says",
+			"err", o.damage, "moved_to", o.aside)
+		s.loaded, s.unsaved.all = false, true
+	}
+	if o.complete {
+		s.loaded = true
+	}
+	if o.db != nil {
+		s.db.Store(o.db)
+	}
+}
+
+// Damaged is the name under which a damaged file was moved aside; "" if none was.
+func (s *Store) Damaged() string {
+	if name := s.damaged.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
