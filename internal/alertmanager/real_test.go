@@ -30,6 +30,9 @@ func realAlertmanager(t *testing.T) string {
 		bin = filepath.Join("..", "..", ".tools", "bin", "alertmanager")
 	}
 	if _, err := os.Stat(bin); err != nil {
+		if os.Getenv("PAGERELAY_REQUIRE_ALERTMANAGER") == "1" {
+			t.Fatalf("no real Alertmanager: set ALERTMANAGER_BIN (%v)", err)
+		}
 		t.Skipf("no real Alertmanager: set ALERTMANAGER_BIN (%v)", err)
 	}
 	dir := t.TempDir()

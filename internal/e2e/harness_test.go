@@ -43,6 +43,8 @@ type options struct {
 	journal string
 	// noAlertmanager: the test posts webhooks itself.
 	noAlertmanager bool
+	// storage is where the first pagerelay keeps its file. Default: a folder of its own.
+	storage string
 	// members is the number of Alertmanagers, each with a pagerelay of its own. Default 1.
 	members int
 }
@@ -95,10 +97,14 @@ func install(t *testing.T, o options) *installation {
 		}
 	}
 	for i, m := range s.members {
+		storage := filepath.Join(s.dir, fmt.Sprintf("storage-%d", i))
+		if i == 0 && o.storage != "" {
+			storage = o.storage
+		}
 		m.config = s.write(fmt.Sprintf("pagerelay-%d.yml", i), s.relayConfig(o))
 		m.relay = s.start(fmt.Sprintf("pagerelay-%d", i), s.programs.pagerelay, "serve",
 			"--config.file="+m.config, "--web.enable-admin-api",
-			"--storage.path="+filepath.Join(s.dir, fmt.Sprintf("storage-%d", i)))
+			"--storage.path="+storage)
 		// Only now does Alertmanager learn where to post: each needs the other's address.
 		s.write(webhookFile(i), m.relay.URL()+"/webhook/alertmanager")
 	}

@@ -244,7 +244,7 @@ func TestReadOnlyAtStart(t *testing.T) {
 // for a damaged one.
 func TestFullAtStart(t *testing.T) {
 	volume.Need(t)
-	for _, size := range []string{"4k", "8k", "16k"} { // the folder's own page, and none, one or three more.
+	for _, size := range []string{"4k", "8k", "16k"} { // room for one of the four pages of a new file, for two, and for these alone.
 		t.Run(size, func(t *testing.T) {
 			dir := volume.Tmpfs(t, "size="+size)
 			s := open(t, dir, outbox.Policy{})

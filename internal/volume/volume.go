@@ -48,7 +48,14 @@ var possible = sync.OnceValue(func() (err error) { //nolint:gochecknoglobals // 
 	if err := errors.Join(os.Mkdir(mnt, 0o700), os.WriteFile(image, nil, 0o600), os.Truncate(image, 8<<20)); err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"mkfs.ext4", "-q", "-F", image}, {"mount", "-o", "loop", image, mnt}, {"fsfreeze", "--freeze", mnt}, {"fsfreeze", "--unfreeze", mnt}, {"umount", mnt}} {
+	defer func() { _ = syscall.Unmount(mnt, 0) }() // if one of these fails, and it is mounted.
+	for _, args := range [][]string{
+		{"mkfs.ext4", "-q", "-F", image},
+		{"mount", "-o", "loop", image, mnt},
+		{"fsfreeze", "--freeze", mnt},
+		{"fsfreeze", "--unfreeze", mnt},
+		{"umount", mnt},
+	} {
 		if err := run(args); err != nil {
 			return err
 		}
