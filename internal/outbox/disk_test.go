@@ -12,10 +12,12 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/volume"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -163,6 +165,47 @@ func TestNewerVersionIsRefused(t *testing.T) {
 	}
 	_, err = outbox.Open(dir, outbox.Config{})
 	wantError(t, err, "newer pagerelay")
+}
+
+func TestTwoProcessesOnOneFile(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, outbox.Policy{})
+	_, err := outbox.Open(dir, outbox.Config{})
+	wantError(t, err, "another process has it locked; one folder serves one pagerelay (--storage.path)")
+	s.observe(alert{fp: "a"}) // the first one goes on.
+	s = s.reopen()            // and gives it back.
+	s.get("a")
+}
+
+// One process waits for the lock while another puts a new file in place of the
+// locked one: it must not work on the old file, which nobody will ever read again.
+func TestFileIsReplacedWhileItsLockIsAwaited(t *testing.T) {
+	dir := quickDir(t)
+	path := filepath.Join(dir, "outbox.db")
+	open(t, dir, outbox.Policy{}).stop()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path+".new", file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bubble.Test(t, func(t *testing.T) {
+		holder, err := bolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := make(chan error, 1)
+		go func() {
+			_, err := outbox.Open(dir, outbox.Config{})
+			opened <- err
+		}()
+		synctest.Wait() // it waits for its next try.
+		if err := errors.Join(os.Rename(path+".new", path), holder.Close()); err != nil {
+			t.Fatal(err)
+		}
+		wantError(t, <-opened, "another process has it locked")
+	})
 }
 
 // quickDir is a folder in memory where the machine has one: damage is the same there.

@@ -93,6 +93,8 @@ func (s *Store) take(incidents []*Incident) {
 	for _, in := range incidents {
 		if mem := s.open[in.ID]; mem != nil {
 			in = mem.merge(in)
+		} else if s.endedMeanwhile(in) {
+			continue
 		}
 		s.open[in.ID] = in
 		s.changed[in.ID] = struct{}{}
@@ -106,6 +108,23 @@ func (s *Store) take(incidents []*Incident) {
 	case s.notify <- struct{}{}:
 	default:
 	}
+}
+
+// endedMeanwhile says whether everything that fires in an older record of an
+// incident has ended since, and the incident was closed.
+func (s *Store) endedMeanwhile(old *Incident) bool {
+	for _, closed := range slices.Backward(s.unsaved.closed) {
+		if closed.ID != old.ID {
+			continue
+		}
+		for fp, m := range old.Members {
+			if m.Firing && (closed.Members[fp] == nil || closed.Members[fp].Firing) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // merge adds what an older record of the incident knows: members that were not

@@ -360,6 +360,37 @@ func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
 	}
 }
 
+// What ended while the file could not be opened does not come back with it.
+func TestLateOpenedFileDoesNotBringBackWhatEnded(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := open(t, dir, outbox.Policy{})
+	s.observe(alert{fp: "a"}, alert{fp: "b", key: "k", shared: true}, alert{fp: "c", key: "k", shared: true})
+	s.accept("a")
+	s.accept("k")
+	s.stop()
+	aside := dir + "-aside"
+	if err := errors.Join(os.Rename(dir, aside), os.WriteFile(dir, nil, 0o600)); err != nil { // a file where the folder should be.
+		t.Fatal(err)
+	}
+	s = open(t, dir, outbox.Policy{})
+	answer := s.observing(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.acceptSoon("a")
+	if err := <-answer; err != nil {
+		t.Errorf("Observe of an accepted resolve: %v", err)
+	}
+	if err := errors.Join(os.Remove(dir), os.Rename(aside, dir)); err != nil { // the volume is there at last.
+		t.Fatal(err)
+	}
+	s.observe(alert{fp: "d"})
+	for s.Direct() {
+		s.observe(alert{fp: "d"})
+	}
+	s.gone("a")
+	s = s.reopen()
+	s.gone("a")
+	s.get("k")
+}
+
 // A file that cannot be compacted, as on a full disk, is used as it is.
 func TestFileThatCannotBeCompactedIsUsedAsItIs(t *testing.T) {
 	dir := quickDir(t)

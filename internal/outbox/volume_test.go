@@ -103,6 +103,7 @@ func stat(t *testing.T, dir string) os.FileInfo {
 // system that is full. The kernel takes what it could not flush for flushed. The
 // power is cut after the disk has recovered: nothing that was answered 200 is missing.
 func TestFailingFsync(t *testing.T) {
+	t.Parallel()
 	volume.Need(t)
 	small := volume.Tmpfs(t, "size=16m")
 	image, work := filepath.Join(small, "image"), quickDir(t)
@@ -184,6 +185,7 @@ func TestFailingFsync(t *testing.T) {
 // again, without a restart of ours: it must not be kept busy, and nothing may be
 // begun in the empty folder meanwhile.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
+	t.Parallel()
 	volume.Need(t)
 	work := quickDir(t)
 	image, mnt := filepath.Join(work, "image"), filepath.Join(work, "mnt")
@@ -212,6 +214,7 @@ func TestDiskThatTurnsReadOnly(t *testing.T) {
 // A restart on a disk that is read-only: what was answered 200 before is delivered,
 // and what comes in meanwhile; all of it is stored when the disk can be written to.
 func TestReadOnlyAtStart(t *testing.T) {
+	t.Parallel()
 	volume.Need(t)
 	dir := volume.Tmpfs(t, "size=16m")
 	s := open(t, dir, outbox.Policy{})
@@ -243,6 +246,7 @@ func TestReadOnlyAtStart(t *testing.T) {
 // A disk that is full before there is an outbox: what was begun of it is not taken
 // for a damaged one.
 func TestFullAtStart(t *testing.T) {
+	t.Parallel()
 	volume.Need(t)
 	for _, size := range []string{"4k", "8k", "16k"} { // room for one of the four pages of a new file, for two, and for these alone.
 		t.Run(size, func(t *testing.T) {
@@ -267,6 +271,7 @@ func TestFullAtStart(t *testing.T) {
 
 // A disk that hangs: a file system that is frozen, and thawed.
 func TestFrozenDisk(t *testing.T) {
+	t.Parallel()
 	volume.Need(t)
 	work := quickDir(t)
 	image, mnt := filepath.Join(work, "image"), filepath.Join(work, "mnt")
