@@ -18,7 +18,10 @@ const (
 	diskPatience = 2 * time.Second // a commit that takes longer makes direct mode begin.
 )
 
-var errHanging = errors.New("the disk does not answer")
+var (
+	errHanging = errors.New("the disk does not answer")
+	errNotOpen = errors.New("the outbox's file is not open")
+)
 
 // maxPatience is how long a patient operation waits for another one to share the
 // commit with.
@@ -195,6 +198,7 @@ func (s *Store) ask(f func() (then func(), err error)) error {
 		return a.take()
 	case <-timer.C:
 		s.hanging = done
+		s.stalled.Store(true)
 		return errHanging
 	}
 }
@@ -218,11 +222,15 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// view reads the file, if there is one.
+// view reads the file. While the disk hangs it does not: bbolt
+// writes its meta page under a lock that every reader needs.
 func (s *Store) view(f func(tx *bolt.Tx) error) error {
+	if s.stalled.Load() {
+		return errHanging
+	}
 	db := s.db.Load()
 	if db == nil {
-		return nil
+		return errNotOpen
 	}
 	return guard(func() error { return db.View(f) })
 }

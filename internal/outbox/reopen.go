@@ -135,6 +135,7 @@ func (s *Store) ready() error {
 		select {
 		case a := <-s.hanging:
 			s.hanging = nil
+			s.stalled.Store(false)
 			s.log.Warn("The disk answers again", "err", a.take()) // whatever it says: all of it is written again.
 		default:
 			return errHanging

@@ -503,6 +503,10 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 		if err := <-s.observing(alert{fp: "b"}); !errors.Is(err, outbox.ErrBusy) {
 			t.Errorf("Observe of a page that PagerDuty has not accepted: %v, want ErrBusy", err)
 		}
+		// A reader would wait for the lock under which bbolt writes its meta page.
+		if err := s.Ledger(func(*outbox.Incident) bool { return true }); err == nil {
+			t.Error("the file is read while the disk hangs")
+		}
 		close(answers)
 		time.Sleep(2 * time.Second) // no further webhook comes.
 		if s.Direct() {

@@ -72,6 +72,7 @@ type Store struct {
 	direct  atomic.Bool
 	unsaved unsaved
 	hanging chan answer // what the disk has not answered yet; nil if it does.
+	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
 	doubted  *bolt.DB  // was in use, and is to be closed.

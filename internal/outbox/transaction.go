@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -100,7 +101,9 @@ func (t *transaction) tombstone(id string) *Tombstone {
 		return nil
 	})
 	if err != nil { // a late firing is then taken for a new one: it pages.
-		t.store.log.Error("Reading a tombstone failed", "err", err)
+		if !errors.Is(err, errHanging) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
+			t.store.log.Error("Reading a tombstone failed", "err", err)
+		}
 		return nil
 	}
 	return ts
