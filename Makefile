@@ -85,7 +85,7 @@ bench: build ## measure
 	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
 
 .PHONY: mutants
-mutants: ## break the core in one way after the other, and see the model's tests fail (3 minutes)
+mutants: ## break the code in one way after the other, and see tests fail (5 minutes)
 	$(GO) run ./internal/mutants
 
 .PHONY: bench-storm
