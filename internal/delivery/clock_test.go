@@ -343,7 +343,7 @@ func TestClockJumpWhileADigestGathers(t *testing.T) {
 			pd.mu.Unlock()
 			r.wake()
 			time.Sleep(2 * time.Minute)
-			const told = "1 alerts fired and ended before PagerDuty confirmed them or anybody could be paged: a (1)"
+			const told = "1 firing was over before PagerDuty confirmed it or anybody could be paged: a (1)"
 			r.want(told, "change 202")
 		})
 	})

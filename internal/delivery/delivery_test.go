@@ -177,7 +177,7 @@ func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 	bubble.Test(t, func(t *testing.T) {
 		r := &rig{t: t, pd: pd, reg: prometheus.NewRegistry()}
 		var err error
-		if r.Store, err = outbox.Open(dir, outbox.Config{Now: r.wall}); err != nil {
+		if r.Store, err = outbox.Open(dir, outbox.Config{Registerer: r.reg, Now: r.wall}); err != nil {
 			t.Fatal(err)
 		}
 		store := r.Store
@@ -383,23 +383,42 @@ func TestAtMostSixteenInFlightFourOnlyForHigh(t *testing.T) {
 	})
 }
 
+// At nearly the time-out an answer, the lane still sends what it may: all of the
+// limit where high events wait, all but the reserve where only others do. A request
+// takes its place until a window after its answer, which costs 4.9 s in 64.9.
 func TestSlowPagerDutyStillReachesTheLimit(t *testing.T) {
-	pd := &fakePagerDuty{limit: 120, latency: 4900 * time.Millisecond}
-	inBubble(t, pd, nil, func(r *rig) {
-		r.observe(many("high", 1200, mapping.High)...)
-		time.Sleep(10 * time.Minute)
-		accepted, refused := 0, 0
-		for _, s := range pd.requests() {
-			if s.code == 202 {
-				accepted++
-			} else {
-				refused++
-			}
-		}
-		if accepted < 1080 || refused > 0 { // 90 % of 120 a minute.
-			t.Errorf("%d accepted and %d refused in ten minutes, want at least 1080 and 0", accepted, refused)
-		}
-	})
+	const minutes = 10
+	for _, tc := range []struct {
+		name               string
+		high, low, allowed int // the last a minute.
+	}{
+		{"high", 1200, 0, 120},
+		{"low", 0, 1200, 108},
+		{"high, then low", 600, 1200, 108},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			pd := &fakePagerDuty{limit: 120, latency: 4900 * time.Millisecond}
+			inBubble(t, pd, nil, func(r *rig) {
+				r.observe(many("low", tc.low, mapping.Low)...)
+				r.observe(many("high", tc.high, mapping.High)...)
+				time.Sleep(minutes * time.Minute)
+				accepted, refused := 0, 0
+				for _, s := range pd.requests() {
+					if s.code == 202 {
+						accepted++
+					} else {
+						refused++
+					}
+				}
+				allowed := minutes * tc.allowed
+				t.Logf("%d accepted in %d minutes, %d %% of the %d that were allowed, %d %% of the limit; %d refused; at most %d in flight",
+					accepted, minutes, 100*accepted/allowed, allowed, 100*accepted/(120*minutes), refused, pd.most)
+				if accepted*10 < allowed*9 || refused > 0 {
+					t.Errorf("%d accepted and %d refused in %d minutes, want at least nine tenths of %d, and 0", accepted, refused, minutes, allowed)
+				}
+			})
+		})
+	}
 }
 
 func TestNothingStarves(t *testing.T) {
@@ -644,7 +663,8 @@ func TestWhatWasMissedIsToldOnce(t *testing.T) {
 				told = append(told, s.dedup)
 			}
 		}
-		want := "[50 alerts fired and ended before PagerDuty confirmed them or anybody could be paged: low (50)]"
+		// Twice 25, and the 5 that fired anew although nobody told of their end.
+		want := "[55 firings were over before PagerDuty confirmed them or anybody could be paged: low (55)]"
 		if got := fmt.Sprint(told); got != want {
 			t.Errorf("told %s, want %s", got, want)
 		}

@@ -34,12 +34,16 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 		}
 		parts = append(parts, fmt.Sprintf("%.60s (%d)", name, d.Names[names[i]]))
 	}
+	what := "1 firing was over before PagerDuty confirmed it"
+	if d.Count != 1 {
+		what = fmt.Sprintf("%d firings were over before PagerDuty confirmed them", d.Count)
+	}
 	e := mapping.Event{
-		Summary:   fmt.Sprintf("%d alerts fired and ended before PagerDuty confirmed them or anybody could be paged: %s", d.Count, strings.Join(parts, ", ")),
+		Summary:   what + " or anybody could be paged: " + strings.Join(parts, ", "),
 		Source:    "pagerelay",
 		Timestamp: d.Last,
 		Details: map[string]any{
-			"service": in.Service, "alerts": d.Count, "by_alertname": d.Names,
+			"service": in.Service, "firings": d.Count, "by_alertname": d.Names,
 			"first_start": timestamp(d.First), "last_end": timestamp(d.Last), "examples": d.Samples,
 		},
 	}

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -18,38 +19,65 @@ const (
 
 // Digest is what was over before PagerDuty confirmed it, on one service.
 type Digest struct {
-	Count   int            `json:"count"` // of alerts.
+	Count   int            `json:"count"` // of firings: an alert that fired twice counts twice.
 	Names   map[string]int `json:"names"` // by alertname, "" for those beyond the limit.
 	First   time.Time      `json:"first"` // the earliest start ...
 	Last    time.Time      `json:"last"`  // ... and the latest end.
 	Samples []Missed       `json:"samples"`
 }
 
-// Missed is an alert that was not paged.
+// Missed is a firing that was not paged.
 type Missed struct {
 	Labels   template.KV `json:"labels"`
 	StartsAt time.Time   `json:"starts_at"`
 	EndedAt  time.Time   `json:"ended_at"`
 }
 
-// supersede takes note of an incident that is forgotten although its newest
-// episode was never confirmed, neither here nor by the fallback (a request whose
-// answer was lost may have been applied all the same): it is not paged,
-// but told (as is what PagerDuty confirmed in vain, because nobody was on call), in the digest of its service. That is sent once the lane has nothing
-// more urgent, so after the outage.
-func supersede(t table, in *Incident, now time.Time) {
-	pages := in.Urgency != mapping.Change && in.Urgency != mapping.None
-	if !pages || (in.Revision <= in.AcceptedRevision && !in.unheard()) || in.FallbackRevision >= in.Revision {
+// miss takes note of a member's last firing if that is over and was never confirmed,
+// neither here nor by the fallback (a request whose answer was lost may have been
+// applied all the same), or confirmed in vain, because nobody was on call: it is
+// not paged, but told. A trigger in flight may yet confirm it: then its answer decides.
+// It is to be called before the member fires again; then is when that was, at the latest.
+func (in *Incident) miss(fp string, then time.Time) {
+	m := in.Members[fp]
+	if m == nil || m.Episode == 0 || m.Epoch != in.Epoch || m.EndedBy == endedByMove || // it is paged where it went.
+		in.Urgency == mapping.Change || in.Urgency == mapping.None ||
+		(m.Episode <= in.AcceptedRevision && !in.unheard()) || m.Episode <= in.FallbackRevision {
 		return
 	}
-	for _, m := range in.Members {
-		if m.EndedBy == endedByMove {
-			return // it is paged where it went.
+	missed := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt}
+	if m.Firing { // its resolve was lost.
+		missed.EndedAt = then
+	}
+	c := *m
+	c.Episode = 0
+	in.put(fp, &c)
+	if in.Intent != nil && in.Intent.Action == Trigger && in.Intent.Revision >= m.Episode {
+		it := *in.Intent
+		it.Missed = append(slices.Clip(it.Missed), missed)
+		in.Intent = &it
+		return
+	}
+	in.Missed = append(slices.Clip(in.Missed), missed)
+}
+
+// missAll does so for every member that is over, before a new epoch and at the end.
+func (in *Incident) missAll(now time.Time) {
+	for _, fp := range slices.Sorted(maps.Keys(in.Members)) {
+		if !in.Members[fp].Firing {
+			in.miss(fp, now)
 		}
 	}
-	t.count(CountedSuperseded)
+}
+
+// tell adds what was missed to the digest of its service. That is sent once the
+// lane has nothing more urgent, so after the outage.
+func tell(t table, in *Incident, now time.Time) {
+	if len(in.Missed) == 0 {
+		return
+	}
 	why := "over before PagerDuty confirmed it"
-	if in.Revision <= in.AcceptedRevision {
+	if in.unheard() {
 		why = "over before anybody could be paged"
 	}
 	in.note(now, "superseded", why)
@@ -70,26 +98,25 @@ func supersede(t table, in *Incident, now time.Time) {
 		g = Digest{Names: map[string]int{}}
 		d.Minimal = false
 	}
-	for _, m := range in.Members {
-		if m.Epoch != in.Epoch {
-			continue
-		}
+	for _, m := range in.Missed {
+		t.count(CountedSuperseded)
 		g.Count++
-		name := m.Alert.Labels["alertname"]
+		name := m.Labels["alertname"]
 		if _, ok := g.Names[name]; !ok && len(g.Names) >= digestNames {
 			name = ""
 		}
 		g.Names[name]++
-		if g.First.IsZero() || m.Alert.StartsAt.Before(g.First) {
-			g.First = m.Alert.StartsAt
+		if g.First.IsZero() || m.StartsAt.Before(g.First) {
+			g.First = m.StartsAt
 		}
 		if m.EndedAt.After(g.Last) {
 			g.Last = m.EndedAt
 		}
 		if len(g.Samples) < digestSamples {
-			g.Samples = append(g.Samples, Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt})
+			g.Samples = append(g.Samples, m)
 		}
 	}
+	in.Missed = nil
 	d.Digest = &g
 	d.Revision++
 	d.settle(now)

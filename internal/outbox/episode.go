@@ -33,6 +33,9 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	} else {
 		c.Alert.StartsAt = starts
 	}
+	if again && m.Muted == nil {
+		in.miss(fp, o.Alert.StartsAt)
+	}
 	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
 	in.put(fp, &c)
 	if raise {
@@ -72,6 +75,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 // begin starts an episode of a member.
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
+		in.missAll(now)
 		in.Epoch++
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
@@ -80,9 +84,10 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, time.Time{}, nil, "", nil
+	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
+	tell(t, in, now)
 	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
 		in.owe(now)
 	}

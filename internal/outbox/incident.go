@@ -136,6 +136,9 @@ type Incident struct {
 	// UnheardEpoch is the epoch whose triggers have opened nothing; 0: none.
 	UnheardEpoch int `json:"unheard_epoch,omitempty"`
 
+	// Missed are firings that were over before PagerDuty confirmed them and are still to
+	// be added to the digest.
+	Missed []Missed `json:"missed,omitempty"`
 	// Digest is set on the incident that tells, in one change event, what was over
 	// before PagerDuty confirmed it.
 	Digest *Digest `json:"digest,omitempty"`
@@ -149,12 +152,15 @@ type Incident struct {
 
 // Member is an alert that belongs to an incident.
 type Member struct {
-	Alert    template.Alert  `json:"alert"`
-	Urgency  mapping.Urgency `json:"urgency"`
-	Origin   mapping.Origin  `json:"origin"`
-	Firing   bool            `json:"firing,omitempty"`
-	Epoch    int             `json:"epoch,omitempty"` // the incident's, of its last episode.
-	LastSeen time.Time       `json:"last_seen"`
+	Alert   template.Alert  `json:"alert"`
+	Urgency mapping.Urgency `json:"urgency"`
+	Origin  mapping.Origin  `json:"origin"`
+	Firing  bool            `json:"firing,omitempty"`
+	Epoch   int             `json:"epoch,omitempty"` // the incident's, of its last episode.
+	// Episode is the incident's revision that its last episode made; 0 once that was
+	// found to have been missed.
+	Episode  int       `json:"episode,omitempty"`
+	LastSeen time.Time `json:"last_seen"`
 	// ExternalURL is the Alertmanager whose clock StartsAt follows.
 	ExternalURL string `json:"external_url,omitempty"`
 	// HeldUntil is set while a late firing waits for Alertmanager's word.
@@ -191,6 +197,8 @@ type Intent struct {
 	Unsure   bool      `json:"unsure,omitempty"`
 	// RepeatAt is that of the incident: a trigger passes this repeat on.
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
+	// Missed are firings that ended meanwhile, if this trigger is not accepted.
+	Missed []Missed `json:"missed,omitempty"`
 }
 
 // Echo is a planned repeat; it is dropped when want changes.

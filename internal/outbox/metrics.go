@@ -33,7 +33,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		}),
 		superseded: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_events_superseded_total",
-			Help: "Incidents that were over before PagerDuty confirmed anything of them: not paged.",
+			Help: "Firings that were over before PagerDuty confirmed them or anybody could be paged: not paged, but told in a change event.",
 		}),
 		direct: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_outbox_direct_mode",

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"slices"
 	"time"
 
 	"github.com/pagerelay/pagerelay/mapping"
@@ -56,6 +57,9 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		text += ": " + o.Message
 	}
 	in.note(now, "answer", text)
+	if o.Kind != OutcomeAccepted {
+		in.Missed = append(slices.Clip(in.Missed), it.Missed...)
+	}
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
@@ -253,8 +257,9 @@ func copyTo(t table, in *Incident, service, reason string, now time.Time) {
 		if have := c.Members[fp]; have != nil && have.Firing && !m.Alert.StartsAt.After(have.Alert.StartsAt) {
 			continue
 		}
+		c.miss(fp, m.Alert.StartsAt)
 		n := *m
-		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
+		n.Firing, n.Episode = c.Members[fp] != nil && c.Members[fp].Firing, 0
 		c.put(fp, &n)
 		t.hold(fp, id)
 		c.begin(t, fp, now)
@@ -270,14 +275,14 @@ func copyTo(t table, in *Incident, service, reason string, now time.Time) {
 func part(t table, in *Incident, now time.Time) {
 	old := in.clone()
 	old.ID = partedID(in.ID, in.KeyHash)
-	old.Parted, old.Version, old.Intent = true, 0, nil
+	old.Parted, old.Version, old.Intent, old.Missed = true, 0, nil, nil
 	old.AcceptedRevision = old.Revision
 	if old.Have == StateClosed { // for now: a trigger that timed out can still land.
 		old.Have = StateUnknown
 	}
 	for fp, m := range old.Members {
 		c := *m
-		c.MovedTo = in.ID
+		c.MovedTo, c.Episode = in.ID, 0 // what is missed is missed under the new key.
 		c.HeldUntil, c.HeldAs = time.Time{}, nil
 		old.put(fp, &c)
 		t.hold(fp, old.ID)

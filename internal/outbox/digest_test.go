@@ -1,0 +1,116 @@
+package outbox_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/bubble"
+	"github.com/pagerelay/pagerelay/internal/outbox"
+)
+
+// What is told after an outage is every firing that was over before PagerDuty
+// confirmed it, and none that it did confirm.
+func TestEveryMissedFiringIsCounted(t *testing.T) {
+	fires := func(fp string, starts time.Duration) alert { return alert{fp: fp, starts: starts} }
+	over := func(fp string, ends time.Duration) alert { return alert{fp: fp, resolved: true, ends: ends} }
+	id := outbox.IncidentID("infra", "a")
+	for _, tc := range []struct {
+		name string
+		do   func(r *rig) *rig
+		want int
+	}{
+		{"over twice, nothing sent", func(r *rig) *rig {
+			for i := range 2 {
+				r.observe(fires("a", time.Duration(2*i)*time.Minute))
+				r.observe(over("a", time.Duration(2*i+1)*time.Minute))
+				r.accept("a")
+			}
+			return r
+		}, 2},
+		{"over twice, its first trigger may have been applied", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			r.once(id, outbox.OutcomeUnknown)
+			r.observe(over("a", time.Minute))
+			r.observe(fires("a", 2*time.Minute))
+			r.observe(over("a", 3*time.Minute))
+			return r
+		}, 2},
+		{"over once, and fires again", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			r.once(id, outbox.OutcomeUnknown)
+			r.observe(over("a", time.Minute))
+			r.observe(fires("a", 2*time.Minute))
+			return r
+		}, 1},
+		{"its end was never told", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			r.observe(fires("a", 2*time.Minute))
+			return r
+		}, 1},
+		{"over while its trigger was in flight, which is accepted", func(r *rig) *rig {
+			flapsInFlight(r, outbox.OutcomeAccepted)
+			return r
+		}, 0},
+		{"over while its trigger was in flight, which fails", func(r *rig) *rig {
+			flapsInFlight(r, outbox.OutcomeUnknown)
+			return r
+		}, 1},
+		{"over while its trigger was in flight, and the process ends", func(r *rig) *rig {
+			flapsInFlight(r, "")
+			return r.reopen()
+		}, 1},
+		{"a confirmed one", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			r.accept("a")
+			r.observe(over("a", time.Minute))
+			return r
+		}, 0},
+		{"one that joined a confirmed one", func(r *rig) *rig {
+			r.observe(alert{fp: "1", key: "a", shared: true})
+			r.accept("a")
+			r.observe(alert{fp: "2", key: "a", shared: true})
+			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute},
+				alert{fp: "2", key: "a", shared: true, resolved: true, ends: time.Minute})
+			return r
+		}, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				r := open(t, quickDir(t), outbox.Policy{})
+				r = tc.do(r)
+				defer r.stop()
+				for range 3 { // what follows an unknown outcome comes later.
+					time.Sleep(2 * time.Minute)
+					r.accept("a")
+				}
+				got := 0
+				if in, ok := r.Get(outbox.IncidentID("infra", "infra/missed")); ok {
+					got = in.Digest.Count
+				}
+				if got != tc.want {
+					t.Errorf("the digest counts %d firings, want %d", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
+// flapsInFlight ends an alert, and lets it fire again, while its trigger is in
+// flight; "" leaves that without an answer.
+func flapsInFlight(r *rig, answer outbox.OutcomeKind) {
+	r.t.Helper()
+	r.observe(alert{fp: "a"})
+	in := r.get("a")
+	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, r.next(in), "k1")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	r.observe(alert{fp: "a", starts: 2 * time.Minute})
+	if answer == "" {
+		return
+	}
+	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: answer, RetryAt: time.Now()}); err != nil {
+		r.t.Fatal(err)
+	}
+}
