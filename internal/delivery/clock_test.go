@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -11,8 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -221,6 +224,77 @@ func TestClockJumpLeavesNothingStarving(t *testing.T) {
 			r.want("change", "change 202")
 		})
 	})
+}
+
+// The same random life twice, with a leaping clock and without: what PagerDuty is
+// sent is the same, request by request, with more to say than the limit allows.
+func TestClockJumpsChangeNothingOfWhatIsSent(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			still, _ := limitedLife(t, seed, false)
+			leaping, leaps := limitedLife(t, seed, true)
+			if leaps == 0 || len(still) < 100 {
+				t.Errorf("the clock jumped %d times, and %d requests were sent: this shows nothing", leaps, len(still))
+			}
+			if diff := gocmp.Diff(still, leaping); diff != "" {
+				t.Errorf("(-clock that stands still +leaping):\n%s", diff)
+			}
+		})
+	}
+}
+
+// limitedLife lets alerts fire and resolve faster than they can be told, and returns
+// what PagerDuty was sent, in its order, and how often the clock leapt.
+func limitedLife(t *testing.T, seed uint64, leap bool) (order []string, leaps int) {
+	t.Helper()
+	const limit = 30
+	pd := &fakePagerDuty{limit: limit, latency: 50 * time.Millisecond}
+	inBubble(t, pd, func(r *rig) {
+		s := service("infra")
+		s.EventsPerMinute = limit
+		r.settings.Services = map[string]delivery.Service{"infra": s}
+		if seed%2 == 0 {
+			return
+		}
+		r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+		r.settings.Asker = asker(func(_ outbox.Question, in *outbox.Incident) outbox.Verdict {
+			return []outbox.Verdict{outbox.VerdictFiring, outbox.VerdictUncertain}[len(in.DedupKey)%2]
+		})
+	}, func(r *rig) {
+		rng := rand.New(rand.NewPCG(seed, 10))
+		firing := map[string]bool{}
+		for range 400 {
+			a := alert{name: fmt.Sprint("high", rng.IntN(10)), urgency: mapping.High}
+			if rng.IntN(4) > 0 {
+				a = alert{name: fmt.Sprint("low", rng.IntN(60)), urgency: mapping.Low}
+			}
+			what, by := rng.IntN(20), time.Duration(rng.IntN(13)-6)*time.Hour
+			switch {
+			case what == 0 && leap:
+				r.leap(by)
+				leaps++
+			case what == 1:
+				synctest.Wait()
+				r.wake()
+			case what > 1:
+				a.resolved = firing[a.name]
+				firing[a.name] = !firing[a.name]
+				r.observe(a)
+			}
+			time.Sleep(time.Duration(rng.IntN(2000)) * time.Millisecond)
+		}
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		all := pd.requests()
+		// Those that leave at the same moment may arrive in any order.
+		slices.SortStableFunc(all, func(a, b sent) int {
+			return cmp.Or(a.at.Compare(b.at), strings.Compare(a.dedup, b.dedup))
+		})
+		for _, s := range all {
+			order = append(order, fmt.Sprintf("%s %s %d", s.action, s.dedup, s.code))
+		}
+	})
+	return order, leaps
 }
 
 // A random life with a leaping clock: whatever fires is open in the end, nothing

@@ -95,6 +95,7 @@ type Deliverer struct {
 	higher  map[string]time.Time
 	// limited is when an incident was last answered with 429: it goes behind the others.
 	limited map[string]time.Time
+	waits   map[string]waiting
 	rated   map[string]bool // services whose high pages wait for the rate limit, as the outbox knows it.
 	sending int
 	// What runs beside the loop, so that one kind does not hold up the other.
@@ -103,6 +104,10 @@ type Deliverer struct {
 
 	draining bool
 }
+
+// waiting is since when an incident waits: PendingSince by the wall clock, and the
+// same moment by the clock that never jumps.
+type waiting struct{ pending, since time.Time }
 
 type queued struct {
 	item *item
@@ -129,7 +134,7 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
 		timed: map[string]*timer{}, asking: map[string]map[outbox.Question]bool{},
 		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
-		limited: map[string]time.Time{},
+		limited: map[string]time.Time{}, waits: map[string]waiting{},
 	}
 	d.met = newMetrics(cfg.Registerer)
 	d.settings.Store(&Settings{})

@@ -68,6 +68,7 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 		d.clearTimer(id)
 		delete(d.answers, id)
 		delete(d.limited, id)
+		delete(d.waits, id)
 		return
 	}
 	now, wall := time.Now(), d.cfg.Now()
@@ -96,10 +97,7 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 }
 
 func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
-	since := time.Now()
-	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
-		since = since.Add(-age)
-	}
+	since := d.waitingSince(in)
 	if in.Digest != nil { // it names what is over: the more there is, the later it should go.
 		since = time.Now().Add(digestPatience)
 	}
@@ -117,6 +115,24 @@ func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
 	it := &item{id: in.ID, class: class, since: since, seq: d.seq, owed: in.Owed >= in.Revision}
 	l.push(it)
 	d.queued[in.ID] = &queued{item: it, lane: l}
+}
+
+// waitingSince is when what is to be said came to be, by the clock that never jumps.
+// It is read from the wall clock once: whatever that one does later, the order stays.
+func (d *Deliverer) waitingSince(in *outbox.Incident) time.Time {
+	if w, ok := d.waits[in.ID]; ok && w.pending.Equal(in.PendingSince) {
+		return w.since
+	}
+	since := time.Now()
+	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
+		since = since.Add(-age)
+	}
+	if in.PendingSince.IsZero() { // an echo or a repeat: nothing is owed.
+		delete(d.waits, in.ID)
+		return since
+	}
+	d.waits[in.ID] = waiting{pending: in.PendingSince, since: since}
+	return since
 }
 
 func (d *Deliverer) dequeue(id string) {

@@ -33,9 +33,14 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 	case dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale:
 		// The question takes the place of the request that follows it, so that no
 		// more is asked than can be sent while the answers hold.
-		high := it.class.High()
+		high, before := it.class.High(), l.lowStarted
 		l.start(high, now)
-		d.ask(ctx, in, dec, func() { l.end(high, false, time.Now()) })
+		d.ask(ctx, in, dec, func() {
+			l.end(high, false, time.Now())
+			if l.lowStarted.Equal(now) { // nothing has left: the page that follows waits for no pace.
+				l.lowStarted = before
+			}
+		})
 		return
 	case dec.Kind != outbox.Send || cur != l || dec.Class != it.class:
 		d.evaluate(ctx, it.id)

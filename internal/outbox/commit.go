@@ -105,6 +105,7 @@ func (s *Store) commit(batch []*op) {
 	for i, o := range batch {
 		errs[i] = o.apply(tx)
 	}
+	tx.tellAll()
 	if err == nil {
 		err = s.store(tx)
 	}

@@ -37,12 +37,15 @@ type Missed struct {
 // neither here nor by the fallback (a request whose answer was lost may have been
 // applied all the same), or confirmed in vain, because nobody was on call: it is
 // not paged, but told. A trigger in flight may yet confirm it: then its answer decides.
-// It is to be called before the member fires again; then is when that was, at the latest.
+// It is to be called before the member fires again, then is when that was; and once
+// nothing of the incident fires any more.
 func (in *Incident) miss(fp string, then time.Time) {
 	m := in.Members[fp]
-	if m == nil || m.Episode == 0 || m.Epoch != in.Epoch || m.EndedBy == endedByMove || // it is paged where it went.
-		in.Urgency == mapping.Change || in.Urgency == mapping.None ||
-		(m.Episode <= in.AcceptedRevision && !in.unheard()) || m.Episode <= in.FallbackRevision {
+	if m == nil || m.Episode == 0 || m.EndedBy == endedByMove || // it is paged where it went.
+		in.Urgency == mapping.Change || in.Urgency == mapping.None || m.Episode <= in.FallbackRevision {
+		return
+	}
+	if m.Episode <= in.AcceptedRevision && (!in.unheard() || m.Epoch != in.Epoch) {
 		return
 	}
 	missed := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt}
@@ -61,12 +64,25 @@ func (in *Incident) miss(fp string, then time.Time) {
 	in.Missed = append(slices.Clip(in.Missed), missed)
 }
 
-// missAll does so for every member that is over, before a new epoch and at the end.
+// missAll does so for every member that is over.
 func (in *Incident) missAll(now time.Time) {
 	for _, fp := range slices.Sorted(maps.Keys(in.Members)) {
 		if !in.Members[fp].Firing {
 			in.miss(fp, now)
 		}
+	}
+}
+
+// tellAll tells what this transaction has found to be missed.
+func (t *transaction) tellAll() {
+	var missed []*Incident
+	for _, in := range t.edited {
+		if len(in.Missed) > 0 {
+			missed = append(missed, in)
+		}
+	}
+	for _, in := range missed { // this edits more.
+		tell(t, in, t.now)
 	}
 }
 

@@ -48,16 +48,54 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			return r
 		}, 1},
 		{"over while its trigger was in flight, which is accepted", func(r *rig) *rig {
-			flapsInFlight(r, outbox.OutcomeAccepted)
+			flapsInFlight(r, outbox.OutcomeAccepted, nil)
 			return r
 		}, 0},
 		{"over while its trigger was in flight, which fails", func(r *rig) *rig {
-			flapsInFlight(r, outbox.OutcomeUnknown)
+			flapsInFlight(r, outbox.OutcomeUnknown, nil)
 			return r
 		}, 1},
 		{"over while its trigger was in flight, and the process ends", func(r *rig) *rig {
-			flapsInFlight(r, "")
+			flapsInFlight(r, "", nil)
 			return r.reopen()
+		}, 1},
+		{"over in an incident that stays open, and fires again", func(r *rig) *rig {
+			r.observe(alert{fp: "1", key: "a", shared: true}, alert{fp: "2", key: "a", shared: true})
+			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute})
+			r.observe(alert{fp: "1", key: "a", shared: true, starts: 2 * time.Minute})
+			return r
+		}, 1},
+		{"over in an incident that stays open", func(r *rig) *rig { // its page tells.
+			r.observe(alert{fp: "1", key: "a", shared: true}, alert{fp: "2", key: "a", shared: true})
+			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute})
+			return r
+		}, 0},
+		{"over, but owed", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			if err := r.Owe(r.t.Context(), []string{id}); err != nil {
+				r.t.Fatal(err)
+			}
+			r.observe(over("a", time.Minute))
+			return r
+		}, 0},
+		{"over under a new routing key, and confirmed under the old", func(r *rig) *rig {
+			r.observe(fires("a", 0))
+			r.accept("a")
+			in := r.get("a")
+			d := outbox.Decision{Kind: outbox.Send, Action: outbox.Trigger}
+			begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k2")
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeUnknown}); err != nil {
+				r.t.Fatal(err)
+			}
+			r.observe(over("a", time.Minute))
+			return r
+		}, 0},
+		{"over while its trigger was in flight, which nobody hears of", func(r *rig) *rig {
+			flapsInFlight(r, outbox.OutcomeAccepted, &outbox.Hole{Action: outbox.Trigger, Reason: "disabled"})
+			return r
 		}, 1},
 		{"a confirmed one", func(r *rig) *rig {
 			r.observe(fires("a", 0))
@@ -96,12 +134,14 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 }
 
 // flapsInFlight ends an alert, and lets it fire again, while its trigger is in
-// flight; "" leaves that without an answer.
-func flapsInFlight(r *rig, answer outbox.OutcomeKind) {
+// flight; "" leaves that without an answer. hole is what the trigger falls into.
+func flapsInFlight(r *rig, answer outbox.OutcomeKind, hole *outbox.Hole) {
 	r.t.Helper()
 	r.observe(alert{fp: "a"})
 	in := r.get("a")
-	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, r.next(in), "k1")
+	d := r.next(in)
+	d.Hole = hole
+	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, d, "k1")
 	if err != nil {
 		r.t.Fatal(err)
 	}

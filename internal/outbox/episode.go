@@ -75,7 +75,6 @@ func (in *Incident) describe(o *mapping.Observation) {
 // begin starts an episode of a member.
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
-		in.missAll(now)
 		in.Epoch++
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
@@ -87,7 +86,6 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
-	tell(t, in, now)
 	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
 		in.owe(now)
 	}
@@ -112,6 +110,9 @@ func (in *Incident) end(fp string, e Ended, now time.Time) {
 	was := in.firing()
 	in.put(fp, &c)
 	in.lapse(was, now)
+	if in.firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
+		in.missAll(now)
+	}
 	in.settle(now)
 }
 

@@ -57,7 +57,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		text += ": " + o.Message
 	}
 	in.note(now, "answer", text)
-	if o.Kind != OutcomeAccepted {
+	if o.Kind != OutcomeAccepted || it.Hole != nil {
 		in.Missed = append(slices.Clip(in.Missed), it.Missed...)
 	}
 	switch o.Kind {
@@ -257,9 +257,8 @@ func copyTo(t table, in *Incident, service, reason string, now time.Time) {
 		if have := c.Members[fp]; have != nil && have.Firing && !m.Alert.StartsAt.After(have.Alert.StartsAt) {
 			continue
 		}
-		c.miss(fp, m.Alert.StartsAt)
 		n := *m
-		n.Firing, n.Episode = c.Members[fp] != nil && c.Members[fp].Firing, 0
+		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
 		c.put(fp, &n)
 		t.hold(fp, id)
 		c.begin(t, fp, now)
@@ -291,6 +290,13 @@ func part(t table, in *Incident, now time.Time) {
 	old.settle(now)
 	if t.incident(old.ID) == nil {
 		t.create(old)
+	}
+	for fp, m := range in.Members {
+		if m.Episode <= in.AcceptedRevision { // it was confirmed, if under the old key.
+			c := *m
+			c.Episode = 0
+			in.put(fp, &c)
+		}
 	}
 	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision = "", StateClosed, 0, 0
 	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger, in.Hole = nil, time.Time{}, time.Time{}, nil

@@ -177,7 +177,6 @@ func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash stri
 			in.Intent, in.KeyHash, in.Attempted = &sent, keyHash, true
 		}
 		in.finished(o, tx.now)
-		tell(tx, in, tx.now)
 		leaveMoved(tx, in, tx.now)
 		return nil
 	})
@@ -194,8 +193,6 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decisi
 		switch d.Step {
 		case StepForget:
 			in = tx.edit(id)
-			in.missAll(tx.now)
-			tell(tx, in, tx.now)
 			tx.archive(in, d.Reason)
 		case StepFallback:
 			copyTo(tx, tx.edit(id), fallback, d.Reason, tx.now)
