@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -178,7 +179,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 			}
 			return store.Healthy(ctx)
 		},
-		Troubles: func() []string { return append(troubles(store), auditor.Troubles()...) },
+		Troubles: func() []string { return slices.Concat(troubles(store), reconciler.Troubles(), auditor.Troubles()) },
 		Audit:    auditOnDemand(auditor),
 	}).Register(mux)
 	server := &webServer{

@@ -3,6 +3,7 @@ package alertmanager
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
@@ -81,6 +82,8 @@ type Reconciler struct {
 	settings atomic.Pointer[ReconcileSettings]
 	changed  chan struct{} // settings, or something to adopt.
 
+	// shown is what the last pass found, for the status page.
+	shown atomic.Pointer[shown]
 	// vouchers is the source and its vouched, for others to read.
 	vouchers atomic.Pointer[vouchers]
 
@@ -108,6 +111,29 @@ type Reconciler struct {
 type vouchers struct {
 	source string
 	urls   map[string]bool
+}
+
+// shown is what people are to know of a pass.
+type shown struct {
+	unknown int
+	doubt   string // "": what nobody lists is over.
+}
+
+// Troubles are sentences for the status page about what the last comparison found.
+// They hold no alert text.
+func (r *Reconciler) Troubles() []string {
+	s := r.shown.Load()
+	if s == nil {
+		return nil
+	}
+	var list []string
+	if s.unknown > 0 {
+		list = append(list, fmt.Sprintf("Alertmanager notifies our receivers of alerts that are unknown here: %d. Their webhooks were lost, or have not come yet; reconcile.adopt takes such alerts in.", s.unknown))
+	}
+	if s.doubt != "" {
+		list = append(list, "What Alertmanager does not list is not taken for over: "+s.doubt)
+	}
+	return list
 }
 
 // Vouches says whether source, an Identity, has been seen to list alerts that the
@@ -243,6 +269,7 @@ func (r *Reconciler) Reconcile(ctx context.Context) (Report, error) {
 	s := r.settings.Load()
 	if s.Source == nil {
 		r.source, r.streaks, r.vouched = "", nil, nil
+		r.shown.Store(nil)
 		n, err := r.liftMutes(ctx)
 		return Report{Unmuted: n}, err
 	}
@@ -287,6 +314,11 @@ func (r *Reconciler) conclude(p *pass, err error, began time.Time) {
 			r.adopted(began)
 		}
 		r.met.unknown.Set(float64(rep.Unknown))
+		now := shown{unknown: rep.Unknown}
+		if len(rep.Doubts) > 0 {
+			now.doubt = rep.Doubts[0].Text
+		}
+		r.shown.Store(&now)
 	}
 	r.met.passes.WithLabelValues(string(result)).Inc()
 	r.met.resolved.Add(float64(rep.Resolved))

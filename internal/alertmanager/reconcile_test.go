@@ -624,6 +624,9 @@ func TestReconcileMetrics(t *testing.T) {
 	src.set(line{fp: "cccccccccccccccc", age: time.Hour}, line{fp: fpA})
 	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtUncovered}, {Kind: alertmanager.DoubtYoung}}
 	pass()
+	if got := r.Troubles(); len(got) != 1 || !strings.Contains(got[0], "unknown here: 1.") {
+		t.Errorf("the status page would show %q, want the unknown alert", got)
+	}
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
 # HELP pagerelay_reconcile_adopted_total Alerts that fired for our receivers, were unknown here, and were taken in.
 # TYPE pagerelay_reconcile_adopted_total counter
@@ -709,4 +712,40 @@ func TestReceiversAreBounded(t *testing.T) {
 	if diff := cmp.Diff([]string{fpA}, g.firing()); diff != "" {
 		t.Errorf("adopted (-want +got):\n%s", diff)
 	}
+}
+
+// What the last look found is for people, too.
+func TestTroubles(t *testing.T) {
+	store, _ := openStore(t)
+	r := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
+	src := &scripted{}
+	look := func(s alertmanager.ReconcileSettings, want ...string) {
+		t.Helper()
+		r.Apply(s)
+		if _, err := r.Reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := r.Troubles()
+		if len(got) != len(want) {
+			t.Fatalf("got %q, want %q in it", got, want)
+		}
+		for i := range want {
+			if !strings.Contains(got[i], want[i]) {
+				t.Errorf("got %q, want %q in it", got[i], want[i])
+			}
+		}
+	}
+	settings := alertmanager.ReconcileSettings{
+		Source: src, Router: newMapper(t, ""), Policy: alertmanager.Reconcile{Interval: always, Receivers: []string{ourReceiver}},
+	}
+	if got := r.Troubles(); got != nil {
+		t.Errorf("before the first look: %q, want nothing", got)
+	}
+	look(settings)
+	src.set(line{fp: fpA, age: time.Hour}, line{fp: fpB, age: time.Hour})
+	look(settings, "unknown here: 2.")
+	src.set()
+	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtYoung, Text: "up for 3s only"}}
+	look(settings, "not taken for over: up for 3s only")
+	look(alertmanager.ReconcileSettings{}) // nobody is asked any more.
 }

@@ -190,10 +190,39 @@ func TestRestartedAlertmanagerResolvesNothingTooSoon(t *testing.T) {
 	s.pages("Lost", emulator.Triggered)
 	s.listed()
 	s.members[0].alertmanager.Kill()
+	restarted := time.Now()
 	s.restart(s.members[0].alertmanager)
+	s.until(restarted.Add(minUptime / 2)) // it lists nothing, look after look.
+	if _, counts := s.requests(); counts.Total != 2 {
+		t.Errorf("PagerDuty got %d requests while Alertmanager was young, want the 2 triggers alone", counts.Total)
+	}
 	s.post(survivor) // Prometheus sends it again; the other one is over.
 	s.pages("Lost", emulator.Resolved)
 	s.pages("Survivor", emulator.Triggered)
+	s.one("Survivor")
+	s.one("Lost")
+	list, _ := s.requests()
+	said := map[string][]string{}
+	for _, r := range list {
+		said[nameOf(r.DedupKey)] = append(said[nameOf(r.DedupKey)], r.Action)
+		if early := restarted.Add(minUptime).Sub(r.At); r.Action == "resolve" && early > 0 {
+			t.Errorf("%s was resolved %v before Alertmanager was old enough", r.DedupKey, early)
+		}
+	}
+	if diff := gocmp.Diff(map[string][]string{"Survivor": {"trigger"}, "Lost": {"trigger", "resolve"}}, said); diff != "" {
+		t.Errorf("what PagerDuty was told (-want +got):\n%s", diff)
+	}
+}
+
+// until waits for a moment of the wall clock.
+func (s *installation) until(moment time.Time) {
+	s.t.Helper()
+	s.eventually("the time to pass", soon, func() error {
+		if left := time.Until(moment); left > 0 {
+			return fmt.Errorf("%v are left", left)
+		}
+		return nil
+	})
 }
 
 func TestSilencedAlerts(t *testing.T) {
@@ -244,4 +273,17 @@ func TestTruncatedAlertsAreAdopted(t *testing.T) {
 	s.pages("Second", emulator.Resolved)
 	s.post(over(first))
 	s.pages("First", emulator.Resolved)
+}
+
+// The status page shows what the reconciler has found.
+func TestStatusPageShowsWhatIsNoEvidence(t *testing.T) {
+	t.Parallel()
+	s := install(t, options{}) // Alertmanager has just started.
+	s.eventually("the status page", soon, func() error {
+		page, err := stack.HTTP{}.Text(t.Context(), s.members[0].relay.URL()+"/")
+		if err == nil && !strings.Contains(page, "What Alertmanager does not list is not taken for over") {
+			err = fmt.Errorf("it does not say that Alertmanager is young:\n%s", page)
+		}
+		return err
+	})
 }

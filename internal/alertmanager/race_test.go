@@ -1,0 +1,5 @@
+//go:build race
+
+package alertmanager_test
+
+const raceEnabled = true
