@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,12 @@ const (
 	pendingTotal    = 100_000
 	maxOverload     = 512 << 20 // bytes of memory of its own, while all of them are at it.
 	maxPending      = 768 << 20 // with 100,000 pending incidents.
+
+	// How long an answer may take. A body of 16 MiB is read to its end before it is
+	// refused, so that its sender hears the answer: 32 at a time, half a GiB.
+	probePatience = time.Second      // health, readiness and metrics.
+	smallPatience = 2 * time.Second  // a webhook of ordinary size.
+	bigPatience   = 10 * time.Second // one of nearly 16 MiB.
 )
 
 // overload watches a pagerelay that more is asked of than it can do.
@@ -41,7 +48,7 @@ type overload struct {
 	peak    uint64
 }
 
-// watch asks for health and metrics again and again until stop is called, and
+// watch asks for health, readiness and metrics again and again until stop is called, and
 // looks at the memory.
 func watch(s *installation) (o *overload, stop func()) {
 	o = &overload{installation: s, url: s.members[0].relay.URL(), slowest: map[string]time.Duration{}}
@@ -49,7 +56,7 @@ func watch(s *installation) (o *overload, stop func()) {
 	o.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var wg sync.WaitGroup
-	for _, path := range []string{"/-/healthy", "/metrics"} {
+	for _, path := range []string{"/-/healthy", "/-/ready", "/metrics"} {
 		wg.Go(func() {
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
@@ -105,10 +112,9 @@ func (o *overload) check(what string, most uint64) {
 	o.t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	const patience = time.Second
 	for path, took := range o.slowest {
-		if took > patience {
-			o.t.Errorf("%s: %s took %s, want %s at most", what, path, took, patience)
+		if took > probePatience {
+			o.t.Errorf("%s: %s took %s, want %s at most", what, path, took, probePatience)
 		}
 	}
 	for _, f := range o.failed {
@@ -117,12 +123,12 @@ func (o *overload) check(what string, most uint64) {
 	if o.peak > most {
 		o.t.Errorf("%s: %d MiB of memory, want %d at most", what, o.peak>>20, most>>20)
 	}
-	o.t.Logf("%s: at most %d MiB of memory, %s for health, %s for metrics", what, o.peak>>20,
-		o.slowest["/-/healthy"].Round(time.Millisecond), o.slowest["/metrics"].Round(time.Millisecond))
+	o.t.Logf("%s: at most %d MiB of memory, %s for health, %s for readiness, %s for metrics", what, o.peak>>20,
+		o.slowest["/-/healthy"].Round(time.Millisecond), o.slowest["/-/ready"].Round(time.Millisecond), o.slowest["/metrics"].Round(time.Millisecond))
 }
 
 // connect opens a connection, says something on it, and leaves it open.
-func (o *overload) connect(say string) {
+func (o *overload) connect(say string) net.Conn {
 	o.t.Helper()
 	c, err := net.Dial("tcp", o.members[0].relay.Addr)
 	if err != nil {
@@ -132,6 +138,7 @@ func (o *overload) connect(say string) {
 	if _, err := io.WriteString(c, say); err != nil {
 		o.t.Fatal(err)
 	}
+	return c
 }
 
 // webhook posts a body and returns the status and how long it took.
@@ -144,7 +151,43 @@ func (o *overload) webhook(body []byte) (int, time.Duration) {
 	}
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
+	if resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "" {
+		o.t.Errorf("a 503 after %s says not when to come again", time.Since(began))
+	}
 	return resp.StatusCode, time.Since(began)
+}
+
+// answers are those to webhooks of one kind.
+type answers struct {
+	mu      sync.Mutex
+	codes   map[int]int
+	slowest time.Duration
+}
+
+func (a *answers) add(code int, took time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.codes == nil {
+		a.codes = map[int]int{}
+	}
+	a.codes[code]++
+	a.slowest = max(a.slowest, took)
+}
+
+// check holds the answers against the codes that are allowed, and the time.
+func (a *answers) check(t *testing.T, what string, within time.Duration, allowed ...int) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for code := range a.codes {
+		if !slices.Contains(allowed, code) {
+			t.Errorf("%s: answers %v, want none but %v", what, a.codes, allowed)
+		}
+	}
+	if a.slowest > within {
+		t.Errorf("%s: the slowest answer came after %s, want %s at most", what, a.slowest, within)
+	}
+	t.Logf("%s: answers %v, the slowest after %s", what, a.codes, a.slowest.Round(time.Millisecond))
 }
 
 func group(names []string, annotation string) []byte {
@@ -197,40 +240,49 @@ func TestOverloadOfConnectionsAndBodies(t *testing.T) {
 	if len(big) > 16<<20 || len(wide) > 16<<20 {
 		t.Fatalf("bodies of %d and %d bytes are over the limit: this shows nothing", len(big), len(wide))
 	}
-	var mu sync.Mutex
-	codes := map[int]int{}
-	slowest := time.Duration(0)
-	var wg sync.WaitGroup
-	for i := range bigClients {
-		wg.Go(func() {
-			for range bigRounds {
-				body := big
-				if i == 0 {
-					body = wide
+	// all posts large bodies from many clients at once and, in the middle of it, small ones.
+	all := func() (large, small *answers) {
+		large, small = &answers{}, &answers{}
+		var wg sync.WaitGroup
+		for i := range bigClients {
+			wg.Go(func() {
+				for range bigRounds {
+					body := big
+					if i == 0 {
+						body = wide
+					}
+					large.add(o.webhook(body))
 				}
-				code, took := o.webhook(body)
-				mu.Lock()
-				codes[code]++
-				slowest = max(slowest, took)
-				mu.Unlock()
-			}
-		})
-	}
-	// A page in the middle of it: stored, or told to come again, but soon.
-	for i := range 20 {
-		code, took := o.webhook(group([]string{fmt.Sprintf("Small%d", i)}, ""))
-		if code != http.StatusOK {
-			t.Errorf("a small webhook was answered %d after %s, want 200", code, took)
+			})
 		}
+		for i := range 20 {
+			small.add(o.webhook(group([]string{fmt.Sprintf("Small%d", i)}, "")))
+		}
+		wg.Wait()
+		return large, small
 	}
-	wg.Wait()
+	// One client holds all that large bodies may have of memory: the others are told to
+	// come again, each of them and soon.
+	holder := o.connect(fmt.Sprintf("POST /webhook/alertmanager HTTP/1.1\r\nHost: relay\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", 16<<20, strings.Repeat(" ", 1<<20)))
+	s.eventually("the large body's being read", soon, func() error {
+		if code, _ := o.webhook(big); code != http.StatusServiceUnavailable {
+			return fmt.Errorf("another one was answered %d", code)
+		}
+		return nil
+	})
+	large, small := all()
+	large.check(t, "bodies of 16 MiB with no room for them", bigPatience, http.StatusServiceUnavailable)
+	small.check(t, "small webhooks beside them", smallPatience, http.StatusOK)
+	_ = holder.Close()
+
+	// Without it they take turns.
+	large, small = all()
+	large.check(t, "bodies of 16 MiB", bigPatience, http.StatusOK, http.StatusServiceUnavailable)
+	small.check(t, "small webhooks beside them", smallPatience, http.StatusOK)
+	if large.codes[http.StatusOK] == 0 {
+		t.Errorf("no body of 16 MiB was taken: %v", large.codes)
+	}
 	stop()
-	for code := range codes {
-		if code != http.StatusOK && code != http.StatusServiceUnavailable {
-			t.Errorf("answers to bodies of 16 MiB: %v, want 200 or 503", codes)
-		}
-	}
-	t.Logf("answers to bodies of 16 MiB: %v, the slowest after %s", codes, slowest.Round(time.Millisecond))
 	o.check("overload", maxOverload)
 }
 
@@ -243,18 +295,23 @@ func TestOverloadOfPendingIncidents(t *testing.T) {
 	o, stop := watch(s)
 	defer stop()
 	var names []string
+	taken := &answers{}
 	for i := range total {
 		if names = append(names, fmt.Sprintf("Pending%06d", i)); len(names) == 500 {
-			if code, took := o.webhook(group(names, "")); code != http.StatusOK {
-				t.Fatalf("a webhook was answered %d after %s, want 200", code, took)
-			}
+			taken.add(o.webhook(group(names, "")))
 			names = names[:0]
 		}
 	}
 	if n, err := s.metric(s.members[0], `pagerelay_outbox_incidents{state="pending"}`); err != nil || int(n) != total {
 		t.Errorf("%v pending incidents, %v, want %d", n, err, total)
 	}
+	small := &answers{}
+	for i := range 20 {
+		small.add(o.webhook(group([]string{fmt.Sprintf("Small%d", i)}, "")))
+	}
 	stop()
+	taken.check(t, "webhooks of 500 alerts while PagerDuty is away", smallPatience, http.StatusOK)
+	small.check(t, fmt.Sprintf("small webhooks with %d pending", total), smallPatience, http.StatusOK)
 	o.check(fmt.Sprint(total, " pending incidents"), maxPending)
 }
 
