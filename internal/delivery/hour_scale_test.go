@@ -129,13 +129,19 @@ func TestAnHourOfTrouble(t *testing.T) {
 		}
 		took := time.Since(ended)
 
-		last := map[string]string{}
+		last, notified := map[string]string{}, 0
 		triggered := map[string][]time.Duration{}
 		refused := 0
 		for _, s := range pd.requests() {
 			if s.code != 202 {
 				refused++
 				continue
+			}
+			if s.action == "trigger" && last[s.dedup] == "trigger" {
+				t.Errorf("%s was triggered into what was open: that notifies nobody", s.dedup)
+			}
+			if s.action == "trigger" && s.dedup[:3] != "low" {
+				notified++
 			}
 			last[s.dedup] = s.action
 			if s.action == "trigger" {
@@ -163,6 +169,7 @@ func TestAnHourOfTrouble(t *testing.T) {
 			t.Errorf("critical pages went out after %v in the middle, %v at the 99th percentile; want 0.5s and %v", p50, p99, limit99)
 		}
 		t.Logf("%d critical episodes, paged after %v in the middle, %v at the 99th percentile, %v at most", len(paged), p50, p99, worst)
+		t.Logf("%d notifications of them, each of an incident of its own", notified)
 		h.checkBest(t, paged, pd.requests(), began)
 		if unpaged > 0 {
 			t.Errorf("%d critical episodes were not paged", unpaged)
