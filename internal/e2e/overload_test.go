@@ -26,14 +26,21 @@ const (
 	bigClients      = 32  // clients that post bodies of nearly 16 MiB at the same time, ...
 	bigRounds       = 2   // ... so many times each.
 	pendingTotal    = 100_000
-	maxOverload     = 512 << 20 // bytes of memory of its own, while all of them are at it.
-	maxPending      = 768 << 20 // with 100,000 pending incidents.
+	wideAlerts      = 40_000     // alerts of one body of nearly 16 MiB.
+	maxOverload     = 512 << 20  // bytes of memory of its own, while all of them are at it, ...
+	maxWide         = 1024 << 20 // ... while those alerts are stored at once, ...
+	maxPending      = 768 << 20  // ... and with 100,000 pending incidents.
 
-	// How long an answer may take. A body of 16 MiB is read to its end before it is
-	// refused, so that its sender hears the answer: 32 at a time, half a GiB.
-	probePatience = time.Second      // health, readiness and metrics.
-	smallPatience = 2 * time.Second  // a webhook of ordinary size.
-	bigPatience   = 10 * time.Second // one of nearly 16 MiB.
+	// How long an answer may take, on a machine that has other work, too. A body of
+	// 16 MiB is read to its end before it is refused, so that its sender hears the
+	// answer: 32 at a time, half a GiB. So many alerts at once may take longer than the
+	// disk is given: then they are answered 503 after the 10 s in which PagerDuty might
+	// have accepted them.
+	probePatience   = time.Second // health and readiness.
+	metricsPatience = 5 * time.Second
+	smallPatience   = 2 * time.Second  // a webhook of ordinary size.
+	bigPatience     = 10 * time.Second // one of nearly 16 MiB.
+	widePatience    = 25 * time.Second // the one with 40,000 alerts.
 )
 
 // overload watches a pagerelay that more is asked of than it can do.
@@ -107,14 +114,18 @@ func (o *overload) memory() (uint64, error) {
 	return status.RssAnon, err
 }
 
-// check holds what was seen against what is promised.
+// check holds what was seen since the last time against what is promised.
 func (o *overload) check(what string, most uint64) {
 	o.t.Helper()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for path, took := range o.slowest {
-		if took > probePatience {
-			o.t.Errorf("%s: %s took %s, want %s at most", what, path, took, probePatience)
+		within := probePatience
+		if path == "/metrics" {
+			within = metricsPatience
+		}
+		if took > within {
+			o.t.Errorf("%s: %s took %s, want %s at most", what, path, took, within)
 		}
 	}
 	for _, f := range o.failed {
@@ -125,6 +136,8 @@ func (o *overload) check(what string, most uint64) {
 	}
 	o.t.Logf("%s: at most %d MiB of memory, %s for health, %s for readiness, %s for metrics", what, o.peak>>20,
 		o.slowest["/-/healthy"].Round(time.Millisecond), o.slowest["/-/ready"].Round(time.Millisecond), o.slowest["/metrics"].Round(time.Millisecond))
+	clear(o.slowest)
+	o.peak, o.failed = 0, nil
 }
 
 // connect opens a connection, says something on it, and leaves it open.
@@ -218,7 +231,7 @@ func TestOverloadOfConnectionsAndBodies(t *testing.T) {
 	skipUnderRace(t)
 	needProc(t)
 	s := install(t, options{noAlertmanager: true})
-	s.tolerated = []string{"Alerts not stored", "alerts not stored"}
+	s.tolerated = []string{"alerts not stored", "DIRECT MODE"} // of 40,000 alerts at once, on a slow disk.
 	o, stop := watch(s)
 	defer stop()
 
@@ -233,7 +246,7 @@ func TestOverloadOfConnectionsAndBodies(t *testing.T) {
 	}
 	big := group([]string{"Big"}, strings.Repeat("x", 16<<20-2000))
 	var many []string
-	for i := range 40_000 {
+	for i := range wideAlerts {
 		many = append(many, fmt.Sprintf("Many%05d", i))
 	}
 	wide := group(many, "")
@@ -244,14 +257,10 @@ func TestOverloadOfConnectionsAndBodies(t *testing.T) {
 	all := func() (large, small *answers) {
 		large, small = &answers{}, &answers{}
 		var wg sync.WaitGroup
-		for i := range bigClients {
+		for range bigClients {
 			wg.Go(func() {
 				for range bigRounds {
-					body := big
-					if i == 0 {
-						body = wide
-					}
-					large.add(o.webhook(body))
+					large.add(o.webhook(big))
 				}
 			})
 		}
@@ -282,8 +291,13 @@ func TestOverloadOfConnectionsAndBodies(t *testing.T) {
 	if large.codes[http.StatusOK] == 0 {
 		t.Errorf("no body of 16 MiB was taken: %v", large.codes)
 	}
-	stop()
 	o.check("overload", maxOverload)
+
+	one := &answers{}
+	one.add(o.webhook(wide))
+	one.check(t, fmt.Sprintf("a body with %d alerts", wideAlerts), widePatience, http.StatusOK, http.StatusServiceUnavailable)
+	stop()
+	o.check(fmt.Sprintf("%d alerts at once", wideAlerts), maxWide)
 }
 
 func TestOverloadOfPendingIncidents(t *testing.T) {
