@@ -38,6 +38,7 @@ func main() {
 	app.Flag("warnings", "Warnings that fire.").Default("588").IntVar(&o.warnings)
 	app.Flag("criticals", "Critical alerts that fire.").Default("12").IntVar(&o.criticals)
 	app.Flag("group-interval", "Alertmanager's; it bounds for how long its own notifier retries.").Default("5m").DurationVar(&o.groupInterval)
+	app.Flag("alerts-last", "When the alerts end by themselves; Alertmanager's resolve_timeout is 5m.").Default("1h").DurationVar(&o.alertsLast)
 	kingpin.MustParse(app.Parse(os.Args[1:]))
 
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,6 +57,7 @@ type options struct {
 	limit                   time.Duration
 	warnings, criticals     int
 	groupInterval           time.Duration
+	alertsLast              time.Duration
 }
 
 // The storms.

@@ -33,6 +33,7 @@ const startTimeout = 30 * time.Second
 // PagerDuty at the end.
 type side struct {
 	name string
+	last time.Duration // until its alerts end.
 	pd   *emulator.Emulator
 	am   stack.Alertmanager
 	ends []func() // what is to be closed, the newest first.
@@ -48,7 +49,7 @@ type side struct {
 // be closed even when there is an error.
 func startSide(ctx context.Context, name, dir string, o options) (*side, error) {
 	s := &side{
-		name:  name,
+		name: name, last: o.alertsLast,
 		fired: map[string]time.Time{}, arrived: map[string]time.Time{}, accepted: map[string]time.Time{},
 		changed: make(chan struct{}, 1),
 	}
@@ -200,10 +201,10 @@ func (s *side) loose(ctx context.Context, delay, limit time.Duration, storm []vo
 			s.fired[v.alerts[i].Labels["alertname"]] = now
 		}
 		s.mu.Unlock()
-		// Prometheus sends an alert again and again; these are sent once, to last.
+		// Prometheus sends an alert again and again; these are sent once.
 		alerts := make([]stack.Alert, len(v.alerts))
 		for i, a := range v.alerts {
-			a.StartsAt, a.EndsAt = now, now.Add(time.Hour)
+			a.StartsAt, a.EndsAt = now, now.Add(s.last)
 			alerts[i] = a
 		}
 		if err := s.am.Post(ctx, alerts...); err != nil {
