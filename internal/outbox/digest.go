@@ -33,44 +33,63 @@ type Missed struct {
 	EndedAt  time.Time   `json:"ended_at"`
 }
 
-// miss takes note of a member's last firing if that is over and was never confirmed,
-// neither here nor by the fallback (a request whose answer was lost may have been
-// applied all the same), or confirmed in vain, because nobody was on call: it is
-// not paged, but told. A trigger in flight may yet confirm it: then its answer decides.
-// It is to be called before the member fires again, then is when that was; and once
-// nothing of the incident fires any more.
-func (in *Incident) miss(fp string, then time.Time) {
-	m := in.Members[fp]
-	if m == nil || m.Episode == 0 || m.EndedBy == endedByMove || // it is paged where it went.
-		in.Urgency == mapping.Change || in.Urgency == mapping.None || m.Episode <= in.FallbackRevision {
-		return
+// miss takes note of the last firings of members, as far as they are over and were
+// never confirmed, neither here nor by the fallback (a request whose answer was lost
+// may have been applied all the same), or confirmed in vain, because nobody was on
+// call: they are not paged, but told. A trigger in flight may yet confirm them: then
+// its answer decides. It is to be called before a member fires again, then is when
+// that was; and once nothing of the incident fires any more.
+func (in *Incident) miss(then time.Time, fps ...string) {
+	var missed, inFlight []Missed
+	for _, fp := range fps {
+		m := in.Members[fp]
+		if m == nil || !in.missed(m) {
+			continue
+		}
+		gone := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt}
+		if m.Firing { // its resolve was lost.
+			gone.EndedAt = then
+		}
+		if in.Intent != nil && in.Intent.Action == Trigger && in.Intent.Revision >= m.Episode {
+			inFlight = append(inFlight, gone)
+		} else {
+			missed = append(missed, gone)
+		}
+		c := *m
+		c.Episode = 0
+		in.put(fp, &c)
 	}
-	if m.Episode <= in.AcceptedRevision && (!in.unheard() || m.Epoch != in.Epoch) {
-		return
-	}
-	missed := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt}
-	if m.Firing { // its resolve was lost.
-		missed.EndedAt = then
-	}
-	c := *m
-	c.Episode = 0
-	in.put(fp, &c)
-	if in.Intent != nil && in.Intent.Action == Trigger && in.Intent.Revision >= m.Episode {
+	in.Missed = slices.Concat(in.Missed, missed)
+	if len(inFlight) > 0 {
 		it := *in.Intent
-		it.Missed = append(slices.Clip(it.Missed), missed)
+		it.Missed = slices.Concat(it.Missed, inFlight)
 		in.Intent = &it
-		return
 	}
-	in.Missed = append(slices.Clip(in.Missed), missed)
 }
 
-// missAll does so for every member that is over.
+// missed says whether a member's last firing, now that it is over, was never paged.
+func (in *Incident) missed(m *Member) bool {
+	switch {
+	case m.Episode == 0, in.Urgency == mapping.Change, in.Urgency == mapping.None:
+		return false
+	case m.EndedBy == endedByMove: // it is paged where it went.
+		return false
+	case m.Episode <= in.FallbackRevision:
+		return false
+	}
+	return m.Episode > in.AcceptedRevision || (in.unheard() && m.Epoch == in.Epoch)
+}
+
+// missAll does so for every member: nothing of the incident fires any more.
 func (in *Incident) missAll(now time.Time) {
-	for _, fp := range slices.Sorted(maps.Keys(in.Members)) {
-		if !in.Members[fp].Firing {
-			in.miss(fp, now)
+	var over []string
+	for fp, m := range in.Members {
+		if !m.Firing && m.Episode > 0 {
+			over = append(over, fp)
 		}
 	}
+	slices.Sort(over)
+	in.miss(now, over...)
 }
 
 // tellAll tells what this transaction has found to be missed.

@@ -34,7 +34,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 		c.Alert.StartsAt = starts
 	}
 	if again && m.Muted == nil {
-		in.miss(fp, o.Alert.StartsAt)
+		in.miss(o.Alert.StartsAt, fp)
 	}
 	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
 	in.put(fp, &c)

@@ -256,7 +256,7 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 		}
 		t.create(in)
 	}
-	in.miss(fp, now)
+	in.miss(now, fp)
 	m := newMember(o, now)
 	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
 	in.put(fp, m)

@@ -58,7 +58,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	}
 	in.note(now, "answer", text)
 	if o.Kind != OutcomeAccepted || it.Hole != nil {
-		in.Missed = append(slices.Clip(in.Missed), it.Missed...)
+		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
 	switch o.Kind {
 	case OutcomeAccepted:
