@@ -244,6 +244,13 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	page("before")
 	began := time.Now()
 	page("a")
+	s.observe(alert{fp: "flapped"})
+	wantActions(t, s.drive("infra", "flapped"), outbox.Trigger)
+	s.observe(alert{fp: "flapped", resolved: true, ends: time.Minute})
+	s.observe(alert{fp: "flapped", starts: 2 * time.Minute}) // over again before either was sent.
+	s.observe(alert{fp: "flapped", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
+	wantActions(t, s.drive("infra", "flapped"), outbox.Resolve)
+	s.gone("flapped")
 	s.observe(alert{fp: "unsent"}, alert{fp: "unsent", resolved: true, ends: time.Minute})
 	wantActions(t, s.drive("infra", "unsent"))
 	s.observe(alert{fp: "other", service: "catch-all"}, alert{fp: "still"})
@@ -253,7 +260,7 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	wantActions(t, s.drive("infra", "still"), outbox.Trigger)
 
 	s.now = hole("maintenance")
-	for i, want := range []int{1, 0} { // every audit says so, as long as it lasts.
+	for i, want := range []int{2, 0} { // every audit says so, as long as it lasts.
 		n, err := s.Unresolve(t.Context(), "infra", began, outbox.Hole{Reason: "maintenance"})
 		if err != nil || n != want {
 			t.Errorf("call %d: %d came back (%v), want %d", i+1, n, err, want)
@@ -265,6 +272,43 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	s.wantStatus("a", "uncovered")
 	s.now = covered()
 	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
+	wantActions(t, s.drive("infra", "flapped"), outbox.Resolve)
 	s.gone("a")
 	s.gone("before")
+}
+
+// The routing key was changed in such a window: both keys hold what nobody resolved.
+func TestResolveIntoMaintenanceUnderTwoKeys(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	id, began := outbox.IncidentID("infra", "a"), time.Now()
+	say := func(action outbox.Action, key string) {
+		t.Helper()
+		begun, err := s.Begin(t.Context(), id, s.get("a").Version, outbox.Decision{Kind: outbox.Send, Action: action}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), id, *begun.Intent, key, outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, key := range []string{"k1", "k2"} {
+		at := time.Duration(i) * time.Hour
+		s.observe(alert{fp: "a", starts: at})
+		say(outbox.Trigger, key)
+		s.observe(alert{fp: "a", starts: at, resolved: true, ends: at + time.Minute})
+		say(outbox.Resolve, key)
+		s.accept("a") // it is forgotten.
+		s.gone("a")
+	}
+	if n, err := s.Unresolve(t.Context(), "infra", began, outbox.Hole{Reason: "maintenance"}); err != nil || n != 2 {
+		t.Errorf("%d came back (%v), want 2", n, err)
+	}
+	for id, key := range map[string]string{id: "k2", id + "-k1": "k1"} {
+		if in, ok := s.Get(id); !ok || in.KeyHash != key || in.Have != outbox.StateUnknown {
+			t.Errorf("%s: got %+v, want one that %s may hold", id, in, key)
+		}
+	}
+	if n, err := s.Unresolve(t.Context(), "infra", began, outbox.Hole{Reason: "maintenance"}); err != nil || n != 0 {
+		t.Errorf("%d came back again (%v), want none", n, err)
+	}
 }

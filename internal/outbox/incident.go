@@ -74,6 +74,7 @@ type Incident struct {
 	// Members by fingerprint. Change them with put and drop only.
 	Members map[string]*Member `json:"members"`
 	tally   *tally             // of them; nil until counted.
+	ends    map[string]Ended   // for its tombstone: of alerts that it held before it closed the last time.
 
 	// Revision counts episodes, Epoch the times that unmuted members went from none to
 	// one firing. AcceptedRevision is the newest that PagerDuty accepted as a

@@ -95,6 +95,13 @@ func (in *Incident) mute(fp string, to Mute, now time.Time) {
 
 func (in *Incident) unmute(t table, fp string, now time.Time) {
 	by := in.Members[fp].Muted.By
+	if in.Parted { // the incident under the new key pages.
+		c := *in.Members[fp]
+		c.Muted = nil
+		in.put(fp, &c)
+		in.settle(now)
+		return
+	}
 	in.begin(t, fp, now)
 	in.note(now, "unmuted", fp+" still fires after its "+by)
 }

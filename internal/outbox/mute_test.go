@@ -27,6 +27,43 @@ func (r *rig) unmute(fp string) int {
 	return n
 }
 
+// The routing key is changed, the page under the new one does not get through, and
+// the alert is muted for a while: it is paged once after that, under the new key.
+func TestMuteThatEndsPagesUnderTheNewKeyAlone(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	ev := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: s.get("a").LastTrigger}
+	s.observe(alert{fp: "a"})
+	in := s.get("a")
+	begun, err := s.Begin(t.Context(), in.ID, in.Version, outbox.Next(in, ev, s.Policy(), time.Now()), "k2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeUnknown}); err != nil {
+		t.Fatal(err)
+	}
+	s.mute("a", outbox.MuteResolve)
+	for _, id := range []string{in.ID, in.ID + "-k1"} {
+		in, _ := s.Get(id)
+		begun, err := s.Begin(t.Context(), id, in.Version, outbox.Decision{Kind: outbox.Send, Action: outbox.Resolve}, in.KeyHash)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), id, *begun.Intent, in.KeyHash, outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.unmute("a")
+	if d := outbox.Next(s.get("a"), ev, s.Policy(), time.Now()); d.Kind != outbox.Send {
+		t.Errorf("Next about the new key's says %+v, want a request", d)
+	}
+	old, _ := s.Get(in.ID + "-k1")
+	if d := outbox.Next(old, ev, s.Policy(), time.Now()); d.Action == outbox.Trigger {
+		t.Errorf("Next about what the old key holds says %+v, want no trigger", d)
+	}
+}
+
 func TestMutes(t *testing.T) {
 	const ack, resolve = outbox.MuteAcknowledge, outbox.MuteResolve
 	type actions = []outbox.Action

@@ -190,7 +190,8 @@ func endsEarlier(o *mapping.Observation, m *Member) bool {
 // observeUnknownEnd takes in the end of an alert that no incident holds.
 func observeUnknownEnd(t table, o *mapping.Observation, now time.Time) {
 	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
-	if ts := t.tombstone(id); ts != nil {
+	ts := t.tombstone(id)
+	if ts != nil {
 		if e, ok := ts.Ends[fp]; ok && !o.Alert.EndsAt.After(e.At) {
 			t.count(CountedDuplicate)
 			return
@@ -202,6 +203,9 @@ func observeUnknownEnd(t table, o *mapping.Observation, now time.Time) {
 		in = newIncident(id, o, now)
 		in.FirstSeenResolved = true
 		in.Have = StateUnknown
+		if ts != nil {
+			in.AmbiguousResolve, in.AmbiguousAck = ts.AmbiguousResolve, ts.AmbiguousAck
+		}
 		t.create(in)
 	}
 	m := newMember(o, now)

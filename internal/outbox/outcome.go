@@ -67,6 +67,9 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.fell(it, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
+		if it.Echo && it.Action == Resolve && in.firing() == 0 { // what it was planned for may have landed.
+			in.Have = StateUnknown
+		}
 		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
 			in.Minimal = true
 		} else {
@@ -113,6 +116,9 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		if in.AcceptedRevision >= in.Owed {
 			in.Owed = 0
 		}
+		if in.Echo != nil && in.Echo.Action == Trigger { // this is it; another is planned if need be.
+			in.Echo = nil
+		}
 		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
 		if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {
 			in.Echo = &Echo{Action: Trigger, Due: now.Add(echoAfter), Reason: "an earlier resolve timed out and can still land"}
@@ -135,7 +141,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
 		}
 		in.lower()
-		if it.Prev == StateClosed {
+		if it.Prev == StateClosed || (it.Epoch == in.Epoch && in.firing() == 0) {
 			in.Attempted = true // the resolve of what another replica may have opened is sent once.
 		}
 	case Change:

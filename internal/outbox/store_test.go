@@ -219,6 +219,20 @@ func TestNewEpochBeforeTheResolveWasSent(t *testing.T) {
 	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger) // never folded in silently.
 }
 
+// What another replica may have opened is resolved once, also if that takes a
+// second try.
+func TestOverBeforeItWasSentIsResolvedOnce(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 2})
+	s.observe(alert{fp: "a"}, alert{fp: "a", resolved: true, ends: time.Minute})
+	id := outbox.IncidentID("infra", "a")
+	s.once(id, outbox.OutcomeUnknown)
+	if err := s.Retry(t.Context(), id); err != nil { // no backoff.
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.gone("a")
+}
+
 func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})
@@ -356,6 +370,33 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 	}
 }
 
+// A planned repeat that PagerDuty refuses is not lost: the trigger may have landed.
+func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	id := outbox.IncidentID("infra", "a")
+	s.drive(id, outbox.OutcomeUnknown)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	in := s.get("a")
+	d := outbox.Next(in, evidence(), s.Policy(), in.Echo.Due)
+	begun, err := s.Begin(t.Context(), id, in.Version, d, "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused, Message: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("a"))
+	if in := s.get("a"); in.Blocked == nil {
+		t.Error("it is not blocked")
+	}
+	if err := s.Retry(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
 func TestResolveIsRepeatedAfterAnAmbiguousTrigger(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})
@@ -383,6 +424,26 @@ func TestTriggerIsRepeatedAfterAnAmbiguousResolve(t *testing.T) {
 	if in := s.get("a"); in.Echo == nil || in.Echo.Action != outbox.Trigger {
 		t.Errorf("echo is %+v, want a trigger", in.Echo)
 	}
+}
+
+// A page that is accepted when the old resolve cannot land any more needs no repeat.
+func TestPlannedTriggerIsNotSentAfterAnother(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := open(t, t.TempDir(), outbox.Policy{})
+		s.observe(alert{fp: "a", key: "k", shared: true})
+		s.accept("k")
+		s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
+		s.once(outbox.IncidentID("infra", "k"), outbox.OutcomeUnknown)
+		s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
+		time.Sleep(2 * time.Second)
+		wantActions(t, s.accept("k"), outbox.Resolve, outbox.Trigger)
+		if in := s.get("k"); in.Echo == nil {
+			t.Error("no repeat is planned: the test tests nothing")
+		}
+		time.Sleep(5 * time.Minute)
+		s.observe(alert{fp: "b", key: "k", shared: true})
+		wantActions(t, s.accept("k"), outbox.Trigger)
+	})
 }
 
 func TestBeginRefusesWhatHasChanged(t *testing.T) {
@@ -516,6 +577,36 @@ func TestLateFirings(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A shared incident that closes again with fewer members than before still knows
+// what ended before: a peer may be late with the others.
+func TestEndsOutliveFurtherIncidentsOfTheKey(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	member := func(fp string) alert { return alert{fp: fp, key: "k", shared: true} }
+	over := func(a alert, ends time.Duration) alert {
+		a.resolved, a.ends = true, ends
+		return a
+	}
+	s.observe(member("a"), member("b"))
+	s.accept("k")
+	s.observe(over(member("a"), time.Minute), over(member("b"), time.Minute))
+	s.accept("k")
+	s.gone("k")
+	again := member("a")
+	again.starts = 2 * time.Minute
+	s.observe(again)
+	s.accept("k")
+	s.observe(over(again, 3*time.Minute))
+	s.accept("k")
+	s.gone("k")
+	s = s.reopen()
+	late := member("b")
+	late.from = "http://am-2"
+	s.observe(late)
+	s.gone("k")
+	s.observe(over(late, time.Minute))
+	s.gone("k")
 }
 
 func TestRepeats(t *testing.T) {

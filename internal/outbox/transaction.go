@@ -68,6 +68,7 @@ func (t *transaction) archive(in *Incident, reason string) {
 	in.ClosedAt = t.now
 	in.PendingSince = time.Time{}
 	in.note(t.now, "closed", reason)
+	in.ends = t.tombstone(in.ID).older(in, t.now)
 	delete(t.edited, in.ID)
 	t.archived[in.ID] = in
 	t.closed = append(t.closed, in)
@@ -121,12 +122,27 @@ func newTombstone(in *Incident) *Tombstone {
 		ClosedAt: in.ClosedAt, Ends: map[string]Ended{},
 		AmbiguousResolve: in.AmbiguousResolve, AmbiguousAck: in.AmbiguousAck,
 	}
+	maps.Copy(ts.Ends, in.ends)
 	for fp, m := range in.Members {
 		if !m.EndedAt.IsZero() {
 			ts.Ends[fp] = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
 		}
 	}
 	return ts
+}
+
+// older are the ends that a tombstone remembers of alerts that have not come back
+// with the incident: a shared one may close again before all that is late has come.
+func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
+	if ts == nil {
+		return nil
+	}
+	ends := maps.Clone(ts.Ends)
+	maps.DeleteFunc(ends, func(fp string, e Ended) bool { return in.Members[fp] != nil || now.Sub(e.Seen) > tombstoneFor })
+	for over := len(ends) - maxResolved; over > 0; over-- {
+		delete(ends, slices.MinFunc(slices.Collect(maps.Keys(ends)), func(a, b string) int { return ends[a].Seen.Compare(ends[b].Seen) }))
+	}
+	return ends
 }
 
 // records are what a commit writes: made beforehand, so that a disk that hangs

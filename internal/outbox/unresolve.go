@@ -14,15 +14,16 @@ import (
 // then. It returns how many came back.
 func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, h Hole) (int, error) {
 	var resolved []*Incident
-	newest := map[string]bool{}
+	newest := map[[2]string]bool{} // by id and key: each key may hold an incident of its own.
 	err := s.Ledger(func(in *Incident) bool {
 		if in.ClosedAt.Before(since) {
 			return false
 		}
-		if in.Service == service && !newest[in.ID] && in.wasPaged() {
+		k := [2]string{in.ID, in.KeyHash}
+		if in.Service == service && !newest[k] && in.wasPaged() {
 			resolved = append(resolved, in)
 		}
-		newest[in.ID] = true
+		newest[k] = true
 		return true
 	})
 	if err != nil {
@@ -32,10 +33,13 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 	err = s.change(ctx, func(tx *transaction) error {
 		n = 0
 		for _, old := range resolved {
-			if tx.incident(old.ID) != nil {
+			in := old.clone()
+			if now := tx.incident(in.ID); now != nil && !in.Parted && now.KeyHash != "" && now.KeyHash != in.KeyHash {
+				in.ID, in.Parted = partedID(in.ID, in.KeyHash), true
+			}
+			if tx.incident(in.ID) != nil {
 				continue // it fires anew, or is back already.
 			}
-			in := old.clone()
 			in.Have, in.Hole = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}
 			in.ClosedAt, in.Intent, in.Echo = time.Time{}, nil, nil
 			in.note(tx.now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
@@ -52,5 +56,6 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 
 // wasPaged says whether PagerDuty was told to open a closed incident.
 func (in *Incident) wasPaged() bool {
-	return in.Digest == nil && in.Urgency != mapping.Change && in.Urgency != mapping.None && in.Have == StateClosed && in.Attempted
+	paged := in.Attempted || !in.LastTrigger.IsZero() // in its last epoch, or in one before that was over first.
+	return in.Digest == nil && in.Urgency != mapping.Change && in.Urgency != mapping.None && in.Have == StateClosed && paged
 }
