@@ -44,7 +44,6 @@ func (w *world) beginHole(s step) {
 	if was != nil {
 		return
 	}
-	w.rough = true
 	w.clearFaults() // what left before must not land in it.
 	time.Sleep(time.Minute)
 	now := time.Now()
@@ -117,6 +116,7 @@ func (w *world) audit() {
 	clear(w.believed)
 	for service, h := range w.holes {
 		w.believed[service] = *h
+		w.twice.audited(h)
 		if h.what == maintenance {
 			store, from := w.store, h.from
 			w.later.Go(func() { // what was resolved in it before it was known.
@@ -180,13 +180,6 @@ func (w *world) swallowed(e *pagerduty.Event) {
 	h := w.holes[service]
 	switch {
 	case h == nil:
-	case e.Action == string(outbox.Resolve) && h.what == maintenance && told.State == outbox.CoverageHole:
-		if w.faulty {
-			return
-		}
-		if w.inVain[e.DedupKey]++; w.inVain[e.DedupKey] == 20+4*w.episodes[e.DedupKey] {
-			w.problems = append(w.problems, "in maintenance "+e.DedupKey+" is resolved again and again")
-		}
 	case e.Action == string(outbox.Trigger) && told.State == outbox.CoverageHole && service == "infra":
 		w.unheardOf[e.DedupKey] = h
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -33,8 +34,7 @@ func (w *world) silently(s step) {
 	case "silent fire":
 		if !w.firing[i] {
 			w.begin(i)
-			w.unheard[i] = true
-			w.countEpisode(i)
+			w.setUnheard(i, true)
 		}
 	case "empty answer":
 		w.mu.Lock()
@@ -60,8 +60,7 @@ func (w *world) truncate(s step) {
 	w.truncated = true
 	w.mu.Unlock()
 	w.begin(s.Alert)
-	w.unheard[s.Alert] = true
-	w.countEpisode(s.Alert)
+	w.setUnheard(s.Alert, true)
 	g := w.webhook(0, "new alerts added", watchdog, true, w.starts[watchdog], time.Time{})
 	g.TruncatedAlerts = 1
 	w.post(0, g, []int{watchdog})
@@ -80,12 +79,13 @@ func (w *world) coverage() {
 	g.Origin, g.ExternalURL = mapping.OriginCoverage, ""
 	w.mu.Lock()
 	obs := w.router.Route(g)
-	w.note(0, obs, []int{gap})
+	answered := w.note(0, obs, []int{gap})
 	w.mu.Unlock()
-	for w.store.Observe(context.Background(), obs) != nil {
+	for life := w.life; w.store.Observe(context.Background(), obs) != nil || life.over(); life = w.life {
 		time.Sleep(time.Second)
 	}
 	w.mu.Lock()
+	answered()
 	w.said[0][gap] = on
 	w.mu.Unlock()
 }
@@ -99,9 +99,8 @@ func (w *world) unmute(i int) {
 	if was == "" || !w.firing[i] {
 		return
 	}
-	w.countEpisode(i) // it may page again.
 	if w.unheard[i] {
-		w.unheard[i] = false
+		w.setUnheard(i, false)
 		w.say("new alerts added", i)
 	}
 }
@@ -118,15 +117,6 @@ func (w *world) group(i int) *mapping.Group {
 		g.Origin = mapping.OriginCoverage
 	}
 	return g
-}
-
-// countEpisode allows one more trigger for what the alert maps to.
-func (w *world) countEpisode(i int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, o := range w.router.Route(w.group(i)) {
-		w.episodes[o.DedupKey]++
-	}
 }
 
 // Identity is that of the only Alertmanagers of this world.
@@ -199,6 +189,13 @@ func (w *world) listing(i int) alertmanager.Listing {
 		l.Status.State = "suppressed"
 		l.Status.SilencedBy, l.Status.InhibitedBy = by == "silence", by == "inhibition"
 	}
+	read := time.Now().Add(surveyTakes - time.Nanosecond)
+	effect := map[string]string{"": "nothing", "silence": w.policy.OnSilence, "inhibition": w.policy.OnInhibit}
+	if e := effect[w.muted[i]]; (e == "nothing" || e == "") && w.mutedHere(fingerprint(i)) { // the mute ends, or its effect.
+		for _, o := range w.router.Route(w.group(i)) {
+			w.twice.begins(o.DedupKey, newEpisode, read, w.peers)
+		}
+	}
 	if (w.policy.Adopt || w.truncated) && w.muted[i] == "" { // from now on it may be paged without a webhook.
 		w.said[0][i] = true
 		unknown := !w.held(fingerprint(i)) // for instance because a peer told late of an earlier end.
@@ -208,7 +205,8 @@ func (w *world) listing(i int) alertmanager.Listing {
 			}
 			w.mapped[o.DedupKey][i] = true
 			if unknown {
-				w.episodes[o.DedupKey]++
+				w.twice.begins(o.DedupKey, adopted, read, w.peers)
+				w.twice.allow(o.DedupKey, adopted, read, outbox.Resolve) // it may be over before it is paged.
 			}
 		}
 	}
@@ -221,6 +219,16 @@ func (w *world) setUnclear(unclear bool) {
 	if w.unclear != unclear {
 		w.unclear, w.clearFrom = unclear, time.Now()
 	}
+}
+
+// mutedHere says whether the outbox holds an alert as muted.
+func (w *world) mutedHere(fp string) bool {
+	for _, in := range w.store.List() {
+		if m := in.Members[fp]; m != nil && m.Muted != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // held says whether the outbox holds an alert as firing.

@@ -38,6 +38,8 @@ type settings struct {
 	previousKeys []string
 	// readKey is called whenever a routing key is read from its file; nil: nothing is.
 	readKey func()
+	// committing is called before the outbox commits; nil: nothing is.
+	committing func()
 	// coverage is what the coverage audit says; nil: there is none.
 	coverage func(service string, at time.Time) outbox.Coverage
 }
@@ -56,7 +58,12 @@ type sidecar struct {
 
 // newSidecar opens the outbox, as a start of the process does.
 func newSidecar(dir string, around surroundings, with settings) *sidecar {
-	store, err := outbox.Open(dir, outbox.Config{})
+	store, err := outbox.Open(dir, outbox.Config{Now: func() time.Time { // read before each commit.
+		if with.committing != nil {
+			with.committing()
+		}
+		return time.Now()
+	}})
 	if err != nil {
 		panic(err)
 	}

@@ -113,6 +113,7 @@ type world struct {
 	emptyRow  int // so many have done so in a row.
 	muted     []string
 	unheard   []bool // fires, and no webhook has ever said so.
+	grouped   bool   // webhooks tell of all that fires in their group.
 	truncated bool   // a webhook has left some out: they may be adopted.
 	reloaded  bool
 	policy    alertmanager.Reconcile
@@ -120,6 +121,7 @@ type world struct {
 	config *config.Config
 	router *mapping.Mapper // of config.
 	*sidecar
+	life *life
 
 	mu       sync.Mutex
 	mapped   map[string]map[int]bool // dedup key -> alerts that were ever mapped to it.
@@ -128,14 +130,13 @@ type world struct {
 	touched  map[string]bool      // dedup key -> a person did something to it.
 	epochs   map[string]time.Time // dedup key -> when it was last told to fire while nothing of it was.
 	minimal  map[string]bool      // incident -> the last event that was answered 400 was the minimal one.
-	episodes map[string]int       // dedup key -> firings and repeats said, an upper bound of its triggers.
-	rough    bool                 // something happened after which a trigger may be sent twice.
+	twice    *twice
+	variant  int // of the configuration.
 
 	// Where PagerDuty pages nobody, and what the audit knows of that.
 	holes     map[string]*hole // by service.
 	believed  map[string]hole
 	audited   bool
-	inVain    map[string]int   // dedup key -> resolves that fell into a hole that the audit knew of.
 	unheardOf map[string]*hole // dedup key -> the hole of infra's that a page of it fell into.
 	faulty    bool             // PagerDuty may fail.
 	calmSince time.Time        // when something that delays requests happened last.
@@ -145,7 +146,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	n := len(alerts())
 	w := &world{
 		dir: dir, pd: newAccount(emu), peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
-		mapped: map[string]map[int]bool{}, settled: map[string]time.Time{}, episodes: map[string]int{},
+		mapped: map[string]map[int]bool{}, settled: map[string]time.Time{}, twice: newTwice(),
 	}
 	w.peerFires, w.peerDue = make([]bool, n), make([]time.Time, n)
 	w.turn[0], w.turn[1] = make(chan struct{}, 1), make(chan struct{}, 1)
@@ -153,7 +154,6 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
 	w.holes, w.believed, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]*hole{}
-	w.inVain = map[string]int{}
 	w.audited = true
 	w.load(0)
 	w.begins()
@@ -183,30 +183,28 @@ func (w *world) settings() settings {
 	return settings{config: w.config, peers: w.peers, policy: w.policy, previousKeys: []string{keyInfra, keyNext}, coverage: w.coverageAt}
 }
 
-// crash kills pagerelay and starts it; the audit looks after a while.
-func (w *world) crash(audited time.Duration) {
-	w.rough = true
-	w.stop()
-	w.forgetAudit(audited)
-	w.begins()
-}
-
 // begins starts pagerelay.
 func (w *world) begins() {
-	next := newSidecar(w.dir, w, w.settings())
+	alive, with := newLife(w), w.settings()
+	with.committing = alive.committing
+	next := newSidecar(w.dir, alive, with)
 	w.mu.Lock()
-	w.sidecar = next
+	w.sidecar, w.life = next, alive
 	w.mu.Unlock()
 	next.start()
 }
 
 func (w *world) reload(variant int) {
-	w.rough, w.reloaded = true, true
+	w.reloaded = true
 	w.load(variant)
-	w.apply(w.settings())
-	if _, err := w.store.RetryBlocked(context.Background(), "reload"); err != nil {
-		w.problem("RetryBlocked: %v", err)
+	w.mu.Lock()
+	if variant != w.variant {
+		w.twice.reloaded()
 	}
+	w.variant = variant
+	w.mu.Unlock()
+	w.apply(w.settings())
+	w.retryBlocked()
 }
 
 func (w *world) problem(format string, args ...any) {
@@ -215,9 +213,40 @@ func (w *world) problem(format string, args ...any) {
 	w.problems = append(w.problems, fmt.Sprintf(format, args...))
 }
 
-// say has the first peer post the present state of an alert.
+// say has the first peer post the present state of an alert, alone or with what else
+// fires in its group.
 func (w *world) say(reason string, i int) {
-	w.sayAs(0, reason, i, w.firing[i], w.starts[i], w.ends[i])
+	g, which := w.webhook(0, reason, i, w.firing[i], w.starts[i], w.ends[i]), []int{i}
+	if w.grouped {
+		for _, other := range groupOf(i) {
+			if other != i && w.firing[other] && w.muted[other] == "" {
+				w.setUnheard(other, false)
+				more := w.webhook(0, reason, other, true, w.starts[other], time.Time{})
+				g.Alerts, which = append(g.Alerts, more.Alerts...), append(which, other)
+			}
+		}
+	}
+	w.post(0, g, which)
+}
+
+// groupOf lists the alerts of a group of Alertmanager's.
+func groupOf(i int) []int {
+	switch {
+	case i < 3:
+		return []int{0, 1, 2}
+	case i < 6:
+		return []int{3, 4, 5}
+	case i < watchdog:
+		return []int{6, 7}
+	}
+	return nil
+}
+
+// setUnheard notes that an alert fires of which no webhook has told, or that one has.
+func (w *world) setUnheard(i int, on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unheard[i] = on
 }
 
 // sayAs has a peer post a webhook about one alert.
@@ -244,7 +273,8 @@ func (w *world) webhook(peer int, reason string, i int, firing bool, starts, end
 }
 
 // note remembers what pagerelay is about to be told. The caller holds the lock.
-func (w *world) note(peer int, obs []mapping.Observation, which []int) {
+func (w *world) note(peer int, obs []mapping.Observation, which []int) (answered func()) {
+	var told []func()
 	for n, o := range obs {
 		i := which[n]
 		if w.mapped[o.DedupKey] == nil {
@@ -255,15 +285,21 @@ func (w *world) note(peer int, obs []mapping.Observation, which []int) {
 			if peer == 0 && !w.toldFiring(o.DedupKey) {
 				w.epochs[o.DedupKey] = time.Now()
 			}
-			w.episodes[o.DedupKey]++
 			w.said[peer][i] = true // from now on it may be paged.
+		}
+		told = append(told, w.twice.observed(peer, &o, i, w.peers, w.mutedHere(fingerprint(i)), time.Now()))
+	}
+	return func() {
+		for _, f := range told {
+			f()
 		}
 	}
 }
 
 func (w *world) post(peer int, g *mapping.Group, which []int) {
 	w.mu.Lock()
-	w.note(peer, w.router.Route(g), which)
+	router := w.router
+	answered := w.note(peer, router.Route(g), which)
 	w.mu.Unlock()
 	body, err := json.Marshal(g)
 	if err != nil {
@@ -273,13 +309,19 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 	defer func() { <-w.turn[peer] }()
 	for {
 		w.mu.Lock()
-		door := w.door
+		if w.router != router { // what is told again is routed anew.
+			router = w.router
+			answered()
+			answered = w.note(peer, router.Route(g), which)
+		}
+		door, life := w.door, w.life
 		w.mu.Unlock()
 		rec := post(door, body)
-		if rec.Code == http.StatusOK {
+		unseen := life.over()
+		if rec.Code == http.StatusOK && !unseen {
 			break
 		}
-		if rec.Code != http.StatusServiceUnavailable {
+		if rec.Code != http.StatusServiceUnavailable && !unseen {
 			w.problem("the webhook was answered %d: %s", rec.Code, rec.Body)
 			return
 		}
@@ -287,6 +329,7 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	answered()
 	for n, i := range which {
 		if g.Alerts[n].Status == mapping.Resolved {
 			w.said[peer][i] = false
@@ -299,21 +342,32 @@ func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.unclear {
+		w.mayAdmit(q, in)
 		return outbox.VerdictUncertain, "just started"
 	}
 	which := slices.Collect(maps.Keys(w.mapped[in.DedupKey]))
 	if q != outbox.QuestionSiblings {
 		which = nil
 		for fp, m := range in.Members {
-			if m.Firing || !m.HeldUntil.IsZero() {
+			if q == outbox.QuestionStale && m.Firing || q == outbox.QuestionLate && !m.HeldUntil.IsZero() {
 				which = append(which, indexOf(fp))
 			}
 		}
 	}
 	for _, i := range which {
 		if w.firing[i] {
+			if w.unheard[i] {
+				w.mayAdmit(q, in)
+			}
 			return outbox.VerdictFiring, ""
 		}
 	}
 	return outbox.VerdictGone, ""
+}
+
+// mayAdmit notes that what a late webhook told may page. The caller holds the lock.
+func (w *world) mayAdmit(q outbox.Question, in *outbox.Incident) {
+	if q == outbox.QuestionLate {
+		w.twice.begins(in.DedupKey, lateInDoubt, time.Now(), w.peers)
+	}
 }

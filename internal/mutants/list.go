@@ -103,6 +103,46 @@ func core() []mutant {
 			}},
 		},
 		{
+			Name: "twice: an accepted trigger is sent again, a minute later", Promise: 7, By: "internal/model.TestCapturedSequences",
+			Edits: []edit{{
+				outcome,
+				"if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {",
+				"if !it.Echo && in.firing() > 0 {",
+			}},
+		},
+		{
+			Name: "twice: an accepted resolve is sent again, a minute later", Promise: 7, By: "internal/model.TestCapturedSequences",
+			Edits: []edit{{
+				outcome,
+				"if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {",
+				"if !it.Echo && in.firing() == 0 {",
+			}},
+		},
+		{
+			Name: "twice: the repeat of what may land is repeated in turn", Promise: 7, By: "internal/model.TestHistoriesToRemember",
+			Edits: []edit{{
+				outcome,
+				"if accepted.Echo || now.Sub(ambiguous) > 2*echoAfter {",
+				"if now.Sub(ambiguous) > 20*echoAfter {",
+			}},
+		},
+		{
+			Name: "twice: Alertmanager's repeat is passed on for ever", Promise: 7, By: "internal/model.TestCapturedSequences",
+			Edits: []edit{{
+				outcome,
+				"if in.RepeatAt.Equal(it.RepeatAt) {",
+				"if in.RepeatAt.IsZero() {",
+			}},
+		},
+		{
+			Name: "twice: an acknowledge is repeated for ever", Promise: 7, By: "internal/model.TestCapturedSequences",
+			Edits: []edit{{
+				outcome,
+				"if !it.Echo && in.Want() == StateAcknowledged && in.Echo == nil {",
+				"if in.Want() == StateAcknowledged && in.Echo == nil {",
+			}},
+		},
+		{
 			Name: "episode: a further firing is not triggered", Promise: 8, By: "internal/model.TestCapturedSequences",
 			Edits: []edit{{
 				episode,

@@ -1,0 +1,374 @@
+package model_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// lands is how long a request that timed out is reckoned with.
+const lands = 2 * time.Minute
+
+// twice holds each request against promise 7. Whatever leaves uses up the reasons
+// there are for it by then; what happens since gives new ones. It knows what the
+// world has said, done and answered, and of pagerelay only what its requests are
+// about. The caller holds the world's lock.
+type twice struct {
+	lines map[lineKey]*line
+	heard map[string]map[int]*heard // by dedup key and alert.
+}
+
+// lineKey is what one incident of PagerDuty's stands for.
+type lineKey struct{ routingKey, dedupKey string }
+
+type line struct {
+	why  map[outbox.Action]map[reason]*cause
+	last map[outbox.Action]*last
+	// closed: PagerDuty holds nothing, as far as anybody can know.
+	closed bool
+}
+
+// cause is when a reason came up.
+type cause struct {
+	// from: what leaves before it may be about something else.
+	from time.Time
+	// told counts the webhooks that tell of it and are not answered yet.
+	told int
+}
+
+// last is the newest request of its kind.
+type last struct {
+	returned time.Time
+	inFlight int
+	refused  bool
+	unclear  time.Time // when its outcome became unknown, if it is.
+	fell     *hole     // that it was accepted in, and that the audit does not know of.
+	copied   string    // which copy of a page the fallback's was about.
+}
+
+// heard is the firing of an alert that was told last. The starts of two peers
+// that belong to one firing are one start.
+type heard struct {
+	start time.Time
+	over  time.Time
+	here  bool // told to fire under this key, not only to be over.
+}
+
+func newTwice() *twice {
+	return &twice{lines: map[lineKey]*line{}, heard: map[string]map[int]*heard{}}
+}
+
+func (t *twice) line(routingKey, dedupKey string) *line {
+	k := lineKey{routingKey, dedupKey}
+	l := t.lines[k]
+	if l == nil {
+		l = &line{why: map[outbox.Action]map[reason]*cause{}, last: map[outbox.Action]*last{}, closed: true}
+		for _, a := range outbox.Actions() {
+			l.why[a], l.last[a] = map[reason]*cause{}, &last{}
+		}
+		t.lines[k] = l
+	}
+	return l
+}
+
+func (t *twice) everywhere(dedupKey string) []*line {
+	return []*line{t.line(keyInfra, dedupKey), t.line(keyNext, dedupKey), t.line(keyOther, dedupKey)}
+}
+
+// recently says whether a request may still land whose outcome is not known.
+func (l *line) recently(a outbox.Action, now time.Time) bool {
+	at := l.last[a].unclear
+	return !at.IsZero() && now.Sub(at) <= lands
+}
+
+// allow gives a reason.
+func (l *line) allow(r reason, from time.Time, actions ...outbox.Action) {
+	for _, a := range actions {
+		c := l.why[a][r]
+		if c == nil {
+			c = &cause{}
+			l.why[a][r] = c
+		}
+		if from.After(c.from) {
+			c.from = from
+		}
+	}
+}
+
+// allow gives a reason for a dedup key, wherever it goes: to the fallback, too, or
+// under another routing key.
+func (t *twice) allow(dedupKey string, r reason, from time.Time, actions ...outbox.Action) {
+	for _, l := range t.everywhere(dedupKey) {
+		l.allow(r, from, actions...)
+	}
+}
+
+// begins gives the reasons that an episode is.
+func (t *twice) begins(dedupKey string, r reason, from time.Time, peers int) {
+	for _, l := range t.everywhere(dedupKey) {
+		l.allow(r, from, outbox.Trigger)
+		if !l.closed {
+			l.allow(olderOpen, from, outbox.Resolve)
+		}
+		if peers > 1 {
+			l.allow(onlyItsEnd, from, outbox.Resolve)
+		}
+	}
+}
+
+// observed notes what a webhook is about to tell, and returns what is to be called
+// once it has been answered 200.
+func (t *twice) observed(peer int, o *mapping.Observation, i, peers int, muted bool, now time.Time) (answered func()) {
+	if t.heard[o.DedupKey] == nil {
+		t.heard[o.DedupKey] = map[int]*heard{}
+	}
+	start := o.Alert.StartsAt.Add(-time.Duration(peer) * peerSkew)
+	h := t.heard[o.DedupKey][i]
+	known := h != nil && !start.After(h.start)
+	if !known {
+		h = &heard{start: start}
+		t.heard[o.DedupKey][i] = h
+	}
+	given := map[reason]outbox.Action{}
+	if o.Alert.Status == mapping.Resolved {
+		if !known || h.over.IsZero() {
+			given[onlyItsEnd] = outbox.Resolve
+		}
+		for _, alerts := range t.heard { // wherever it was routed before.
+			if h := alerts[i]; h != nil && h.over.IsZero() && !start.Before(h.start) {
+				h.over = now
+			}
+		}
+	} else {
+		switch back := known && start.Equal(h.start) && !h.over.IsZero(); {
+		case back && !h.here: // its end is remembered under the key that it had before a reload.
+			given[elsewhere] = outbox.Trigger
+		case back && peer == 0: // Alertmanager had let it expire.
+			h.over = time.Time{}
+			given[newEpisode] = outbox.Trigger
+		case back && peers == 0 && now.Sub(h.over) > time.Minute:
+			given[lateInDoubt] = outbox.Trigger
+		case !known, muted:
+			given[newEpisode] = outbox.Trigger
+		}
+		h.here = true
+		if o.Reason == "repeat interval elapsed" {
+			given[repeated] = outbox.Trigger
+		}
+	}
+	var causes []*cause
+	for r, a := range given {
+		if r != repeated && r != onlyItsEnd {
+			t.begins(o.DedupKey, r, time.Time{}, peers)
+		}
+		for _, l := range t.everywhere(o.DedupKey) {
+			l.allow(r, time.Time{}, a)
+			c := l.why[a][r]
+			c.told++
+			causes = append(causes, c)
+		}
+	}
+	return func() {
+		for _, c := range causes {
+			c.told--
+		}
+	}
+}
+
+// departure is a request on its way.
+type departure struct {
+	line     *line
+	key      lineKey
+	action   outbox.Action
+	minimal  bool
+	planned  bool  // it was but the repeat of one whose answer, or whose predecessor's, is doubtful.
+	hole     *hole // that the service is in.
+	believed bool  // and the audit knows it.
+}
+
+// leaves notes a request, and says whether there is a reason for it.
+func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told outbox.Coverage, now time.Time) (*departure, bool) {
+	d := &departure{key: lineKey{e.RoutingKey, e.DedupKey}, action: outbox.Action(e.Action), minimal: e.Payload == nil || e.Payload.Details == nil, hole: h}
+	d.line = t.line(e.RoutingKey, e.DedupKey)
+	d.believed = told.State == outbox.CoverageHole && (d.action == outbox.Trigger || told.Maintenance)
+	if in != nil && in.FallbackOf != "" && (d.action == outbox.Trigger || !d.line.closed) {
+		// A copy is pagerelay's own doing: nobody but its ledger tells of it.
+		if made := fmt.Sprint(in.CreatedAt, in.Revision); d.line.last[d.action].copied != made {
+			d.line.last[d.action].copied = made
+			d.line.allow(elsewhere, time.Time{}, d.action)
+		}
+	}
+	why := maps.Clone(d.line.why[d.action])
+	if d.believed {
+		delete(why, inWindow)
+		delete(why, unheard)
+	}
+	d.planned = true
+	for r := range why {
+		d.planned = d.planned && slices.Contains([]reason{noProof, resolveLate, triggerLate, ackLate}, r)
+	}
+	if in == nil || in.Intent == nil || (in.Revision == in.Intent.Revision && in.RepeatAt.Equal(in.Intent.RepeatAt)) {
+		maps.DeleteFunc(d.line.why[d.action], func(_ reason, c *cause) bool { return c.told == 0 && now.After(c.from) })
+	} // else something was stored after the decision, and is another's reason.
+	if in != nil && in.Intent != nil && in.Intent.Hole != nil {
+		d.believed = true // as the audit said before the last start.
+	}
+	d.line.last[d.action].inFlight++
+	d.line.last[d.action].refused = false
+	d.line.closed = d.line.closed && d.action != outbox.Trigger && d.action != outbox.Resolve // until one is accepted.
+	if d.action == outbox.Trigger {
+		d.line.allow(triggered, time.Time{}, outbox.Acknowledge, outbox.Resolve)
+		for _, old := range t.everywhere(e.DedupKey) { // what may still be held, or land, under another key.
+			if old != d.line && (!old.closed || old.recently(outbox.Trigger, now)) {
+				old.allow(newKey, time.Time{}, outbox.Resolve)
+			}
+		}
+	}
+	return d, len(why) > 0
+}
+
+// returned notes what became of a request.
+func (t *twice) returned(d *departure, kind pagerduty.Kind, now time.Time) {
+	l, a := d.line, d.action
+	s := l.last[a]
+	s.inFlight--
+	s.returned = now
+	switch kind {
+	case pagerduty.Accepted:
+		t.accepted(d, now)
+	case pagerduty.Throttled, pagerduty.Unsent:
+		l.allow(notTaken, time.Time{}, a)
+	case pagerduty.Failed, pagerduty.Ambiguous:
+		s.unclear = now
+		l.allow(unclear, time.Time{}, a)
+	case pagerduty.Refused, pagerduty.TooLarge, pagerduty.BadKey:
+		s.refused = true
+		if a == outbox.Trigger && !d.minimal {
+			l.allow(asMinimal, time.Time{}, a)
+		}
+	}
+}
+
+func (t *twice) accepted(d *departure, now time.Time) {
+	l := d.line
+	// A closed incident's memory of this does not tell routing keys apart.
+	recently := func(a outbox.Action) bool {
+		return !d.planned && slices.ContainsFunc(t.everywhere(d.key.dedupKey), func(l *line) bool { return l.recently(a, now) })
+	}
+	last := l.last[d.action]
+	last.fell = nil
+	switch d.action {
+	case outbox.Trigger:
+		if recently(outbox.Resolve) {
+			l.allow(resolveLate, time.Time{}, outbox.Trigger)
+		}
+		if recently(outbox.Acknowledge) {
+			l.allow(ackLate, time.Time{}, outbox.Trigger)
+		}
+		if l.why[outbox.Resolve][inWindow] != nil { // it may have joined what that one did not close.
+			l.allow(unheard, time.Time{}, outbox.Trigger)
+		}
+		last.fell = d.hole
+	case outbox.Resolve:
+		l.closed = true
+		if recently(outbox.Trigger) {
+			l.allow(triggerLate, time.Time{}, outbox.Resolve)
+		}
+		if d.hole != nil && d.hole.what == maintenance {
+			last.fell, l.closed = d.hole, false
+		}
+	case outbox.Acknowledge:
+		if !d.planned {
+			l.allow(noProof, time.Time{}, outbox.Acknowledge)
+		}
+	case outbox.Change:
+	}
+	if d.believed {
+		t.fell(d.key, d.action)
+	}
+}
+
+// fell notes that a request had no effect, as the audit says.
+func (t *twice) fell(k lineKey, a outbox.Action) {
+	l := t.lines[k]
+	l.last[a].fell = nil
+	switch a {
+	case outbox.Trigger:
+		l.allow(unheard, time.Time{}, outbox.Trigger)
+		t.line(keyOther, k.dedupKey).allow(elsewhere, time.Time{}, outbox.Trigger)
+	case outbox.Resolve:
+		l.closed = false
+		l.allow(inWindow, time.Time{}, outbox.Resolve)
+	case outbox.Acknowledge, outbox.Change:
+	}
+}
+
+// audited notes that the audit knows of a hole now.
+func (t *twice) audited(h *hole) {
+	for k, l := range t.lines {
+		for _, a := range outbox.Actions() {
+			if l.last[a].fell == h {
+				t.fell(k, a)
+			}
+		}
+	}
+}
+
+// killed notes that nothing was stored from a moment on.
+func (t *twice) killed(cut, now time.Time) {
+	for _, l := range t.lines {
+		for a, s := range l.last {
+			if s.inFlight > 0 || (!s.returned.IsZero() && !s.returned.Before(cut)) {
+				s.unclear = now
+				l.allow(unclear, time.Time{}, a)
+			}
+		}
+	}
+}
+
+// lifted notes that what PagerDuty refused may be tried again.
+func (t *twice) lifted() {
+	for _, l := range t.lines {
+		for a, s := range l.last {
+			if s.refused {
+				l.allow(askedFor, time.Time{}, a)
+			}
+		}
+	}
+}
+
+// reloaded notes that routes or keys have changed.
+func (t *twice) reloaded() {
+	for _, l := range t.lines {
+		l.allow(newKey, time.Time{}, outbox.Trigger, outbox.Resolve)
+		l.allow(elsewhere, time.Time{}, outbox.Trigger, outbox.Resolve)
+	}
+}
+
+// checkTwice holds a request against promise 7, and returns what is to be called
+// with PagerDuty's answer.
+func (w *world) checkTwice(e *pagerduty.Event, in *outbox.Incident) func(error) {
+	service := serviceOf(e)
+	told := w.coverageAt(service, time.Now())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, ok := w.twice.leaves(e, in, w.holes[service], told, time.Now())
+	if !ok {
+		says := "nothing"
+		if in != nil && in.Intent != nil {
+			says = in.Intent.Reason
+		}
+		w.problems = append(w.problems, fmt.Sprintf("at %s: %s of %s on %s again, and nothing since that the contract names; its ledger says: %s",
+			time.Now().Format(time.TimeOnly), e.Action, e.DedupKey, service, says))
+	}
+	return func(err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.twice.returned(d, pagerduty.Classify(err).Kind, time.Now())
+	}
+}
