@@ -73,6 +73,16 @@ func TestHistoriesToRemember(t *testing.T) {
 			},
 		},
 		{
+			name: "a resolve that lands, and the repeat of the trigger after it falls into a window",
+			steps: []step{
+				{What: "toggle", Pause: 6 * time.Second},
+				{What: "late", N: 1},
+				{What: "flap", N: 2, Pause: time.Millisecond},
+				{What: maintenance, N: 2, Delay: 37 * time.Second, Pause: long},
+				{What: "", Pause: time.Hour},
+			},
+		},
+		{
 			name: "acknowledged by a person, over and back during an outage",
 			steps: []step{
 				{What: "toggle", Pause: long},

@@ -312,3 +312,17 @@ func TestResolveIntoMaintenanceUnderTwoKeys(t *testing.T) {
 		t.Errorf("%d came back again (%v), want none", n, err)
 	}
 }
+
+// A trigger that is repeated because a resolve may have landed may be the one that
+// opens the incident: into a hole it opens nothing, known then or later.
+func TestRepeatedTriggerIntoAHole(t *testing.T) {
+	in := incident(told, func(in *outbox.Incident) {
+		in.Echo = &outbox.Echo{Action: outbox.Trigger, Due: t0, Reason: "an earlier resolve timed out and can still land"}
+	})
+	ev := evidence()
+	ev.Coverage = hole("nobody on call")
+	d := outbox.Next(in, ev, outbox.Policy{}, t0.Add(time.Minute))
+	if d.Action != outbox.Trigger || !d.Echo || d.Hole == nil {
+		t.Errorf("Next says %+v, want the repeat, and what it falls into", d)
+	}
+}

@@ -32,7 +32,7 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
-	if d.Kind == Send && (d.Action == Resolve || !in.joins(ev)) {
+	if d.Kind == Send && (d.Action == Resolve || d.Echo || !in.joins(ev)) { // what is repeated may open what a late resolve closed.
 		d.Hole = in.hole(d.Action, ev.Coverage, now)
 		d.Unsure = d.Action == Trigger && d.Hole == nil && ev.Coverage.State == CoverageUnknown
 	}

@@ -105,7 +105,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 func (in *Incident) accepted(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
-		if it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
+		if it.Echo || it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
 			in.OpenedAt = now
 		}
 		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
