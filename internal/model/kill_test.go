@@ -123,6 +123,9 @@ func (l *life) EnqueueChange(ctx context.Context, region string, e *pagerduty.Ch
 // Ask asks Alertmanager, if it is alive.
 func (l *life) Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
 	if l.over() {
+		l.world.mu.Lock()
+		defer l.world.mu.Unlock()
+		l.mayAdmit(q, in)
 		return outbox.VerdictUncertain, "killed"
 	}
 	return l.world.Ask(ctx, q, in)
