@@ -44,8 +44,8 @@ func (w *world) beginHole(s step) {
 	if was != nil {
 		return
 	}
-	w.clearFaults() // what left before must not land in it.
-	time.Sleep(time.Minute)
+	w.clearFaults()                            // what left before must not land in it.
+	time.Sleep(time.Minute + time.Microsecond) // not in the very moment in which a repeat is due.
 	now := time.Now()
 	noticed := s.What == nobody || s.N&2 == 0
 	h := &hole{what: s.What, from: now, till: now.Add(s.Delay*60 + 3*auditedBefore), foreseen: s.N&1 != 0}
@@ -221,7 +221,11 @@ func (w *world) checkCopied() {
 		}
 		in, ok := w.store.Get(outbox.IncidentID("other", key))
 		fine := ok && in.Blocked != nil
+		told, known := w.store.Get(outbox.IncidentID("infra", key))
 		for _, i := range firing {
+			if w.reloaded && (!known || told.Members[fingerprint(i)] == nil || !told.Members[fingerprint(i)].Firing) {
+				fine = true // only a webhook tells of a new route.
+			}
 			fine = fine || w.muted[i] != "" || w.unheard[i] || time.Since(w.starts[i]) < copiedWithin
 		}
 		w.mu.Lock()

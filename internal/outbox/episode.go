@@ -83,7 +83,7 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 		in.PendingSince = now
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, "", nil
+	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, nil, "", nil
 	in.put(fp, &c)
 	in.Revision++
 	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
@@ -102,7 +102,7 @@ func (in *Incident) owe(now time.Time) {
 // end closes a member where it is.
 func (in *Incident) end(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.HeldAs, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, time.Time{}, "", nil
+	c.Firing, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, nil, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By

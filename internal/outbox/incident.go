@@ -168,6 +168,9 @@ type Member struct {
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	// HeldAs is the late firing itself: what it makes of the incident if it is admitted.
 	HeldAs *mapping.Observation `json:"held_as,omitempty"`
+	// HeldRoutes are the incidents that its webhook mapped it to: if it is admitted, it
+	// leaves all others.
+	HeldRoutes []string `json:"held_routes,omitempty"`
 	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// The last resolve: its endsAt, when it was seen, and from whom.

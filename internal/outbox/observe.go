@@ -291,8 +291,17 @@ func receivedText(o *mapping.Observation) string {
 // observeMoves marks the incidents that a changed route has taken the alert from.
 func observeMoves(t table, o *mapping.Observation, routed []string, now time.Time) {
 	fp, to := o.Alert.Fingerprint, IncidentID(o.Service, o.DedupKey)
-	if in := t.incident(to); in == nil || in.Members[fp] == nil || !in.Members[fp].Firing {
-		return // held or dropped: it has not arrived there.
+	in := t.incident(to)
+	switch {
+	case in == nil || in.Members[fp] == nil:
+		return // dropped: it has not arrived there.
+	case !in.Members[fp].HeldUntil.IsZero(): // nor yet.
+		c := *in.Members[fp]
+		c.HeldRoutes = routed
+		t.edit(to).put(fp, &c)
+		return
+	case !in.Members[fp].Firing:
+		return
 	}
 	for _, id := range t.holding(fp) {
 		in := t.incident(id)

@@ -67,7 +67,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.fell(it, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
-		if it.Echo && it.Action == Resolve && in.firing() == 0 { // what it was planned for may have landed.
+		if it.Echo && ((it.Action == Resolve && in.firing() == 0) || (it.Action == Trigger && in.firing() > 0)) { // what it was planned for may have landed.
 			in.Have = StateUnknown
 		}
 		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
@@ -203,13 +203,16 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 					in.describe(m.HeldAs)
 				}
 				in.begin(t, fp, now)
+				if m.HeldAs != nil {
+					observeMoves(t, m.HeldAs, m.HeldRoutes, now)
+				}
 			}
 		}
 	case StepDismiss:
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
 				c := *m
-				c.HeldUntil, c.HeldAs = time.Time{}, nil
+				c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
 				in.put(fp, &c)
 				t.count(CountedDismissed)
 			}
@@ -288,7 +291,7 @@ func part(t table, in *Incident, now time.Time) {
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo, c.Episode = in.ID, 0 // what is missed is missed under the new key.
-		c.HeldUntil, c.HeldAs = time.Time{}, nil
+		c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
 		old.put(fp, &c)
 		t.hold(fp, old.ID)
 	}

@@ -370,6 +370,27 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 	}
 }
 
+// So with that of a trigger: the resolve may have landed.
+func TestRefusedRepeatOfATriggerIsKept(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	wantActions(t, s.accept("a"), outbox.Trigger)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	id := outbox.IncidentID("infra", "a")
+	s.once(id, outbox.OutcomeUnknown)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	in := s.get("a")
+	begun, err := s.Begin(t.Context(), id, in.Version, outbox.Next(in, evidence(), s.Policy(), in.Echo.Due), "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused, Message: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("a"), outbox.Trigger) // as the minimal event.
+}
+
 // A planned repeat that PagerDuty refuses is not lost: the trigger may have landed.
 func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
@@ -469,6 +490,38 @@ func TestMovedAlertLeavesItsIncidentOnceTheNewOneIsAccepted(t *testing.T) {
 	s.observe(alert{fp: "a", key: "old", resolved: true, ends: time.Minute}) // whatever the rules say now:
 	wantActions(t, s.accept("new"), outbox.Resolve)                          // closed where it is.
 	s.gone("old")
+}
+
+// The route is changed back, and Alertmanager has to be asked whether the alert
+// really fires there: it leaves the other incident all the same.
+func TestMovedAlertThatWasHeld(t *testing.T) {
+	for _, stays := range []bool{false, true} {
+		s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+		s.observe(alert{fp: "a", key: "new"})
+		s.accept("new")
+		s.observe(alert{fp: "a", key: "new", resolved: true, ends: time.Minute})
+		s.accept("new")
+		s.observe(alert{fp: "a", key: "old"}) // with the same start.
+		wantActions(t, s.accept("old"), outbox.Trigger)
+		if stays {
+			s.observe(alert{fp: "a", key: "new"}, alert{fp: "a", key: "old"})
+		} else {
+			s.observe(alert{fp: "a", key: "new"})
+		}
+		wantActions(t, s.accept("old"))
+		in := s.get("new")
+		d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "Alertmanager says firing: page"}
+		if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
+			t.Fatal(err)
+		}
+		wantActions(t, s.accept("old")) // it stays open until the new one is accepted.
+		wantActions(t, s.accept("new"), outbox.Trigger)
+		if stays { // it is routed to both.
+			wantActions(t, s.accept("old"))
+		} else {
+			wantActions(t, s.accept("old"), outbox.Resolve)
+		}
+	}
 }
 
 func TestMoveToUrgencyNone(t *testing.T) {
