@@ -31,6 +31,8 @@ type line struct {
 	last map[outbox.Action]*last
 	// closed: PagerDuty holds nothing, as far as anybody can know.
 	closed bool
+	// unsent: an episode began that only another replica can have triggered so far.
+	unsent bool
 }
 
 // cause is when a reason came up.
@@ -46,6 +48,7 @@ type last struct {
 	returned time.Time
 	inFlight int
 	refused  bool
+	firing   bool      // when it left.
 	unclear  time.Time // when its outcome became unknown, if it is.
 	fell     *hole     // that it was accepted in, and that the audit does not know of.
 	copied   string    // which copy of a page the fallback's was about.
@@ -117,6 +120,7 @@ func (t *twice) begins(dedupKey string, r reason, from time.Time, peers int) {
 		}
 		if peers > 1 {
 			l.allow(onlyItsEnd, from, outbox.Resolve)
+			l.unsent = true
 		}
 	}
 }
@@ -203,6 +207,11 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 			d.line.allow(elsewhere, time.Time{}, d.action)
 		}
 	}
+	firing := in != nil && slices.ContainsFunc(slices.Collect(maps.Values(in.Members)), func(m *outbox.Member) bool { return m.Firing })
+	if last := d.line.last[d.action]; last.refused && last.firing && !firing {
+		d.line.allow(askedFor, time.Time{}, d.action)
+	}
+	d.line.last[d.action].firing = firing
 	why := maps.Clone(d.line.why[d.action])
 	if d.believed {
 		delete(why, inWindow)
@@ -222,6 +231,7 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 	d.line.last[d.action].refused = false
 	d.line.closed = d.line.closed && d.action != outbox.Trigger && d.action != outbox.Resolve // until one is accepted.
 	if d.action == outbox.Trigger {
+		d.line.unsent = false
 		d.line.allow(triggered, time.Time{}, outbox.Acknowledge, outbox.Resolve)
 		for _, old := range t.everywhere(e.DedupKey) { // what may still be held, or land, under another key.
 			if old != d.line && (!old.closed || old.recently(outbox.Trigger, now)) {
@@ -275,7 +285,11 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		}
 		last.fell = d.hole
 	case outbox.Resolve:
-		l.closed = true
+		l.closed = !recently(outbox.Trigger)
+		if l.unsent { // this one was for what came before it.
+			l.allow(onlyItsEnd, time.Time{}, outbox.Resolve)
+			l.unsent = false
+		}
 		if recently(outbox.Trigger) {
 			l.allow(triggerLate, time.Time{}, outbox.Resolve)
 		}

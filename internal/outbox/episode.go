@@ -76,6 +76,9 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
+		if in.Echo != nil && in.Echo.Action == Resolve && in.Have == StateClosed { // what it was for may have landed.
+			in.Have = StateUnknown
+		}
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
 		in.Echo, in.RepeatAt = nil, time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}

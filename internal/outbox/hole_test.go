@@ -242,6 +242,10 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 		s.gone(key)
 	}
 	page("before")
+	s.observe(alert{fp: "muted before"})
+	wantActions(t, s.drive("infra", "muted before"), outbox.Trigger)
+	s.mute("muted before", outbox.MuteResolve)
+	wantActions(t, s.drive("infra", "muted before"), outbox.Resolve)
 	began := time.Now()
 	page("a")
 	s.observe(alert{fp: "flapped"})
@@ -253,6 +257,10 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	s.gone("flapped")
 	s.observe(alert{fp: "unsent"}, alert{fp: "unsent", resolved: true, ends: time.Minute})
 	wantActions(t, s.drive("infra", "unsent"))
+	s.observe(alert{fp: "muted"}) // this one is kept until it is over.
+	wantActions(t, s.drive("infra", "muted"), outbox.Trigger)
+	s.mute("muted", outbox.MuteResolve)
+	wantActions(t, s.drive("infra", "muted"), outbox.Resolve)
 	s.observe(alert{fp: "other", service: "catch-all"}, alert{fp: "still"})
 	wantActions(t, s.drive("catch-all", "other"), outbox.Trigger)
 	s.observe(alert{fp: "other", service: "catch-all", resolved: true, ends: time.Minute})
@@ -260,7 +268,7 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	wantActions(t, s.drive("infra", "still"), outbox.Trigger)
 
 	s.now = hole("maintenance")
-	for i, want := range []int{2, 0} { // every audit says so, as long as it lasts.
+	for i, want := range []int{3, 0} { // every audit says so, as long as it lasts.
 		n, err := s.Unresolve(t.Context(), "infra", began, outbox.Hole{Reason: "maintenance"})
 		if err != nil || n != want {
 			t.Errorf("call %d: %d came back (%v), want %d", i+1, n, err, want)
@@ -273,6 +281,7 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 	s.now = covered()
 	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
 	wantActions(t, s.drive("infra", "flapped"), outbox.Resolve)
+	wantActions(t, s.drive("infra", "muted"), outbox.Resolve)
 	s.gone("a")
 	s.gone("before")
 }

@@ -104,6 +104,7 @@ type Incident struct {
 	// RepeatAt is when Alertmanager's repeat was seen that is not yet passed on.
 	RepeatAt    time.Time `json:"repeat_at,omitzero"`
 	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.
+	LastResolve time.Time `json:"last_resolve,omitzero"` // accepted.
 	// OpenedAt is when a trigger was accepted last that was to open an incident, rather
 	// than to join one.
 	OpenedAt time.Time `json:"opened_at,omitzero"`

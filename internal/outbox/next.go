@@ -135,6 +135,11 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 
 // nextFiring decides for an incident that should be open.
 func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	if in.Revision <= in.AcceptedRevision && !in.Parted { // whatever is in the way of a request.
+		if d, ok := nextDoubt(in, ev); ok {
+			return d
+		}
+	}
 	if stop, d := obstacle(in, ev, now); stop {
 		return d
 	}
@@ -150,9 +155,6 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return d
 		}
 		return send(triggerAction(in.Urgency), class, "a new episode")
-	}
-	if d, ok := nextDoubt(in, ev); ok && !in.Parted {
-		return d
 	}
 	switch {
 	case in.Urgency == mapping.Change:

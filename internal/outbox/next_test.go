@@ -339,6 +339,7 @@ func TestNext(t *testing.T) {
 		{"sent before an audit could tell, and none can yet", incident(told, unsure), unknown, idle},
 		{"sent while an audit could tell: a hole that begins later is none", incident(told), nobody, idle},
 		{"sent in a maintenance window that no audit knew of", incident(told), begun(-time.Minute), step(outbox.StepUnheard)},
+		{"sent in a maintenance window that no audit knew of, and blocked since", incident(told, blocked), begun(-time.Minute), step(outbox.StepUnheard)},
 		{"sent before a maintenance window", incident(told), begun(time.Minute), idle},
 		{"copied when it is a new epoch", incident(told, newEpoch, have(outbox.StateClosed)), all(nobody, fallback), step(outbox.StepFallback)},
 		{"not copied where it is not known whether there is a hole", incident(), all(unknown, fallback), doubtful(send(outbox.Trigger, outbox.ClassHighTrigger))},

@@ -135,7 +135,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
 		}
 	case Resolve:
-		in.Have, in.HaveEpoch = StateClosed, it.Epoch
+		in.Have, in.HaveEpoch, in.LastResolve = StateClosed, it.Epoch, now
 		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
 		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}

@@ -233,6 +233,20 @@ func TestOverBeforeItWasSentIsResolvedOnce(t *testing.T) {
 	s.gone("a")
 }
 
+// A trigger that timed out may land after the resolve. It fires again before that
+// was resolved once more, and is over before it is sent.
+func TestTriggerThatMayLandOutlivesAnEpochThatWasNotSent(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	id := outbox.IncidentID("infra", "a")
+	s.once(id, outbox.OutcomeUnknown)
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve)
+}
+
 func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})

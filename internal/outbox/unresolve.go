@@ -32,6 +32,14 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 	n := 0
 	err = s.change(ctx, func(tx *transaction) error {
 		n = 0
+		for _, in := range s.List() { // what is resolved and kept, as it is muted.
+			if in = tx.incident(in.ID); in == nil || in.Service != service || in.firing() > 0 || in.Hole != nil ||
+				in.Intent != nil || in.LastResolve.Before(since) || !in.wasPaged() {
+				continue
+			}
+			tx.edit(in.ID).swallowed(h, tx.now)
+			n++
+		}
 		for _, old := range resolved {
 			in := old.clone()
 			if now := tx.incident(in.ID); now != nil && !in.Parted && now.KeyHash != "" && now.KeyHash != in.KeyHash {
@@ -40,9 +48,8 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 			if tx.incident(in.ID) != nil {
 				continue // it fires anew, or is back already.
 			}
-			in.Have, in.Hole = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}
-			in.ClosedAt, in.Intent, in.Echo = time.Time{}, nil, nil
-			in.note(tx.now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
+			in.ClosedAt, in.Intent = time.Time{}, nil
+			in.swallowed(h, tx.now)
 			tx.create(in)
 			for fp := range in.Members {
 				tx.hold(fp, in.ID)
@@ -52,6 +59,12 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 		return nil
 	})
 	return n, err
+}
+
+// swallowed notes that the last resolve had no effect.
+func (in *Incident) swallowed(h Hole, now time.Time) {
+	in.Have, in.Hole, in.Echo = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}, nil
+	in.note(now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
 }
 
 // wasPaged says whether PagerDuty was told to open a closed incident.
