@@ -48,7 +48,7 @@ type last struct {
 	returned time.Time
 	inFlight int
 	refused  bool
-	firing   bool      // when it left.
+	about    string    // which epoch, and whether it fires.
 	unclear  time.Time // when its outcome became unknown, if it is.
 	fell     *hole     // that it was accepted in, and that the audit does not know of.
 	copied   string    // which copy of a page the fallback's was about.
@@ -207,11 +207,15 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 			d.line.allow(elsewhere, time.Time{}, d.action)
 		}
 	}
-	firing := in != nil && slices.ContainsFunc(slices.Collect(maps.Values(in.Members)), func(m *outbox.Member) bool { return m.Firing })
-	if last := d.line.last[d.action]; last.refused && last.firing && !firing {
+	about := ""
+	if in != nil {
+		loud := slices.ContainsFunc(slices.Collect(maps.Values(in.Members)), func(m *outbox.Member) bool { return m.Firing && m.Muted == nil })
+		about = fmt.Sprint(in.Epoch, loud)
+	}
+	if last := d.line.last[d.action]; last.refused && last.about != about {
 		d.line.allow(askedFor, time.Time{}, d.action)
 	}
-	d.line.last[d.action].firing = firing
+	d.line.last[d.action].about = about
 	why := maps.Clone(d.line.why[d.action])
 	if d.believed {
 		delete(why, inWindow)
