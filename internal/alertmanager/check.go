@@ -38,10 +38,10 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 	var mtx sync.Mutex
 	open := len(verdicts)
 	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
-		return list(ctx, m, filters(fingerprints, labels), func(p presence, now time.Time) error {
+		return list(ctx, m, filters(fingerprints, labels), func(p presence, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()
-			if v, asked := verdicts[p.Fingerprint]; asked && v != Firing && p.Fingerprint != "" && !over(p.EndsAt, now) {
+			if v, asked := verdicts[p.Fingerprint]; asked && v != Firing && p.Fingerprint != "" && !over(p.EndsAt, at.earlier) {
 				verdicts[p.Fingerprint] = Firing
 				open--
 			}
@@ -72,10 +72,10 @@ func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict
 	var mtx sync.Mutex
 	found := false
 	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
-		return list(ctx, m, nil, func(w wireAlert, now time.Time) error {
+		return list(ctx, m, nil, func(w wireAlert, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()
-			if !found && !over(w.EndsAt, now) && match(w.alert()) {
+			if !found && !over(w.EndsAt, at.earlier) && match(w.alert()) {
 				found = true
 			}
 			if found {

@@ -135,7 +135,7 @@ func (c *Client) Alerts(ctx context.Context, member int, fn func(Alert) error) e
 	}
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
-	return list(ctx, &c.members[member], nil, func(a wireAlert, _ time.Time) error { return fn(a.alert()) })
+	return list(ctx, &c.members[member], nil, func(a wireAlert, _ clocks) error { return fn(a.alert()) })
 }
 
 // bound gives a context without a deadline the default one.

@@ -30,11 +30,16 @@ type fake struct {
 	state   string        // of the cluster; "" is ready, or disabled without a name.
 	code    int           // of the list; 0 is 200.
 	status  string        // instead of the status.
+	ahead   time.Duration // its clock is, of ours. The lists' own times are as they are given.
 	queries []string
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
+	now := time.Now().Add(f.ahead)
+	if f.ahead != 0 {
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+	}
 	switch r.URL.Path {
 	case "/am/api/v2/alerts":
 		f.queries = append(f.queries, strings.Join(r.URL.Query()["filter"], " "))
@@ -74,7 +79,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"cluster": map[string]any{"name": f.name, "status": state, "peers": peers},
-			"uptime":  time.Now().Add(-up).Format("2006-01-02T15:04:05.000Z07:00"),
+			"uptime":  now.Add(-up).Format("2006-01-02T15:04:05.000Z07:00"),
 			"config":  map[string]string{"original": "route: {}"}, "versionInfo": map[string]string{"version": "0.34.2"},
 		})
 	default:

@@ -23,7 +23,11 @@ func (p *pass) seeUnknown(ctx context.Context, l *Listing) error {
 		return nil
 	}
 	starts, err := time.Parse(time.RFC3339Nano, l.StartsAt)
-	if err != nil || p.began.Sub(starts) < p.after {
+	now := p.began
+	if l.later.After(now) { // too early is an early page, too late is none.
+		now = l.later
+	}
+	if err != nil || now.Sub(starts) < p.after {
 		return nil // its webhook may be under way.
 	}
 	var receivers []string

@@ -28,6 +28,8 @@ type Listing struct {
 	Receivers []struct {
 		Name string `json:"name"`
 	} `json:"receivers"`
+
+	later time.Time // when it was listed, by the later of Alertmanager's clock and ours.
 }
 
 // filled says of a JSON list that it has an element.
@@ -83,10 +85,11 @@ func (c *Client) Survey(ctx context.Context, each func(member int, l *Listing) e
 	var mtx sync.Mutex
 	var failure error
 	standing := c.ask(ctx, func(ctx context.Context, member int, m *member) error {
-		return list(ctx, m, nil, func(l Listing, now time.Time) error {
+		return list(ctx, m, nil, func(l Listing, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()
-			if failure == nil && !over(l.EndsAt, now) {
+			if failure == nil && !over(l.EndsAt, at.earlier) {
+				l.later = at.later
 				failure = each(member, &l)
 			}
 			if failure != nil {

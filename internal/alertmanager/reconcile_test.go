@@ -368,23 +368,33 @@ func TestUnknown(t *testing.T) {
 		line   line
 		policy alertmanager.Reconcile
 		nudge  bool
-		deaf   bool // no webhook was ever seen.
+		deaf   bool          // no webhook was ever seen.
+		ahead  time.Duration // Alertmanager's clock, of ours.
 		want   string
 	}{
-		{"fires, unheard", line{fp: fpA, age: old}, alertmanager.Reconcile{}, false, false, "shown"},
-		{"only just", line{fp: fpA, age: time.Minute}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"for somebody else", line{fp: fpA, age: old, receiver: "slack"}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"silenced", line{fp: fpA, age: old, state: "suppressed", by: "silencedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"inhibited", line{fp: fpA, age: old, state: "suppressed", by: "inhibitedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"muted by a time interval", line{fp: fpA, age: old, by: "mutedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"unprocessed", line{fp: fpA, age: old, state: "unprocessed"}, alertmanager.Reconcile{Adopt: true}, false, false, "ignored"},
-		{"always adopted", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, false, false, "adopted"},
-		{"adopted after a lost webhook", line{fp: fpA, age: old}, alertmanager.Reconcile{}, true, false, "adopted"},
-		{"after a lost webhook sooner", line{fp: fpA, age: 31 * time.Second}, alertmanager.Reconcile{}, true, false, "adopted"},
-		{"but not at once", line{fp: fpA, age: 29 * time.Second}, alertmanager.Reconcile{}, true, false, "ignored"},
-		{"no receiver known", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, true, true, "ignored"},
-		{"the receiver is configured", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true, Receivers: []string{ourReceiver}}, false, true, "adopted"},
-		{"another one is configured", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true, Receivers: []string{"other"}}, false, false, "ignored"},
+		{"fires, unheard", line{fp: fpA, age: old}, alertmanager.Reconcile{}, false, false, 0, "shown"},
+		{"only just", line{fp: fpA, age: time.Minute}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"for somebody else", line{fp: fpA, age: old, receiver: "slack"}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"silenced", line{fp: fpA, age: old, state: "suppressed", by: "silencedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"inhibited", line{fp: fpA, age: old, state: "suppressed", by: "inhibitedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"muted by a time interval", line{fp: fpA, age: old, by: "mutedBy"}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"unprocessed", line{fp: fpA, age: old, state: "unprocessed"}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "ignored"},
+		{"always adopted", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, false, false, 0, "adopted"},
+		{"adopted after a lost webhook", line{fp: fpA, age: old}, alertmanager.Reconcile{}, true, false, 0, "adopted"},
+		{"after a lost webhook sooner", line{fp: fpA, age: 31 * time.Second}, alertmanager.Reconcile{}, true, false, 0, "adopted"},
+		{"but not at once", line{fp: fpA, age: 29 * time.Second}, alertmanager.Reconcile{}, true, false, 0, "ignored"},
+		{"no receiver known", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, true, true, 0, "ignored"},
+		{"the receiver is configured", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true, Receivers: []string{ourReceiver}}, false, true, 0, "adopted"},
+		{"another one is configured", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true, Receivers: []string{"other"}}, false, false, 0, "ignored"},
+		// startsAt is Alertmanager's or Prometheus' time.
+		{"our clock is hours behind", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, false, false, 2 * time.Hour, "adopted"},
+		{"and a webhook was lost", line{fp: fpA, age: old}, alertmanager.Reconcile{}, true, false, 2 * time.Hour, "adopted"},
+		{"and nothing is to be adopted", line{fp: fpA, age: old}, alertmanager.Reconcile{}, false, false, 2 * time.Hour, "shown"},
+		{"and only just", line{fp: fpA, age: time.Minute}, alertmanager.Reconcile{Adopt: true}, false, false, 2 * time.Hour, "ignored"},
+		{"our clock is hours ahead", line{fp: fpA, age: old}, alertmanager.Reconcile{Adopt: true}, false, false, -2 * time.Hour, "adopted"},
+		{"ahead, and a webhook was lost", line{fp: fpA, age: old}, alertmanager.Reconcile{}, true, false, -2 * time.Hour, "adopted"},
+		{"ahead, and only just", line{fp: fpA, age: time.Minute}, alertmanager.Reconcile{Adopt: true}, false, false, -2 * time.Hour, "adopted"}, // early.
+		{"only Alertmanager's clock is hours behind", line{fp: fpA, starts: time.Now().Add(-old)}, alertmanager.Reconcile{Adopt: true}, false, false, -2 * time.Hour, "adopted"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newRig(t, 2, tc.policy)
@@ -394,7 +404,14 @@ func TestUnknown(t *testing.T) {
 			if tc.nudge {
 				g.reconciler.Adopt()
 			}
-			g.list(tc.line, line{fp: fpB})
+			for _, f := range g.fakes {
+				f.ahead = tc.ahead
+			}
+			if tc.line.starts.IsZero() {
+				tc.line.age -= tc.ahead
+			}
+			tc.line.ends = time.Minute + tc.ahead
+			g.list(tc.line, line{fp: fpB, ends: time.Minute + tc.ahead})
 			rep := g.pass()
 			got := "ignored"
 			switch {

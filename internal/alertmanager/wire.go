@@ -104,13 +104,13 @@ func (m *member) status(ctx context.Context) (status, time.Duration, error) {
 	if s.Uptime.IsZero() || s.Cluster.Status == "" {
 		return s, 0, errors.New("its status lacks uptime or cluster")
 	}
-	return s, m.clock(resp).Sub(s.Uptime), nil
+	return s, m.clocks(resp).earlier.Sub(s.Uptime), nil
 }
 
 // list streams the member's alerts to fn, with the time at which they were
-// listed. Filters narrow the list; an Alertmanager that does not understand them
+// listed, by two clocks. Filters narrow the list; an Alertmanager that does not understand them
 // is asked again without.
-func list[T any](ctx context.Context, m *member, filters []string, fn func(T, time.Time) error) error {
+func list[T any](ctx context.Context, m *member, filters []string, fn func(T, clocks) error) error {
 	query := url.Values{
 		"active": {"true"}, "silenced": {"true"}, "inhibited": {"true"}, "unprocessed": {"true"},
 		"filter": filters,
@@ -124,7 +124,7 @@ func list[T any](ctx context.Context, m *member, filters []string, fn func(T, ti
 		return err
 	}
 	defer resp.Body.Close()
-	at := m.clock(resp)
+	at := m.clocks(resp)
 	err = stream(resp.Body, func(v T) error {
 		if err := fn(v, at); err != nil {
 			return &calledError{err}
@@ -148,14 +148,22 @@ type calledError struct{ err error }
 
 func (e *calledError) Error() string { return e.err.Error() }
 
-// clock is the time of an answer: the earlier of Alertmanager's clock and
-// ours, so that a wrong one makes nothing look older or more over than it is.
-func (m *member) clock(resp *http.Response) time.Time {
-	now := m.now()
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil && date.Before(now) {
-		return date
+// clocks is the time of an answer by Alertmanager's clock and by ours. Either may
+// be hours wrong: by the earlier nothing looks older or more over than it is, by
+// the later nothing looks younger.
+type clocks struct{ earlier, later time.Time }
+
+func (m *member) clocks(resp *http.Response) clocks {
+	c := clocks{earlier: m.now()}
+	c.later = c.earlier
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		if date.Before(c.earlier) {
+			c.earlier = date
+		} else {
+			c.later = date
+		}
 	}
-	return now
+	return c
 }
 
 // get returns an answer of 200, whose body the caller closes, or an error
