@@ -52,8 +52,8 @@ test: try-alertmanager ## run all tests, with the race detector where there is a
 	@if echo '#include <stdlib.h>' | $$($(GO) env CC) -x c -E - >/dev/null 2>&1; then \
 		echo "$(GO) test -race -shuffle=on ./..."; \
 		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./... && \
-		echo "$(GO) test -run 'Overload|SixHours|AnHour' ./internal/e2e ./internal/delivery" && \
-		$(GO) test -run 'Overload|SixHours|AnHour' ./internal/e2e ./internal/delivery; \
+		echo "$(GO) test -run 'Overload|SixHours|AnHour|ReconcileIsQuick' ./internal/e2e ./internal/delivery ./internal/alertmanager" && \
+		$(GO) test -run 'Overload|SixHours|AnHour|ReconcileIsQuick' ./internal/e2e ./internal/delivery ./internal/alertmanager; \
 	else \
 		echo ">> no C compiler found: testing WITHOUT the race detector"; \
 		CGO_ENABLED=0 $(GO) test -shuffle=on ./...; \
