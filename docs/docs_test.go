@@ -4,6 +4,7 @@ package docs_test
 import (
 	"context"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
@@ -128,19 +129,41 @@ func TestLinksLead(t *testing.T) {
 	}
 }
 
-// Every test that a text names, as `package.Test`, exists.
+// Every test that a text names exists: as `package.Test` in that package, alone,
+// as in a command, in any.
 func TestNamedTestsExist(t *testing.T) {
-	names := regexp.MustCompile("`([a-z/0-9]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "contract.md"), -1)
-	if len(names) < 10 {
-		t.Errorf("contract.md names %d tests, want at least one for each promise", len(names))
-	}
-	for _, m := range names {
-		files, err := filepath.Glob(filepath.Join("..", filepath.FromSlash(m[1]), "*_test.go"))
-		if err != nil {
-			t.Fatal(err)
+	exists := map[string]bool{} // test, and package.test.
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != "..":
+			return fs.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, "_test.go"):
+			return nil
 		}
-		if !slices.ContainsFunc(files, func(file string) bool { return strings.Contains(read(t, file), "\nfunc "+m[2]+"(") }) {
-			t.Errorf("contract.md names %s of %s: there is no such test", m[2], m[1])
+		pkg := strings.TrimPrefix(filepath.ToSlash(filepath.Dir(path)), "../")
+		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllStringSubmatch(read(t, path), -1) {
+			exists[m[1]], exists[pkg+"."+m[1]] = true, true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range append(files, "../README.md") {
+		names := regexp.MustCompile(`(?:\b[a-z][a-z/0-9]*\.)?\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(read(t, file), -1)
+		if file == "contract.md" && len(names) < 100 {
+			t.Errorf("%s names %d tests, want several for each promise", file, len(names))
+		}
+		for _, name := range names {
+			if !exists[name] {
+				t.Errorf("%s names %s: there is no such test", file, name)
+			}
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -45,39 +44,6 @@ func TestDocsListEveryMutant(t *testing.T) {
 	}
 	if i := slices.Index(covered[1:], false); i >= 0 {
 		t.Errorf("promise %d has no mutant", i+1)
-	}
-}
-
-// Every test that docs/contract.md names exists, also one in a command. That those of
-// the form package.Test, as in the table, are in that package is checked in docs.
-func TestDocsNameTestsThatExist(t *testing.T) {
-	exists := map[string]bool{}
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root:
-			return fs.SkipDir
-		case d.IsDir() || !strings.HasSuffix(path, "_test.go"):
-			return nil
-		}
-		src, err := os.ReadFile(path)
-		for _, m := range regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`).FindAllSubmatch(src, -1) {
-			exists[string(m[1])] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(source(t, "docs/contract.md"), -1)
-	if len(names) < len(mutants()) {
-		t.Errorf("contract.md names %d tests, want one for each mutant at least", len(names))
-	}
-	for _, name := range names {
-		if !exists[name] {
-			t.Errorf("contract.md names %s: there is no such test", name)
-		}
 	}
 }
 
