@@ -95,7 +95,7 @@ func (in *Incident) missAll(now time.Time) {
 // tellAll tells what this transaction has found to be missed.
 func (t *transaction) tellAll() {
 	var missed []*Incident
-	for _, in := range t.edited {
+	for _, in := range slices.AppendSeq(slices.Clone(t.closed), maps.Values(t.edited)) {
 		if len(in.Missed) > 0 {
 			missed = append(missed, in)
 		}

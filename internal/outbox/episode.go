@@ -114,7 +114,11 @@ func (in *Incident) end(fp string, e Ended, now time.Time) {
 	in.put(fp, &c)
 	in.lapse(was, now)
 	if in.firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
-		in.missAll(now)
+		if was > 0 {
+			in.missAll(now)
+		} else { // of the others note was taken before.
+			in.miss(now, fp)
+		}
 	}
 	in.settle(now)
 }
@@ -144,6 +148,7 @@ func (in *Incident) trim() {
 		return
 	}
 	slices.SortFunc(over, func(a, b string) int { return in.Members[a].LastSeen.Compare(in.Members[b].LastSeen) })
+	in.miss(time.Time{}, over[:len(over)-maxResolved]...)
 	for _, fp := range over[:len(over)-maxResolved] {
 		delete(in.Members, fp) // none of them fires.
 	}

@@ -90,11 +90,26 @@ func (s *Store) take(incidents []*Incident) {
 	defer s.mu.Unlock()
 	s.changedMu.Lock()
 	defer s.changedMu.Unlock()
+	ended := map[string]*Incident{} // the newest of each.
+	for _, in := range s.unsaved.closed {
+		ended[in.ID] = in
+	}
 	for _, in := range incidents {
+		if _, again := s.took[in.ID]; again {
+			continue
+		}
 		if mem := s.open[in.ID]; mem != nil {
 			in = mem.merge(in)
-		} else if s.endedMeanwhile(in) {
-			continue
+		} else if closed := ended[in.ID]; closed != nil && in.endedIn(closed) {
+			if in.Have == StateClosed || (!closed.LastResolve.IsZero() && closed.KeyHash == in.KeyHash) {
+				continue
+			}
+			in = in.clone() // PagerDuty holds it: it was closed without a resolve, or under another key.
+			for fp, m := range in.Members {
+				if end := closed.Members[fp]; m.Firing {
+					in.end(fp, Ended{At: end.EndedAt, Seen: end.EndedSeen, By: end.EndedBy}, closed.ClosedAt)
+				}
+			}
 		}
 		s.open[in.ID] = in
 		s.changed[in.ID] = struct{}{}
@@ -110,21 +125,15 @@ func (s *Store) take(incidents []*Incident) {
 	}
 }
 
-// endedMeanwhile says whether everything that fires in an older record of an
-// incident has ended since, and the incident was closed.
-func (s *Store) endedMeanwhile(old *Incident) bool {
-	for _, closed := range slices.Backward(s.unsaved.closed) {
-		if closed.ID != old.ID {
-			continue
+// endedIn says whether everything that fires in an older record of an incident
+// has ended in the one that was closed since.
+func (in *Incident) endedIn(closed *Incident) bool {
+	for fp, m := range in.Members {
+		if m.Firing && (closed.Members[fp] == nil || closed.Members[fp].Firing) {
+			return false
 		}
-		for fp, m := range old.Members {
-			if m.Firing && (closed.Members[fp] == nil || closed.Members[fp].Firing) {
-				return false
-			}
-		}
-		return true
 	}
-	return false
+	return true
 }
 
 // merge adds what an older record of the incident knows: members that were not
@@ -133,10 +142,13 @@ func (in *Incident) merge(old *Incident) *Incident {
 	c := in.clone()
 	for fp, m := range old.Members {
 		if c.Members[fp] == nil {
-			c.put(fp, m)
+			n := *m
+			n.Episode = 0
 			if m.Firing {
 				c.Revision++ // it may never have been paged.
+				n.Episode, n.Epoch = c.Revision, c.Epoch
 			}
+			c.put(fp, &n)
 		}
 	}
 	c.Version = max(c.Version, old.Version) + 1
@@ -283,6 +295,13 @@ func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 				}
 				if in.Intent != nil { // in flight when the process ended: nobody knows.
 					in.finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
+				}
+				for fp, m := range in.Members { // an older version did not note it.
+					if m.Firing && m.Episode == 0 && !in.Parted && in.Revision > in.AcceptedRevision {
+						n := *m
+						n.Episode = in.Revision
+						in.put(fp, &n)
+					}
 				}
 				incidents = append(incidents, in)
 				return nil

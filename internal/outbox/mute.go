@@ -86,6 +86,9 @@ func (in *Incident) mute(fp string, to Mute, now time.Time) {
 	c.Muted = &to
 	in.put(fp, &c)
 	in.lapse(was, now)
+	if was > 0 && in.firing() == 0 && !in.owes() {
+		in.missAll(now)
+	}
 	if in.loud() == 0 {
 		in.RepeatAt, in.Echo = time.Time{}, nil // a trigger would open it for everybody to see.
 	}

@@ -135,7 +135,7 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 
 // nextFiring decides for an incident that should be open.
 func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
-	if in.Revision <= in.AcceptedRevision && !in.Parted { // whatever is in the way of a request.
+	if in.Revision <= in.AcceptedRevision && !in.Parted && ev.Known { // whatever is in the way of a request.
 		if d, ok := nextDoubt(in, ev); ok {
 			return d
 		}

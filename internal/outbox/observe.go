@@ -303,13 +303,14 @@ func observeMoves(t table, o *mapping.Observation, routed []string, now time.Tim
 	case !in.Members[fp].Firing:
 		return
 	}
+	arrived := in.Members[fp].LastSeen // long ago if it was held.
 	for _, id := range t.holding(fp) {
 		in := t.incident(id)
 		if in == nil || slices.Contains(routed, id) || slices.Contains(routed, in.FallbackOf) {
 			continue
 		}
 		m := in.Members[fp]
-		if m == nil || !m.Firing || m.Origin != o.Origin || m.MovedTo == to {
+		if m == nil || !m.Firing || m.Origin != o.Origin || m.MovedTo == to || m.LastSeen.After(arrived) {
 			continue
 		}
 		in = t.edit(id)

@@ -72,6 +72,8 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		}
 		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
 			in.Minimal = true
+		} else if it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.firing() > 0 || in.owes()) {
+			in.HaveEpoch = it.Epoch // a page waits for it: it leaves all the same.
 		} else {
 			in.Blocked = &Blocked{Reason: o.Message, At: now}
 		}
@@ -203,7 +205,7 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 					in.describe(m.HeldAs)
 				}
 				in.begin(t, fp, now)
-				if m.HeldAs != nil {
+				if m.HeldAs != nil && m.HeldRoutes != nil { // an older version did not note them.
 					observeMoves(t, m.HeldAs, m.HeldRoutes, now)
 				}
 			}

@@ -147,7 +147,7 @@ func (s *Store) ready() error {
 	if s.unopened != nil && time.Since(s.tried) < reopenEvery {
 		return s.unopened
 	}
-	s.tried = time.Now()
+	defer func() { s.tried = time.Now() }() // a try may take longer than reopenEvery.
 	path, now, log := s.path, s.cfg.Now(), s.log
 	old, doubted := s.doubted, s.loaded
 	s.doubted = nil
@@ -176,6 +176,13 @@ func (s *Store) distrust(cause error) {
 // adopt takes over what came of opening the file.
 func (s *Store) adopt(o *opened) {
 	s.take(o.incidents)
+	s.took = nil
+	if !o.complete && o.aside == "" { // it is read again, as it was.
+		s.took = map[string]struct{}{}
+		for _, in := range o.incidents {
+			s.took[in.ID] = struct{}{}
+		}
+	}
 	if o.aside != "" {
 		s.damaged.Store(&o.aside)
 		s.met.damaged.Inc()

@@ -75,9 +75,10 @@ type Store struct {
 	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
-	doubted  *bolt.DB  // was in use, and is to be closed.
-	unopened error     // why the file could not be opened last, when it was
-	tried    time.Time // tried.
+	took     map[string]struct{} // incidents taken from a file that is to be read again.
+	doubted  *bolt.DB            // was in use, and is to be closed.
+	unopened error               // why the file could not be opened last, when it was
+	tried    time.Time           // tried.
 	// failCommit stands in for a disk that fails, in tests.
 	failCommit func() error
 

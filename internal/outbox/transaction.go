@@ -139,8 +139,11 @@ func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
 	}
 	ends := maps.Clone(ts.Ends)
 	maps.DeleteFunc(ends, func(fp string, e Ended) bool { return in.Members[fp] != nil || now.Sub(e.Seen) > tombstoneFor })
-	for over := len(ends) - maxResolved; over > 0; over-- {
-		delete(ends, slices.MinFunc(slices.Collect(maps.Keys(ends)), func(a, b string) int { return ends[a].Seen.Compare(ends[b].Seen) }))
+	if over := len(ends) - maxResolved; over > 0 {
+		oldest := slices.SortedFunc(maps.Keys(ends), func(a, b string) int { return ends[a].Seen.Compare(ends[b].Seen) })
+		for _, fp := range oldest[:over] {
+			delete(ends, fp)
+		}
 	}
 	return ends
 }
