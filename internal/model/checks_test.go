@@ -18,6 +18,9 @@ import (
 // said may be when a request leaves.
 const answerHolds = time.Minute
 
+// How long PagerDuty's limit may hold pages back after a 429: its window.
+const throttledFor = time.Minute
+
 // Enqueue sends to PagerDuty, and holds each request against the promises.
 func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) error {
 	in := w.incident(e)
@@ -31,6 +34,7 @@ func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) 
 	w.swallowed(e)
 	returned := w.checkTwice(e, in)
 	err := w.pd.Enqueue(ctx, region, e)
+	w.noteThrottled(e.RoutingKey, err)
 	returned(err)
 	if answer := pagerduty.Classify(err); in != nil && answer.Kind == pagerduty.Refused {
 		w.mu.Lock()
@@ -42,7 +46,17 @@ func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) 
 
 // EnqueueChange sends a change event to PagerDuty.
 func (w *world) EnqueueChange(ctx context.Context, region string, e *pagerduty.ChangeEvent) error {
-	return w.pd.EnqueueChange(ctx, region, e)
+	err := w.pd.EnqueueChange(ctx, region, e)
+	w.noteThrottled(e.RoutingKey, err)
+	return err
+}
+
+func (w *world) noteThrottled(routingKey string, err error) {
+	if pagerduty.Classify(err).Kind == pagerduty.Throttled {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.throttled[serviceOfKey(routingKey)] = time.Now()
+	}
 }
 
 // incident is the one that an event is about, if the outbox holds it.
@@ -55,8 +69,10 @@ func (w *world) incident(e *pagerduty.Event) *outbox.Incident {
 }
 
 // serviceOf is the service that an event is for.
-func serviceOf(e *pagerduty.Event) string {
-	if e.RoutingKey == keyOther {
+func serviceOf(e *pagerduty.Event) string { return serviceOfKey(e.RoutingKey) }
+
+func serviceOfKey(routingKey string) string {
+	if routingKey == keyOther {
 		return "other"
 	}
 	return "infra"
@@ -77,16 +93,33 @@ func (w *world) toldFiring(key string) bool {
 // but for what is owed (promise 9), and for what was told late and could not be
 // asked about while another request of its incident hung.
 func (w *world) checkSuperseded(e *pagerduty.Event, in *outbox.Incident) {
-	if in != nil && (in.Owed > in.AcceptedRevision || slices.ContainsFunc(in.History, func(h outbox.Entry) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if in != nil && (w.mayBeOwed(in) || slices.ContainsFunc(in.History, func(h outbox.Entry) bool {
 		return h.What == string(outbox.StepAdmit) && strings.HasPrefix(h.Text, "no word")
 	})) {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if !w.toldFiring(e.DedupKey) {
 		w.problems = append(w.problems, fmt.Sprintf("trigger of %s after the resolve that superseded it", e.DedupKey))
 	}
+}
+
+// mayBeOwed says whether an incident that says that it is owed has a right to: it
+// is of high urgency, and since it began, or shortly before, PagerDuty has throttled
+// its service. No history is long enough for pagerelay's own limit, 120 a minute.
+// The caller holds the lock.
+func (w *world) mayBeOwed(in *outbox.Incident) bool {
+	if in.Owed <= in.AcceptedRevision || in.Urgency != mapping.High {
+		return false
+	}
+	began := time.Now()
+	for _, m := range in.Members {
+		if m.Alert.StartsAt.Before(began) {
+			began = m.Alert.StartsAt
+		}
+	}
+	return w.throttled[in.Service].After(began.Add(-throttledFor))
 }
 
 // checkStale: a page that waited for longer than stale_after does not leave when
@@ -96,7 +129,7 @@ func (w *world) checkStale(e *pagerduty.Event, in *outbox.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
-	case w.peers == 0, w.unclear, now.Sub(w.clearFrom) <= answerHolds:
+	case w.peers == 0, w.unclear != "", now.Sub(w.clearFrom) <= answerHolds:
 		return
 	case in == nil, in.Origin != mapping.OriginAlertmanager, in.Revision == in.AcceptedRevision, in.Owed > in.AcceptedRevision:
 		return
@@ -151,7 +184,7 @@ func (w *world) finish() []string {
 	w.later.Wait()
 	w.pd.ClearFaults()
 	w.endHoles()
-	w.setUnclear(false)
+	w.setUnclear("", 0)
 	for i := range w.muted {
 		w.unmute(i)
 	}
@@ -164,16 +197,18 @@ func (w *world) finish() []string {
 	if !w.reloaded {
 		w.compare("before Alertmanager repeats anything", func(i int) bool {
 			return !w.unheard[i] || (w.peers > 0 && w.policy.Adopt)
-		})
+		}, nil)
 	}
+	var again []int
 	for i, on := range w.firing {
 		if on && i != gap && (!w.unheard[i] || !w.policy.Adopt || w.reloaded) {
 			w.say("repeat interval elapsed", i)
+			again = append(again, i)
 		}
 	}
 	time.Sleep(time.Hour)
 	synctest.Wait()
-	w.compare("in the end", func(int) bool { return true })
+	w.compare("in the end", func(int) bool { return true }, again)
 	w.checkNotified()
 	w.checkLeft()
 	if len(w.problems) > 0 {
@@ -198,8 +233,9 @@ func (w *world) wanted() map[string]mapping.Urgency {
 }
 
 // compare holds what is open at PagerDuty against what fires. told says of an
-// alert whether pagerelay can know.
-func (w *world) compare(when string, told func(int) bool) {
+// alert whether pagerelay can know. What a person settled may stay closed, unless an
+// alert of it was repeated since.
+func (w *world) compare(when string, told func(int) bool, repeated []int) {
 	want := w.wanted()
 	open, openOn := map[string]emulator.Status{}, map[string]bool{}
 	for _, in := range w.pd.Incidents() {
@@ -213,7 +249,8 @@ func (w *world) compare(when string, told func(int) bool) {
 		}
 	}
 	for key, urgency := range want {
-		if !slices.ContainsFunc(w.firingOf(key), told) {
+		firing := w.firingOf(key)
+		if !slices.ContainsFunc(firing, told) {
 			continue
 		}
 		status, ok := open[key]
@@ -221,7 +258,8 @@ func (w *world) compare(when string, told func(int) bool) {
 			status, ok = "", false // a copy on the fallback does not do.
 		}
 		settled, byHand := w.settled[key]
-		byHand = byHand && !w.epochs[key].After(settled)
+		byHand = byHand && !w.epochs[key].After(settled) &&
+			!slices.ContainsFunc(firing, func(i int) bool { return slices.Contains(repeated, i) })
 		switch {
 		case urgency == mapping.None:
 		case !ok && !byHand:

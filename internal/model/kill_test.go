@@ -142,6 +142,7 @@ func (l *life) Survey(ctx context.Context, each func(int, *alertmanager.Listing)
 // crash kills pagerelay and starts it; the audit looks after a while.
 func (w *world) crash(audited time.Duration) {
 	synctest.Wait() // nothing is under way in the outbox.
+	w.disturb()
 	cut := w.life.kill()
 	w.stop()
 	w.mu.Lock()
@@ -154,18 +155,25 @@ func (w *world) crash(audited time.Duration) {
 	w.begins()
 }
 
-// crashInCommit has an alert begin or end, and kills pagerelay before or after one of
-// the commits that come of it.
+// crashInCommit kills pagerelay before or after one of the next commits: of those
+// that come of an alert that begins or ends, or of whatever pagerelay stores by
+// itself (a look at Alertmanager's list, what is sent once more after a minute, a
+// digest of what was missed).
 func (w *world) crashInCommit(s step) {
-	w.life.killIn((s.N+1)/2, s.N%2 == 0)
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		w.toggle(s)
-	}()
+	w.life.killIn(s.N, s.Delay/time.Second%2 == 0)
+	told, within := make(chan struct{}), 20*time.Second
+	if s.Group {
+		within = 3 * time.Minute
+		close(told)
+	} else {
+		go func() {
+			defer close(told)
+			w.toggle(s)
+		}()
+	}
 	select {
 	case <-w.life.killed:
-	case <-time.After(20 * time.Second): // there were not so many.
+	case <-time.After(within): // there were not so many.
 	}
 	w.crash(s.Delay)
 	<-told

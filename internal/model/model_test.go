@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -58,12 +59,15 @@ func drawSteps(rt *rapid.T) []step {
 		"truncate", "empty answer", "coverage",
 		maintenance, nobody, nobody, "hole over",
 	})
+	// Few pauses are of hours, so that histories stay quick.
+	pauses := slices.Repeat([]time.Duration{0, time.Millisecond, time.Second, 2 * time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}, 4)
+	pauses = append(pauses, 3*time.Hour)
 	least := rapid.SampledFrom([]int{1, 8, 16}).Draw(rt, "least") // rapid's lists are short.
 	return rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step {
 		return step{
 			What: what.Draw(rt, "what"), Alert: rapid.IntRange(0, watchdog-1).Draw(rt, "alert"),
 			Peer: rapid.Bool().Draw(rt, "peer"), Delay: time.Duration(rapid.IntRange(0, 40).Draw(rt, "delay")) * time.Second,
-			Pause: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, 2 * time.Second, 6 * time.Second, 20 * time.Second, 70 * time.Second, 10 * time.Minute}).Draw(rt, "pause"),
+			Pause: rapid.SampledFrom(pauses).Draw(rt, "pause"),
 			N:     rapid.IntRange(1, 8).Draw(rt, "n"), Group: rapid.Bool().Draw(rt, "group"),
 		}
 	}), least, 40).Draw(rt, "steps")
@@ -153,8 +157,11 @@ func (w *world) step(s step) {
 	case "": // time passes.
 	case "clear":
 		w.clearFaults()
-	case "alertmanager unclear", "alertmanager clear":
-		w.setUnclear(s.What == "alertmanager unclear")
+	case "alertmanager unclear":
+		kinds := []alertmanager.DoubtKind{alertmanager.DoubtYoung, alertmanager.DoubtUnreachable, alertmanager.DoubtUncovered}
+		w.setUnclear(kinds[s.N%3], s.N/4%2)
+	case "alertmanager clear":
+		w.setUnclear("", 0)
 	default:
 		w.fault(s)
 	}

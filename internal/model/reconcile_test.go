@@ -154,19 +154,34 @@ func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 	} else {
 		w.emptyRow = 0
 	}
-	var list []alertmanager.Listing
+	var which []int
 	for i, on := range w.firing {
 		if on && i != gap && !nothing {
-			list = append(list, w.listing(i))
+			which = append(which, i)
 		}
+	}
+	doubtful, read := w.unclearAt%w.peers, len(which) // how much of its list the doubtful one gives.
+	switch w.unclear {
+	case alertmanager.DoubtYoung:
+		read = 0
+	case alertmanager.DoubtUnreachable: // it goes away while its list is read.
+		read /= 2
+	case alertmanager.DoubtUncovered: // all is read, and there are others.
+	}
+	if w.peers == 1 {
+		which = which[:read]
+	}
+	var list []alertmanager.Listing
+	for _, i := range which {
+		list = append(list, w.listing(i))
 	}
 	lists := make([][]alertmanager.Listing, w.peers)
 	for i := range lists {
-		if w.unclear && i == 0 { // just started: it lists nothing yet.
-			standing.Doubts = append(standing.Doubts, alertmanager.Doubt{Kind: alertmanager.DoubtYoung, Text: "young"})
-			continue
-		}
 		lists[i], standing.Mature[i] = list, true
+	}
+	if w.unclear != "" {
+		standing.Doubts = []alertmanager.Doubt{{Kind: w.unclear, Text: string(w.unclear)}}
+		lists[doubtful], standing.Mature[doubtful] = list[:read], w.unclear == alertmanager.DoubtUncovered
 	}
 	return lists, standing
 }
@@ -213,12 +228,13 @@ func (w *world) listing(i int) alertmanager.Listing {
 	return l
 }
 
-func (w *world) setUnclear(unclear bool) {
+func (w *world) setUnclear(kind alertmanager.DoubtKind, member int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.unclear != unclear {
-		w.unclear, w.clearFrom = unclear, time.Now()
+	if w.unclear != kind {
+		w.clearFrom = time.Now()
 	}
+	w.unclear, w.unclearAt = kind, member
 }
 
 // mutedHere says whether the outbox holds an alert as muted.

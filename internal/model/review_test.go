@@ -94,6 +94,22 @@ func TestHistoriesToRemember(t *testing.T) {
 			},
 		},
 		{
+			name: "PagerDuty is away for three hours: one goes on, one is over, one comes and goes, one is over and back, one begins", peers: 1,
+			steps: []step{
+				{What: "toggle", Alert: 0},
+				{What: "toggle", Alert: 1, Pause: soon},
+				{What: "toggle", Alert: 4, Pause: long},
+				{What: "outage", Pause: soon},
+				{What: "toggle", Alert: 1, Pause: long},
+				{What: "toggle", Alert: 2, Pause: long},
+				{What: "toggle", Alert: 4, Pause: time.Hour},
+				{What: "toggle", Alert: 2, Pause: long},
+				{What: "toggle", Alert: 4, Pause: soon},
+				{What: "toggle", Alert: 5, Pause: 90 * time.Minute},
+				{What: "clear", Pause: long},
+			},
+		},
+		{
 			name: "two empty answers", peers: 1,
 			steps: []step{{What: "toggle", Pause: long}, {What: "empty answer", N: 1, Pause: long}},
 		},

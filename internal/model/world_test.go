@@ -107,7 +107,8 @@ type world struct {
 	peerDue   []time.Time
 	later     sync.WaitGroup
 	turn      [2]chan struct{}
-	unclear   bool // Alertmanager cannot be reached or has just started.
+	unclear   alertmanager.DoubtKind // what Alertmanager does not list is no evidence; "": it is.
+	unclearAt int                    // the member that cannot be reached or has just started.
 	clearFrom time.Time
 	empty     int // so many answers more list nothing at all, although all is well.
 	emptyRow  int // so many have done so in a row.
@@ -137,9 +138,10 @@ type world struct {
 	holes     map[string]*hole // by service.
 	believed  map[string]hole
 	audited   bool
-	unheardOf map[string]*hole // dedup key -> the hole of infra's that a page of it fell into.
-	faulty    bool             // PagerDuty may fail.
-	calmSince time.Time        // when something that delays requests happened last.
+	unheardOf map[string]*hole     // dedup key -> the hole of infra's that a page of it fell into.
+	faulty    bool                 // PagerDuty may fail.
+	throttled map[string]time.Time // by service: when PagerDuty last answered it with 429.
+	calmSince time.Time            // when something that delays requests happened last.
 }
 
 func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
@@ -154,6 +156,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 	w.muted, w.unheard, w.policy, w.touched = make([]string, n), make([]bool, n), policy, map[string]bool{}
 	w.epochs, w.minimal, w.clearFrom = map[string]time.Time{}, map[string]bool{}, time.Now()
 	w.holes, w.believed, w.unheardOf = map[string]*hole{}, map[string]hole{}, map[string]*hole{}
+	w.throttled = map[string]time.Time{}
 	w.audited = true
 	w.load(0)
 	w.begins()
@@ -341,9 +344,9 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.unclear {
+	if w.unclear != "" {
 		w.mayAdmit(q, in)
-		return outbox.VerdictUncertain, "just started"
+		return outbox.VerdictUncertain, string(w.unclear)
 	}
 	which := slices.Collect(maps.Keys(w.mapped[in.DedupKey]))
 	if q != outbox.QuestionSiblings {
