@@ -160,13 +160,15 @@ func (w *world) lists() ([][]alertmanager.Listing, alertmanager.Standing) {
 			which = append(which, i)
 		}
 	}
-	doubtful, read := w.unclearAt%w.peers, len(which) // how much of its list the doubtful one gives.
+	doubtful, read := w.unclearAt%w.peers, len(which) // how much is read of the doubtful one's.
+	half := max(0, len(which)-2) / 2                  // the watchdogs stand last.
 	switch w.unclear {
 	case alertmanager.DoubtYoung:
 		read = 0
 	case alertmanager.DoubtUnreachable: // it goes away while its list is read.
-		read /= 2
-	case alertmanager.DoubtUncovered: // all is read, and there are others.
+		read = half
+	case alertmanager.DoubtUncovered: // the rest is known to a member alone that is not asked.
+		read, which = half, which[:half]
 	}
 	if w.peers == 1 {
 		which = which[:read]

@@ -94,7 +94,8 @@ func TestHistoriesToRemember(t *testing.T) {
 			},
 		},
 		{
-			name: "PagerDuty is away for three hours: one goes on, one is over, one comes and goes, one is over and back, one begins", peers: 1,
+			// One goes on, one is over, one comes and goes, one is over and back, one begins.
+			name: "PagerDuty is away for three hours", peers: 1,
 			steps: []step{
 				{What: "toggle", Alert: 0},
 				{What: "toggle", Alert: 1, Pause: soon},
@@ -116,6 +117,14 @@ func TestHistoriesToRemember(t *testing.T) {
 		{
 			name: "Alertmanager has just started, for long", peers: 1,
 			steps: []step{{What: "toggle", Pause: long}, {What: "alertmanager unclear", Pause: long}},
+		},
+		{
+			name: "Alertmanager goes away in the middle of its list, for long", peers: 1,
+			steps: []step{{What: "toggle", Pause: long}, {What: "toggle", Alert: 1, Pause: long}, {What: "alertmanager unclear", N: 1, Pause: long}},
+		},
+		{
+			name: "an Alertmanager that is not asked alone knows what fires", peers: 2,
+			steps: []step{{What: "toggle", Pause: long}, {What: "alertmanager unclear", N: 2, Pause: long}},
 		},
 		{
 			// A look begins every 62 s, so at 620 s, 682 s and 744 s.
