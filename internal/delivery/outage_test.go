@@ -12,13 +12,15 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // PagerDuty is away for six hours, in one of the ways in which it can be, while
 // alerts fire and resolve: afterwards exactly those that still fire are paged, the
-// urgent ones first, and one change event names what was missed.
+// urgent ones first, and one change event counts what was missed, by alert name.
 func TestSixHoursOfOutage(t *testing.T) {
 	n := 20_000
 	if testing.Short() || raceEnabled {
@@ -186,7 +188,7 @@ func outage(t *testing.T, r *rig, n int, end func()) {
 	if superseded != float64(all) {
 		t.Errorf("the metric says that %v firings were superseded, want %d", superseded, all)
 	}
-	t.Logf("outage: %d alerts, %d firings, %d paged, %v superseded, %d named in %d change event, %d wrong; heap %.1f MiB with %d open, %.1f MiB six hours later; %d requests meanwhile",
+	t.Logf("outage: %d alerts, %d firings, %d paged, %v superseded, %d told in %d change event, %d wrong; heap %.1f MiB with %d open, %.1f MiB six hours later; %d requests meanwhile",
 		n, all+len(firing), len(paged), superseded, all, len(digests), wrong, float64(early)/(1<<20), open, float64(late)/(1<<20), during)
 }
 
@@ -204,4 +206,62 @@ func (r *rig) counter(name string) float64 {
 	}
 	r.t.Fatalf("there is no metric %s", name)
 	return 0
+}
+
+// The summary of the change event names ten alerts, those with the most firings, and
+// says that there are more; what the digest itself does not name is told as others.
+func TestSummaryOfWhatWasMissedNamesTen(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		names int
+		want  string
+	}{
+		{"ten", 10, "10 firings were over before PagerDuty confirmed them or anybody could be paged: " +
+			"a- (1), b- (1), c- (1), d- (1), e- (1), f- (1), g- (1), h- (1), i- (1), j- (1)"},
+		{"eleven", 11, "11 firings were over before PagerDuty confirmed them or anybody could be paged: " +
+			"a- (1), b- (1), c- (1), d- (1), e- (1), f- (1), g- (1), h- (1), i- (1), j- (1), and others"},
+		{"more than a digest names", 103, "103 firings were over before PagerDuty confirmed them or anybody could be paged: " +
+			"(others) (3), a- (1), aa- (1), ab- (1), ac- (1), ad- (1), ae- (1), af- (1), ag- (1), ah- (1), and others"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			down := true
+			pd := &fakePagerDuty{}
+			pd.answer = func(int, *pagerduty.Event) error {
+				if down {
+					return &pagerduty.StatusError{Code: 503}
+				}
+				return nil
+			}
+			inBubble(t, pd, nil, func(r *rig) {
+				var all []alert
+				for i := range tc.names { // a to z, then aa and on.
+					name := string(rune('a'+i%26)) + "-"
+					if i >= 26 {
+						name = string(rune('a'+i/26-1)) + name
+					}
+					all = append(all, alert{name: name, urgency: mapping.Low}) // high ones might be owed.
+				}
+				r.observe(all...)
+				time.Sleep(time.Hour)
+				for _, a := range all {
+					a.resolved = true
+					r.observe(a)
+				}
+				synctest.Wait()
+				pd.mu.Lock()
+				down = false
+				pd.mu.Unlock()
+				time.Sleep(time.Hour)
+				var told []string
+				for _, s := range pd.requests() {
+					if s.action == "change" && s.code == 202 {
+						told = append(told, s.dedup)
+					}
+				}
+				if diff := cmp.Diff([]string{tc.want}, told); diff != "" {
+					t.Errorf("change events (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }

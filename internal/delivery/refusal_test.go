@@ -132,43 +132,50 @@ func TestNewEpochOfARefusedIncidentIsTried(t *testing.T) {
 // One incident that PagerDuty never takes, in every way that it can be, among
 // others that it takes: they are not held up.
 func TestPoisonNeverHoldsUpItsLane(t *testing.T) {
-	for name, answer := range map[string]func() error{
-		"refused":           refusal,
-		"too large":         func() error { return &pagerduty.StatusError{Code: 413} },
-		"500 for ever":      func() error { return &pagerduty.StatusError{Code: 500} },
-		"a proxy's 403":     func() error { return &pagerduty.StatusError{Code: 403} },
-		"a page of HTML":    func() error { return &pagerduty.StatusError{Code: 200, Body: []byte("<html>login</html>")} },
-		"never an answer":   func() error { return context.DeadlineExceeded },
-		"always 429 for it": func() error { return &pagerduty.StatusError{Code: 429} },
+	const latency = 50 * time.Millisecond
+	// After a 429 one request leaves every 2 s, and the poison may be first: two such
+	// pauses, each after an answer. All of that is virtual time.
+	const throttled = 2 * (2*time.Second + latency)
+	for _, tc := range []struct {
+		name   string
+		answer func() error
+		most   time.Duration // that a page waits before it leaves.
+	}{
+		{"refused", refusal, 0},
+		{"too large", func() error { return &pagerduty.StatusError{Code: 413} }, 0},
+		{"500 for ever", func() error { return &pagerduty.StatusError{Code: 500} }, 0},
+		{"a proxy's 403", func() error { return &pagerduty.StatusError{Code: 403} }, 0},
+		{"a page of HTML", func() error { return &pagerduty.StatusError{Code: 200, Body: []byte("<html>login</html>")} }, 0},
+		{"never an answer", func() error { return context.DeadlineExceeded }, 0},
+		{"always 429 for it", func() error { return &pagerduty.StatusError{Code: 429} }, throttled},
 	} {
-		t.Run(name, func(t *testing.T) {
-			const latency = 50 * time.Millisecond
+		t.Run(tc.name, func(t *testing.T) {
 			pd := &fakePagerDuty{latency: latency}
 			pd.answer = func(_ int, e *pagerduty.Event) error {
 				if strings.HasPrefix(e.DedupKey, "poison") {
-					return answer()
+					return tc.answer()
 				}
 				return nil
 			}
 			inBubble(t, pd, nil, func(r *rig) {
 				r.observe(alert{name: "poison-high"}, alert{name: "poison-low", urgency: mapping.Low})
-				// After a 429 one request leaves every 2 s, and the poison may be first: two
-				// such pauses, each after an answer. All of that is virtual time.
-				const most = 2 * (2*time.Second + latency)
 				worst := time.Duration(0)
 				for i := range 60 {
 					fired := time.Now()
 					fine := fmt.Sprint("fine", i)
 					r.observe(alert{name: fine})
-					time.Sleep(most)
-					synctest.Wait() // a request that is due now has left.
+					time.Sleep(throttled + latency) // it has left and was answered.
+					synctest.Wait()
 					all := pd.requests()
 					left := slices.IndexFunc(all, func(s sent) bool { return s.dedup == fine && s.code == 202 })
 					if left < 0 {
 						t.Fatalf("%s has waited for %v and not left, sent %q", fine, time.Since(fired), pd.actions(""))
 					}
 					worst = max(worst, all[left].at.Sub(fired))
-					time.Sleep(5*time.Second - most)
+					time.Sleep(5*time.Second - throttled - latency)
+				}
+				if worst > tc.most {
+					t.Errorf("a page left after %v, want it after %v at most", worst, tc.most)
 				}
 				t.Logf("60 pages beside 2 poisonous ones: each left, after %v at most", worst)
 			})

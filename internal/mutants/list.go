@@ -14,6 +14,8 @@ const (
 	schedule = "internal/alertmanager/reconcile.go"
 	holes    = "internal/outbox/hole.go"
 	late     = "internal/outbox/unresolve.go"
+	mute     = "internal/outbox/mute.go"
+	check    = "internal/alertmanager/check.go"
 )
 
 // mutants are the breaks; docs/contract.md lists them, with what noticed each.
@@ -193,6 +195,14 @@ func core() []mutant {
 				compare,
 				"if !r.vouched[h.from] {",
 				"if false {",
+			}},
+		},
+		{
+			Name: "adoption: what a truncated group left out is not taken in", Promise: 6, By: "internal/model.TestCapturedSequences",
+			Edits: []edit{{
+				door,
+				"\t\tr.cfg.OnTruncated(ReasonTruncated)\n",
+				"",
 			}},
 		},
 		{

@@ -135,6 +135,54 @@ func alone() []mutant {
 			}},
 		},
 		{
+			Name: "absence: a member that has just started counts", Promise: 6, By: "internal/alertmanager.TestAbsence",
+			Edits: []edit{{
+				check,
+				"case up <= c.minUptime:",
+				"case false:",
+			}},
+		},
+		{
+			Name: "absence: a member that is not asked is no objection", Promise: 6, By: "internal/alertmanager.TestAbsence",
+			Edits: []edit{{
+				check,
+				"if missing > 0 {",
+				"if false {",
+			}},
+		},
+		{
+			Name: "absence: a member that did not answer is no objection", Promise: 6, By: "internal/alertmanager.TestAbsence",
+			Edits: []edit{{
+				check,
+				"if err != nil {\n\t\t\t\tdoubts[i] = Doubt{DoubtUnreachable, m.reason(err)}\n\t\t\t\treturn",
+				"if err != nil {\n\t\t\t\treturn",
+			}},
+		},
+		{
+			Name: "adoption: a lost webhook begins none", Promise: 6, By: "internal/alertmanager.TestUnknown",
+			Edits: []edit{{
+				schedule,
+				"r.adoptOwed, r.adoptUntil = true, time.Now().Add(adoptFor)",
+				"r.adoptUntil = time.Now().Add(adoptFor)",
+			}},
+		},
+		{
+			Name: "mute: one that is to resolve does not", Promise: 6, By: "internal/outbox.TestMutes",
+			Edits: []edit{{
+				mute,
+				"return m.Muted != nil && m.Muted.Do == MuteResolve",
+				"return false",
+			}},
+		},
+		{
+			Name: "mute: its end does not page again", Promise: 8, By: "internal/outbox.TestMutes",
+			Edits: []edit{{
+				mute,
+				"if in.Parted { // the incident under the new key pages.",
+				"if true {",
+			}},
+		},
+		{
 			Name: "owed: a page that waited for the limit is forgotten", Promise: 9, By: "internal/outbox.TestOwedIsPagedThoughOver",
 			Edits: []edit{{
 				store,

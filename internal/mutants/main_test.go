@@ -47,6 +47,25 @@ func TestDocsListEveryMutant(t *testing.T) {
 	}
 }
 
+// docs/benchmarks.md tells of runs that have tried every mutant that there is.
+func TestDocsCountEveryMutant(t *testing.T) {
+	_, section, _ := strings.Cut(source(t, "docs/benchmarks.md"), "\n# Mutants\n")
+	section, _, _ = strings.Cut(section, "\n# ")
+	model := 0
+	for _, m := range mutants() {
+		if strings.HasPrefix(m.By, "internal/model.") {
+			model++
+		}
+	}
+	var got []string
+	for _, row := range regexp.MustCompile(`(?m)^\| [^|]*\x60[^|]+ \| (\d+) \|`).FindAllStringSubmatch(section, -1) {
+		got = append(got, row[1])
+	}
+	if want := []string{fmt.Sprint(len(mutants())), fmt.Sprint(model)}; !slices.Equal(got, want) {
+		t.Errorf("the table of benchmarks.md says that %q were tried, the list has %q (all, those of the model): run them again", got, want)
+	}
+}
+
 const root = "../.."
 
 func source(t *testing.T, file string) string {

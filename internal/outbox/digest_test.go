@@ -1,8 +1,11 @@
 package outbox_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -153,4 +156,62 @@ func flapsInFlight(r *rig, answer outbox.OutcomeKind, hole *outbox.Hole) {
 	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: answer, RetryAt: time.Now()}); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// A digest is bounded: it counts every firing, the first hundred alert names one by
+// one and the others together, and gives the first fifty firings as examples. What
+// it does not name is on the ledger.
+func TestDigestIsBounded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const names, examples, missed = 100, 50, 2 * 103
+		r := open(t, quickDir(t), outbox.Policy{})
+		defer r.stop()
+		for i := range missed {
+			a := alert{fp: fmt.Sprintf("a%03d", i/2), starts: time.Duration(2*i) * time.Minute}
+			r.observe(a)
+			time.Sleep(time.Second)
+			a.resolved, a.ends = true, a.starts+time.Minute
+			r.observe(a)
+			r.accept(a.fp) // it is closed.
+		}
+		d := r.get("infra/missed").Digest
+		want := map[string]int{"": missed - 2*names}
+		for i := range names {
+			want[fmt.Sprintf("a%03d", i)] = 2
+		}
+		if diff := cmp.Diff(want, d.Names); diff != "" {
+			t.Errorf("firings by alert name (-want +got):\n%s", diff)
+		}
+		if d.Count != missed {
+			t.Errorf("it counts %d firings, want %d", d.Count, missed)
+		}
+		var got []string
+		for _, m := range d.Samples {
+			got = append(got, m.Labels["alertname"])
+		}
+		var first []string
+		for i := range examples {
+			first = append(first, fmt.Sprintf("a%03d", i/2))
+		}
+		if diff := cmp.Diff(first, got); diff != "" {
+			t.Errorf("examples (-want +got):\n%s", diff)
+		}
+		if first, last := t0, t0.Add((2*missed-1)*time.Minute); !d.First.Equal(first) || !d.Last.Equal(last) {
+			t.Errorf("it is about %v to %v, want %v to %v", d.First, d.Last, first, last)
+		}
+		onLedger := 0
+		if err := r.Ledger(func(in *outbox.Incident) bool {
+			for _, e := range in.History {
+				if e.What == "superseded" {
+					onLedger++
+				}
+			}
+			return true
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if onLedger != missed {
+			t.Errorf("%d firings are on the ledger as superseded, want %d", onLedger, missed)
+		}
+	})
 }
