@@ -280,6 +280,11 @@ func TestDamagedFile(t *testing.T) {
 		check(t, b, true, n-1)
 	})
 	t.Run("not a database", func(t *testing.T) { check(t, bytes.Repeat([]byte("garbage\n"), 4096), true, 0) })
+	for _, at := range []int{20, os.Getpagesize() + 20} { // one of them holds the last commit.
+		b := bytes.Clone(file)
+		b[at] ^= 1
+		t.Run(fmt.Sprintf("a bit of the meta page, at %d", at), func(t *testing.T) { check(t, b, true, n-1) })
+	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))

@@ -46,17 +46,10 @@ func checkLength(path string) error {
 	}
 	var newest, need uint64
 	for _, page := range []int{0, os.Getpagesize()} {
-		if page+pageHeader+metaSize > n {
-			continue
-		}
-		m := head[page+pageHeader:][:metaSize]
-		sum := fnv.New64a()
-		_, _ = sum.Write(m[:metaSum]) // never fails.
-		if binary.NativeEndian.Uint32(m) != metaMagic || binary.NativeEndian.Uint64(m[metaSum:]) != sum.Sum64() {
-			continue
-		}
-		if txid := binary.NativeEndian.Uint64(m[metaTxid:]); need == 0 || txid > newest {
-			newest, need = txid, binary.NativeEndian.Uint64(m[metaHigh:])*uint64(binary.NativeEndian.Uint32(m[8:]))
+		if m := meta(head[:n], page); m != nil {
+			if txid := binary.NativeEndian.Uint64(m[metaTxid:]); need == 0 || txid > newest {
+				newest, need = txid, binary.NativeEndian.Uint64(m[metaHigh:])*uint64(binary.NativeEndian.Uint32(m[8:]))
+			}
 		}
 	}
 	switch {
@@ -68,8 +61,45 @@ func checkLength(path string) error {
 	return nil
 }
 
+// meta is the meta page that begins at an offset; nil if it is not a sound one.
+func meta(head []byte, page int) []byte {
+	if page+pageHeader+metaSize > len(head) {
+		return nil
+	}
+	m := head[page+pageHeader:][:metaSize]
+	sum := fnv.New64a()
+	_, _ = sum.Write(m[:metaSum]) // never fails.
+	if binary.NativeEndian.Uint32(m) != metaMagic || binary.NativeEndian.Uint64(m[metaSum:]) != sum.Sum64() {
+		return nil
+	}
+	return m
+}
+
+// checkMetas finds a meta page that is damaged. bbolt does with the other one, but
+// that one may lack the last commit.
+func checkMetas(path string, pageSize int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, pageSize+pageHeader+metaSize)
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return err
+	}
+	for _, page := range []int{0, pageSize} {
+		if meta(head, page) == nil {
+			return &damageError{fmt.Errorf("%s: the meta page at %d is damaged: the last commit may be missing", path, page)}
+		}
+	}
+	return nil
+}
+
 // verify touches every page that is in use, and holds them against the free ones.
 func verify(tx *bolt.Tx) error {
+	if err := checkMetas(tx.DB().Path(), tx.DB().Info().PageSize); err != nil {
+		return err
+	}
 	// First here, where a memory fault can be survived; bbolt's own check runs in
 	// a goroutine of its own.
 	if err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walk(b) }); err != nil {
