@@ -73,6 +73,32 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute})
 			return r
 		}, 0},
+		{"over in an incident that stays open for long, more than it keeps members", func(r *rig) *rig {
+			r.observe(alert{fp: "stays", key: "a", shared: true})
+			for i := range 2 {
+				var fire, end []alert
+				for j := range 100 {
+					a := alert{fp: fmt.Sprint(i, "-", j), key: "a", shared: true}
+					fire = append(fire, a)
+					a.resolved, a.ends = true, time.Minute
+					end = append(end, a)
+				}
+				r.observe(fire...)
+				r.observe(end...)
+			}
+			if n := len(r.get("a").Members); n > 101 {
+				r.t.Errorf("%d members are kept: the test tests nothing", n)
+			}
+			r.observe(alert{fp: "stays", key: "a", shared: true, resolved: true, ends: time.Minute})
+			return r
+		}, 201},
+		{"over beside one that is muted, and then over, too", func(r *rig) *rig {
+			r.observe(alert{fp: "1", key: "a", shared: true}, alert{fp: "2", key: "a", shared: true})
+			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute})
+			r.mute("2", outbox.MuteResolve)
+			r.observe(alert{fp: "2", key: "a", shared: true, resolved: true, ends: time.Minute})
+			return r
+		}, 2},
 		{"over, but owed", func(r *rig) *rig {
 			r.observe(fires("a", 0))
 			if err := r.Owe(r.t.Context(), []string{id}); err != nil {

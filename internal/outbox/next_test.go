@@ -232,6 +232,7 @@ func TestNext(t *testing.T) {
 		{"a diverted one waits for the key", incident(func(in *outbox.Incident) { in.FallbackRevision = 1 }), all(noKey, fallback), wait(15 * time.Second)},
 		{"the service is gone", incident(), ev(func(g *given) { g.ev = outbox.Evidence{} }), step(outbox.StepBlock)},
 		{"the service is gone and nothing is to be said", incident(told), ev(func(g *given) { g.ev = outbox.Evidence{} }), idle},
+		{"the service is gone and nobody can tell who hears of it", incident(told, unsure), ev(func(g *given) { g.ev = outbox.Evidence{} }), idle},
 		{"a refused key without fallback keeps its place", incident(), fault, send(outbox.Trigger, outbox.ClassHighTrigger)},
 		{"a refused key diverts", incident(), all(fault, fallback), step(outbox.StepFallback)},
 		{"a refused key is probed", incident(), all(fault, fallback, func(g *given) { g.ev.Probe = true }), send(outbox.Trigger, outbox.ClassHighTrigger)},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -113,5 +114,194 @@ func TestMergeKeepsWhatWasNeverPaged(t *testing.T) {
 	in := memory.merge(file)
 	if in.Revision <= in.AcceptedRevision {
 		t.Errorf("b was never accepted, and nothing is left to be said: revision %d, accepted %d", in.Revision, in.AcceptedRevision)
+	}
+}
+
+// A member that is known from an older file only, and was paged since, is not told
+// to have been missed; nor is one that memory knew to be paged.
+func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	memory := &Incident{
+		ID: "k", Urgency: mapping.High, Have: StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
+		Members: map[string]*Member{"a": {Firing: true, Episode: 1, Epoch: 1}},
+	}
+	file := &Incident{
+		ID: "k", Urgency: mapping.High, Have: StateOpen, Revision: 5, AcceptedRevision: 5, Epoch: 2, HaveEpoch: 2,
+		Members: map[string]*Member{"b": {Firing: true, Episode: 5, Epoch: 2}, "over": {Episode: 4, Epoch: 2}},
+	}
+	in := memory.merge(file)
+	in.started(Decision{Kind: Send, Action: Trigger}, "k1", began)
+	in.finished(Outcome{Kind: OutcomeAccepted}, began)
+	for _, fp := range []string{"a", "b"} {
+		in.end(fp, Ended{At: began, Seen: began}, began)
+	}
+	if len(in.Missed) > 0 {
+		t.Errorf("%d firings that were paged are told to have been missed", len(in.Missed))
+	}
+}
+
+// digest is how many firings the digest of the store tells.
+func digest(s *Store) int {
+	if in, ok := s.Get(IncidentID("infra", "infra/missed")); ok {
+		return in.Digest.Count
+	}
+	return 0
+}
+
+// What an older version stored does not say which revision a firing made: one that
+// PagerDuty had not confirmed is told all the same, and no other.
+func TestFileOfAnOlderVersionIsTold(t *testing.T) {
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for _, paged := range []bool{false, true} {
+		t.Run(fmt.Sprintf("paged: %v", paged), func(t *testing.T) {
+			dir := t.TempDir()
+			s, stop := running(t, dir)
+			if err := s.Observe(t.Context(), []mapping.Observation{sight("a", "k", mapping.Firing, began)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.change(t.Context(), func(tx *transaction) error {
+				in := tx.edit(IncidentID("infra", "k"))
+				if paged {
+					in.started(Decision{Kind: Send, Action: Trigger}, "k1", tx.now)
+					in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
+				}
+				c := *in.Members["a"]
+				c.Episode = 0
+				in.put("a", &c)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			stop()
+			s, stop = running(t, dir)
+			defer stop()
+			if err := s.Observe(t.Context(), []mapping.Observation{sight("a", "k", mapping.Resolved, began)}); err != nil {
+				t.Fatal(err)
+			}
+			want := 1
+			if paged {
+				want = 0
+			}
+			if got := digest(s); got != want {
+				t.Errorf("the digest counts %d firings, want %d", got, want)
+			}
+		})
+	}
+}
+
+// An incident that is over and closed in one commit is told, too.
+func TestMissedAndClosedInOneCommitIsTold(t *testing.T) {
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	s, stop := running(t, t.TempDir())
+	defer stop()
+	if err := s.Observe(t.Context(), []mapping.Observation{sight("a", "k", mapping.Firing, began)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.change(t.Context(), func(tx *transaction) error {
+		observe(tx, []mapping.Observation{sight("a", "k", mapping.Resolved, began)}, s.Policy(), tx.now)
+		tx.archive(tx.edit(IncidentID("infra", "k")), "dropped")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got := digest(s); got != 1 {
+		t.Errorf("the digest counts %d firings, want 1", got)
+	}
+}
+
+// A firing that an older version held does not say where its webhook routed it to:
+// admitted, it leaves every incident as it is.
+func TestHeldByAnOlderVersionMovesNothing(t *testing.T) {
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	s, stop := running(t, t.TempDir())
+	defer stop()
+	s.SetPolicy(Policy{Alertmanagers: 1})
+	both := []mapping.Observation{sight("a", "one", mapping.Firing, began), sight("a", "two", mapping.Firing, began)}
+	one, two := IncidentID("infra", "one"), IncidentID("infra", "two")
+	if err := s.Observe(t.Context(), both); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.change(t.Context(), func(tx *transaction) error {
+		tx.edit(one).end("a", Ended{At: began.Add(time.Hour), Seen: tx.now, By: "http://am-2"}, tx.now)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Observe(t.Context(), both); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.change(t.Context(), func(tx *transaction) error {
+		in := tx.edit(one)
+		c := *in.Members["a"]
+		if c.HeldUntil.IsZero() || len(c.HeldRoutes) != 2 {
+			t.Errorf("held until %v with routes %v: the test tests nothing", c.HeldUntil, c.HeldRoutes)
+		}
+		c.HeldRoutes = nil
+		in.put("a", &c)
+		perform(tx, in, Decision{Step: StepAdmit}, s.Policy(), tx.now)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if in, _ := s.Get(two); in.Members["a"].MovedTo != "" {
+		t.Error("the firing of another incident is to leave it")
+	}
+}
+
+// Large groups take no work that grows with their square. Counted are the bytes
+// that are allocated, which depend on no clock.
+func TestBigGroupsEndInLinearWork(t *testing.T) {
+	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	id := IncidentID("infra", "k")
+	group := func(n int, status string) []mapping.Observation {
+		var obs []mapping.Observation
+		for i := range n {
+			obs = append(obs, sight(fmt.Sprint(i), "k", status, began))
+		}
+		return obs
+	}
+	for _, tc := range []struct {
+		name string
+		do   func(tx *transaction, n int) (measured func())
+	}{
+		{"muted members that end in one webhook", func(tx *transaction, n int) func() {
+			in := tx.edit(id)
+			in.started(Decision{Kind: Send, Action: Trigger}, "k1", tx.now)
+			in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
+			for fp := range in.Members {
+				in.mute(fp, Mute{By: "silence", Do: MuteResolve}, tx.now)
+			}
+			over := group(n, mapping.Resolved)
+			return func() { observe(tx, over, Policy{}, tx.now) }
+		}},
+		{"an incident that closes after a superseded big one", func(tx *transaction, _ int) func() {
+			in := tx.edit(id)
+			perform(tx, in, Decision{Step: StepSupersede}, Policy{}, tx.now)
+			ts := newTombstone(in)
+			return func() { ts.older(&Incident{}, tx.now) }
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			work := func(n int) uint64 {
+				s, err := Open(t.TempDir(), Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = s.closeFile() }()
+				tx := newTransaction(s, began)
+				observe(tx, group(n, mapping.Firing), Policy{}, tx.now)
+				measured := tc.do(tx, n)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				measured()
+				runtime.ReadMemStats(&after)
+				return after.TotalAlloc - before.TotalAlloc
+			}
+			small, big := work(1000), work(4000)
+			t.Logf("1,000 members: %d bytes, 4,000: %d", small, big)
+			if big > 8*small { // 4 times, and rounding.
+				t.Errorf("4,000 members allocate %d bytes, %d times what 1,000 do; want about 4 times", big, big/small)
+			}
+		})
 	}
 }

@@ -155,6 +155,42 @@ func TestRotatedKeyThatIsTakenBack(t *testing.T) {
 	}
 }
 
+// PagerDuty refuses the resolve of the epoch before, as when the integration of an
+// old routing key has been deleted: the page that waits for it leaves all the same.
+func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
+	for _, owed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("owed: %v", owed), func(t *testing.T) {
+			s := open(t, t.TempDir(), outbox.Policy{})
+			s.observe(alert{fp: "a"})
+			s.accept("a")
+			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+			s.observe(alert{fp: "a", starts: 2 * time.Minute})
+			if owed {
+				if err := s.Owe(t.Context(), []string{outbox.IncidentID("infra", "a")}); err != nil {
+					t.Fatal(err)
+				}
+				s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
+			}
+			rotated := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}}
+			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+				t.Fatalf("Next says %+v, want a resolve first", d)
+			}
+			s.say("a", outbox.Resolve, "k1", outbox.OutcomeRefused)
+			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Trigger {
+				t.Fatalf("Next after the refusal says %+v, want a trigger", d)
+			}
+			s.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+			if in := s.get("a"); in.KeyHash != "k2" || in.AcceptedRevision != in.Revision {
+				t.Errorf("under key %s revision %d of %d is accepted, want the last one under k2", in.KeyHash, in.AcceptedRevision, in.Revision)
+			}
+			old, ok := s.Get(outbox.IncidentID("infra", "a") + "-k1")
+			if !ok || old.Have != outbox.StateOpen {
+				t.Errorf("what the old key holds is forgotten: %+v", old)
+			}
+		})
+	}
+}
+
 // A planned repeat that PagerDuty throttled, or that never left, is still due.
 func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
 	for _, kind := range []outbox.OutcomeKind{outbox.OutcomeThrottled, outbox.OutcomeUnsent} {
@@ -389,6 +425,83 @@ func TestLateOpenedFileDoesNotBringBackWhatEnded(t *testing.T) {
 	s = s.reopen()
 	s.gone("a")
 	s.get("k")
+}
+
+// What PagerDuty holds by a file that opens late is resolved, though memory closed
+// the incident meanwhile: it had not told PagerDuty, or under another routing key.
+func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
+	id := outbox.IncidentID("infra", "a")
+	for _, tc := range []struct {
+		name   string
+		shared bool
+		do     func(r *rig)
+	}{
+		{"it was not seen firing again", true, func(*rig) {}},
+		{"its trigger did not leave", false, func(r *rig) {
+			r.observingUntilIn(alert{fp: "a"})
+			r.once(id, outbox.OutcomeUnsent)
+		}},
+		{"it was paged under a new key", false, func(r *rig) {
+			r.observingUntilIn(alert{fp: "a"})
+			r.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			s := open(t, dir, outbox.Policy{})
+			s.observe(alert{fp: "a", shared: tc.shared})
+			s.accept("a")
+			s.stop()
+			aside := dir + "-aside"
+			if err := errors.Join(os.Rename(dir, aside), os.WriteFile(dir, nil, 0o600)); err != nil { // a file where the folder should be.
+				t.Fatal(err)
+			}
+			s = open(t, dir, outbox.Policy{})
+			tc.do(s)
+			s.observingUntilIn(alert{fp: "a", shared: tc.shared, resolved: true, ends: time.Minute})
+			if in := s.get("a"); in.KeyHash == "k2" {
+				s.say("a", outbox.Resolve, "k2", outbox.OutcomeAccepted)
+			}
+			wantActions(t, s.accept("a"))
+			s.gone("a")
+			if err := errors.Join(os.Remove(dir), os.Rename(aside, dir)); err != nil { // the volume is there at last.
+				t.Fatal(err)
+			}
+			for s.Direct() {
+				s.observe(alert{fp: "n", urgency: mapping.None})
+			}
+			s = s.reopen()
+			wantActions(t, s.accept("a"), outbox.Resolve)
+			s.gone("a")
+		})
+	}
+}
+
+// observingUntilIn runs Observe beside the test, whatever comes of it, and returns
+// once the incident of the alert shows it.
+func (r *rig) observingUntilIn(a alert) {
+	r.t.Helper()
+	_ = r.observing(a)
+	for {
+		in, ok := r.Get(outbox.IncidentID("infra", a.fp))
+		if ok && in.Members[a.fp].Firing != a.resolved {
+			return
+		}
+		<-r.Changes()
+	}
+}
+
+// say sends a request under a routing key, whatever Next says.
+func (r *rig) say(key string, a outbox.Action, keyHash string, kind outbox.OutcomeKind) {
+	r.t.Helper()
+	in := r.get(key)
+	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, outbox.Decision{Kind: outbox.Send, Action: a}, keyHash)
+	if err != nil {
+		r.t.Fatalf("Begin: %v", err)
+	}
+	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, keyHash, outbox.Outcome{Kind: kind, Message: "no"}); err != nil {
+		r.t.Fatalf("Finish: %v", err)
+	}
 }
 
 // A file that cannot be compacted, as on a full disk, is used as it is.

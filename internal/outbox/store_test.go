@@ -538,6 +538,29 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 	}
 }
 
+// The route is changed while a firing under the old one is held: once admitted, it
+// takes the alert from no incident that has taken it in since.
+func TestHeldFiringOfAnOldRouteMovesNothing(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+	s.observe(alert{fp: "a", key: "old"})
+	s.accept("old")
+	s.observe(alert{fp: "a", key: "old", resolved: true, ends: time.Minute})
+	s.accept("old")
+	s.observe(alert{fp: "a", key: "old"}) // with the same start: held.
+	s.observe(alert{fp: "a", key: "new"})
+	wantActions(t, s.accept("new"), outbox.Trigger)
+	in := s.get("old")
+	if in.Held() == "" {
+		t.Fatalf("the late firing is not held: %+v", in)
+	}
+	d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "no word from Alertmanager in time: page"}
+	if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
+		t.Fatal(err)
+	}
+	wantActions(t, s.accept("old"), outbox.Trigger)
+	wantActions(t, s.accept("new")) // it is where the alert is now.
+}
+
 func TestMoveToUrgencyNone(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a", key: "old"})
