@@ -305,3 +305,43 @@ func TestBigGroupsEndInLinearWork(t *testing.T) {
 		})
 	}
 }
+
+// A damaged file that cannot be moved aside is read again at every try to open it:
+// what has been done about its incidents since stays done.
+func TestFileThatIsReadAgainBringsNothingBack(t *testing.T) {
+	s, err := Open(t.TempDir(), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.closeFile() }()
+	id := IncidentID("infra", "k")
+	file := func() *opened {
+		return &opened{incidents: []*Incident{{
+			ID: id, Service: "infra", DedupKey: "k", Urgency: mapping.High, Have: StateOpen, KeyHash: "k1",
+			Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
+			Members: map[string]*Member{"a": {Firing: true, Origin: mapping.OriginAlertmanager}},
+		}}}
+	}
+	s.adopt(file())
+	o := &op{done: make(chan error, 1), apply: func(tx *transaction) error {
+		in := tx.edit(id)
+		in.mute("a", Mute{By: "silence", Do: MuteResolve}, tx.now)
+		in.started(Decision{Kind: Send, Action: Resolve}, "k1", tx.now)
+		in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
+		return nil
+	}}
+	s.commit([]*op{o})
+	if err := <-o.done; err != nil {
+		t.Fatal(err)
+	}
+	s.adopt(file())
+	if in, _ := s.Get(id); in.Have != StateClosed {
+		t.Errorf("have is %s after the second try, want closed as PagerDuty confirmed", in.Have)
+	}
+	mended := file()
+	mended.complete = true
+	s.adopt(mended)
+	if in, _ := s.Get(id); in.Have != StateClosed {
+		t.Errorf("have is %s once it could be opened, want closed as PagerDuty confirmed", in.Have)
+	}
+}
