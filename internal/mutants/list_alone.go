@@ -23,7 +23,7 @@ func alone() []mutant {
 			}},
 		},
 		{
-			Name: "saved: answered before it is stored", Promise: 1, By: "internal/outbox.TestPowerCut",
+			Name: "saved: answered before it is stored", Promise: 1, By: "internal/outbox.TestFullDiskAndNoAcceptanceIsNotAnswered",
 			Edits: []edit{{
 				store,
 				"\tcase err := <-o.done:\n\t\treturn err\n\tcase <-s.closed:\n\t\tselect {",
