@@ -77,7 +77,7 @@ tidy-check:
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s)
-	internal/tools/fuzz.sh $(FUZZTIME)
+	internal/fuzz/run.sh $(FUZZTIME)
 
 .PHONY: bench
 bench: build ## measure
