@@ -85,7 +85,7 @@ type auditedPolicy struct {
 // not be read, is not known.
 func (j *judge) find() {
 	for _, u := range j.s.Unread {
-		j.unknown("", u.Kind, u.ID, u.Reason)
+		j.unknown(u.Check, u.Kind, u.ID, u.Reason)
 	}
 	schedules := byName(j.s.Schedules, func(s *Schedule) string { return s.Name })
 	policies := byName(j.s.Policies, func(p *Policy) string { return p.Name })

@@ -53,7 +53,10 @@ type Snapshot struct {
 
 // Unread is something that could not be read.
 type Unread struct {
-	Kind Kind
+	// Check is the only one that needs it, where the rest of the subject was read; ""
+	// where none of it was.
+	Check CheckID
+	Kind  Kind
 	// ID is PagerDuty's, or the configuration's name where that could not be looked
 	// up; "" means all of the kind.
 	ID string

@@ -93,7 +93,7 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 			audited[p.ID] = w
 		}
 		other.unknown = other.unknown || w.unknown
-		if p := policies(pc.Name); p != nil && s.unread(KindService, p.Services...) {
+		if p := policies(pc.Name); p != nil && (s.unread(KindService, p.Services...) || s.lacks(ServiceInMaintenance, KindService, p.Services...)) {
 			w.unknown = true // the service behind it may take no pages.
 		}
 		for _, name := range pc.Services {
@@ -109,6 +109,7 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 		if w.service = svc; s.unread(KindService, svc.ID, svc.Name) {
 			w.service, w.unknown = nil, true
 		}
+		w.unknown = w.unknown || s.lacks(ServiceInMaintenance, KindService, svc.ID)
 		for _, relay := range svc.Relays {
 			h.ways[relay] = append(h.ways[relay], w)
 		}

@@ -35,9 +35,12 @@ func (s *Snapshot) ahead() Span {
 
 // unread says whether something, known by any of these ids and names, could not be
 // read.
-func (s *Snapshot) unread(kind Kind, ids ...string) bool {
+func (s *Snapshot) unread(kind Kind, ids ...string) bool { return s.lacks("", kind, ids...) }
+
+// lacks says whether what one check needs could not be read of something that was.
+func (s *Snapshot) lacks(check CheckID, kind Kind, ids ...string) bool {
 	return slices.ContainsFunc(s.Unread, func(u Unread) bool {
-		return u.Kind == kind && (u.ID == "" || slices.Contains(ids, u.ID))
+		return u.Check == check && u.Kind == kind && (u.ID == "" || slices.Contains(ids, u.ID))
 	})
 }
 

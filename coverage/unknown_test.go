@@ -142,6 +142,10 @@ func TestUnknown(t *testing.T) {
 		}, nil, []string{
 			"* service *: timed out",
 		}},
+		{"the maintenance windows, of a service that is disabled", func(w *scene) {
+			w.Unread = []coverage.Unread{{Check: coverage.ServiceInMaintenance, Kind: coverage.KindService, Reason: "403"}}
+			w.Services["PCORE"].Status = "disabled"
+		}, []string{"critical service_disabled service PCORE"}, []string{"service_in_maintenance service *: 403"}},
 		{"a service that is not joined", func(w *scene) {
 			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = nil, "disabled"
 		}, nil, []string{

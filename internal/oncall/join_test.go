@@ -99,7 +99,7 @@ func TestServiceAnswers(t *testing.T) {
 				if s := got.Services["PS1"]; s == nil || s.Urgency != tc.want || s.Status != "warning" {
 					t.Errorf("got %+v, want urgency %q", s, tc.want)
 				}
-				wantUnread(t, got, []string{"service/PS1: maintenance window PW1: "})
+				wantUnread(t, got, []string{"service/PS1 service_in_maintenance: maintenance window PW1: "})
 				want := []coverage.Span{{Start: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), End: day(2, 0)}}
 				if diff := cmp.Diff(want, got.Services["PS1"].Maintenance); diff != "" {
 					t.Errorf("maintenance: -want +got:\n%s", diff)

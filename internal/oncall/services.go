@@ -157,8 +157,14 @@ func (p *pass) maintenance(ctx context.Context) {
 		windows, err = pagerduty.All(ctx, p.api.OpenMaintenanceWindows)
 		return err
 	})
+	// What else is known of the services stands: a disabled one is.
+	unread := func(service string, err error) {
+		p.snap.Unread = append(p.snap.Unread, coverage.Unread{
+			Check: coverage.ServiceInMaintenance, Kind: coverage.KindService, ID: service, Reason: err.Error(),
+		})
+	}
 	if err != nil {
-		p.unread(coverage.KindService, "", err)
+		unread("", err)
 		return
 	}
 	for _, w := range windows {
@@ -172,7 +178,7 @@ func (p *pass) maintenance(ctx context.Context) {
 			switch {
 			case s == nil:
 			case err != nil:
-				p.unread(coverage.KindService, s.ID, fmt.Errorf("maintenance window %s: %w", w.ID, err))
+				unread(s.ID, fmt.Errorf("maintenance window %s: %w", w.ID, err))
 			case end.After(start) && end.After(p.snap.At):
 				s.Maintenance = append(s.Maintenance, coverage.Span{Start: start, End: end})
 			}
