@@ -247,6 +247,9 @@ func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
+	if last := a.last.Load(); last != nil {
+		snapshot = snapshot.remembering(last.Snapshot)
+	}
 	now := time.Now()
 	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: a.cfg.Judge(snapshot, s.Config, now)}, nil
 }

@@ -77,8 +77,12 @@ func (m *auditorMetrics) Collect(ch chan<- prometheus.Metric) {
 		seen[string(c.Subject.Kind)+name] = true
 		switch c.Subject.Kind {
 		case KindSchedule:
-			gauge(ch, m.engineers, float64(c.Engineers), name)
-			gauge(ch, m.ratio, c.Ratio, name)
+			if report.Result.Judged(BelowMinEngineers, c.Subject) {
+				gauge(ch, m.engineers, float64(c.Engineers), name)
+			}
+			if report.Result.Judged(ScheduleGap, c.Subject) {
+				gauge(ch, m.ratio, c.Ratio, name)
+			}
 		case KindPolicy:
 			if len(c.Gaps) > 0 {
 				gauge(ch, m.nextGap, float64(c.Gaps[0].Start.Unix()), name)

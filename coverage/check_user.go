@@ -21,6 +21,7 @@ func (j *judge) userChecks() {
 			j.inactive(u, assigned[id])
 		case j.s.unread(KindUser, id), u == nil:
 			j.unknown("", KindUser, id, "nothing was read of this person")
+		case j.s.lacks(UserUnreachable, KindUser, id): // noted already.
 		default:
 			j.unreachable(u, assigned[id])
 		}

@@ -145,6 +145,10 @@ func TestHole(t *testing.T) {
 			windowsUnread(w)
 			w.Services["PCORE"].Status = "disabled"
 		}, coverage.Hole{Reason: coverage.DisabledService}},
+		{"nobody is, and no person was read", "", "", func(w *scene) {
+			nobody(w)
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser}}
+		}, gap},
 		{"nobody is, while the maintenance windows are not known", "", "", func(w *scene) {
 			windowsUnread(w)
 			nobody(w)
@@ -232,6 +236,17 @@ func TestHeardOrNotKnown(t *testing.T) {
 			unread(coverage.KindService, "PELSE")(w)
 		}, coverage.Hears},
 		{"the service was not read", "infra-core", "", unread(coverage.KindService, "PCORE"), coverage.NotKnown},
+		{"who is on call was not read", "infra-core", "", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UANN"}, {Kind: coverage.KindUser, ID: "UCAT"}}
+		}, coverage.NotKnown},
+		{"nor are they, who were on call before somebody that was", "infra-core", "2026-11-30 08:01", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UANN"}, {Kind: coverage.KindUser, ID: "UCAT"}}
+		}, coverage.Hears},
+		{"one of two on call was not read", "infra-core", "", unread(coverage.KindUser, "UANN"), coverage.Hears},
+		{"nobody was read", "infra-core", "", unread(coverage.KindUser, ""), coverage.NotKnown},
+		{"the contact methods of who is on call are hidden", "infra-core", "", func(w *scene) {
+			w.Unread = []coverage.Unread{{Check: coverage.UserUnreachable, Kind: coverage.KindUser}}
+		}, coverage.Hears},
 		{"the maintenance windows were not read", "infra-core", "", windowsUnread, coverage.NotKnown},
 		{"nor are they, of a service that only a policy tells of", "infra-core", "", func(w *scene) {
 			windowsUnread(w)

@@ -204,8 +204,8 @@ func TestPolicyAnswers(t *testing.T) {
 func TestUserAnswers(t *testing.T) {
 	for _, tc := range []struct{ name, user, unread string }{
 		{"nothing to reach them by", `{"user":{"id":"PU1","contact_methods":[],"notification_rules":[]}}`, ""},
-		{"contact methods are hidden", `{"user":{"id":"PU1","contact_methods":[{"id":"C1","type":"phone_contact_method_reference"}]}}`, "user/PU1: shows this token no contact methods"},
-		{"rules are hidden", `{"user":{"id":"PU1","notification_rules":[{"id":"C1","type":"assignment_notification_rule_reference"}]}}`, "user/PU1: shows this token no contact methods"},
+		{"contact methods are hidden", `{"user":{"id":"PU1","contact_methods":[{"id":"C1","type":"phone_contact_method_reference"}]}}`, "user/PU1 user_unreachable: shows this token no contact methods"},
+		{"rules are hidden", `{"user":{"id":"PU1","notification_rules":[{"id":"C1","type":"assignment_notification_rule_reference"}]}}`, "user/PU1 user_unreachable: shows this token no contact methods"},
 		{"not what it should be", `{"user":{"id":"PU1","contact_methods":"none"}}`, "user/PU1: read answer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
