@@ -113,7 +113,7 @@ func keep(open map[string]template.Alert, r *Result) map[Key]bool {
 	for _, old := range open {
 		check, subject := subjectOf(old)
 		k := Key{check, subject.Kind, subject.ID}
-		if severity, ok := found[k]; !r.Judged(check, subject) && (!ok || severity.below(Severity(old.Labels["severity"]))) {
+		if severity, ok := found[k]; (!r.Judged(check, subject) || r.maybe(check, subject)) && (!ok || severity.below(Severity(old.Labels["severity"]))) {
 			kept[k] = true
 		}
 	}

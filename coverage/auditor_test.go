@@ -196,6 +196,13 @@ func oneEngineer() coverage.Finding {
 	}
 }
 
+func notFound() coverage.Finding {
+	return coverage.Finding{
+		Check: coverage.NotFound, Severity: coverage.Warning,
+		Subject: coverage.Subject{Kind: coverage.KindSchedule, ID: "prod", Name: "prod"}, Text: "PagerDuty has no prod.",
+	}
+}
+
 // A finding is an alert like any other: the rules decide everything but its service.
 func TestFindingIsReported(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -330,7 +337,36 @@ func TestFindingsOverTime(t *testing.T) {
 		},
 		{
 			"another policy is not known",
-			[]func(*world){func(w *world) { w.result = unknown("", coverage.KindPolicy, "POTHER") }},
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "POTHER")
+				w.result.Cover = []coverage.Cover{{Subject: gap(coverage.Warning).Subject}}
+			}},
+			[]string{},
+		},
+		{
+			"the policy may be the one of that name", // its alert bears an older one.
+			[]func(*world){func(w *world) { w.result = unknown("", coverage.KindPolicy, "infra, renamed") }},
+			[]string{"policy_gap warning since 00:00"},
+		},
+		{
+			"one that was judged is not known well", // so that it is no other.
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "POTHER")
+				w.result.Cover = []coverage.Cover{{Subject: withID(coverage.KindPolicy, "POTHER")}}
+			}},
+			[]string{},
+		},
+		{
+			"was not found and is, while another is not",
+			[]func(*world){
+				func(w *world) { w.found(notFound()) },
+				func(w *world) { w.result = unknown("", coverage.KindSchedule, "platform-oncall") },
+			},
+			[]string{},
+		},
+		{
+			"one check of another policy is not known",
+			[]func(*world){func(w *world) { w.result = unknown(coverage.PolicyGap, coverage.KindPolicy, "POTHER") }},
 			[]string{},
 		},
 		{

@@ -121,6 +121,17 @@ func (r Result) Judged(check CheckID, subject Subject) bool {
 	return true
 }
 
+// maybe says whether a schedule or policy that was not judged may be one of those that
+// could not be looked up: it may bear another name than it did. What was not found is
+// told by the name that the configuration has.
+func (r Result) maybe(check CheckID, s Subject) bool {
+	judged := func(id string) bool {
+		return slices.ContainsFunc(r.Cover, func(c Cover) bool { return c.Subject.Kind == s.Kind && c.Subject.ID == id })
+	}
+	return check != NotFound && (s.Kind == KindSchedule || s.Kind == KindPolicy) && !judged(s.ID) &&
+		slices.ContainsFunc(r.Unknown, func(u Unknown) bool { return u.Check == "" && u.Kind == s.Kind && !judged(u.ID) })
+}
+
 // Unknown is a check that could not be made. An empty ID stands for every subject
 // of the kind, an empty Kind for every kind, an empty Check for every check. The ID
 // is the configuration's name where PagerDuty's id is not known.
