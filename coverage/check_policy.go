@@ -222,6 +222,9 @@ func (j *judge) ladder(p *auditedPolicy) {
 	if len(p.config.Levels) > 0 {
 		diffs = compareLevels(p.config.Levels, p.Levels)
 	}
+	if len(p.config.Services) > 0 && slices.ContainsFunc(j.s.Unread, func(u Unread) bool { return u.Kind == KindService && u.Check == "" }) {
+		j.unknown(EscalationLadder, KindPolicy, p.ID, "which policy its services use was not read of all")
+	}
 	for _, s := range j.relayed {
 		if s.Policy == "" || s.Policy == p.ID {
 			continue

@@ -190,7 +190,19 @@ func TestUnknown(t *testing.T) {
 			w.Services["PCORE"].Status = "disabled"
 		}, nil, []string{
 			"* service *: timed out",
+			"escalation_ladder_differs policy PINFRA: which policy its services use was not read of all",
 		}},
+		{"a service, of a policy whose levels differ", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindService, ID: "PELSE", Reason: "timed out"}}
+			w.cfg.Policies[0].Levels = w.cfg.Policies[0].Levels[:1]
+		}, []string{"warning escalation_ladder_differs policy PINFRA"}, []string{
+			"* service PELSE: timed out",
+			"escalation_ladder_differs policy PINFRA: which policy its services use was not read of all",
+		}},
+		{"the services, of a policy that names none", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindService, Reason: "timed out"}}
+			w.cfg.Policies[0].Services = nil
+		}, nil, []string{"* service *: timed out"}},
 		{"the maintenance windows, of a service that is disabled", func(w *scene) {
 			w.Unread = []coverage.Unread{{Check: coverage.ServiceInMaintenance, Kind: coverage.KindService, Reason: "403"}}
 			w.Services["PCORE"].Status = "disabled"
