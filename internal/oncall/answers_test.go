@@ -51,12 +51,15 @@ func listing(key string, items ...string) string {
 
 const policyP1 = `{"id":"PP1","name":"policy","escalation_rules":[{"escalation_delay_in_minutes":5,"targets":[{"id":"PC1","type":"schedule_reference","summary":"schedule"}]}],"services":[]}`
 
+// onCall1 is somebody on call on policy PP1.
+const onCall1 = `{"escalation_policy":{"id":"PP1"},"escalation_level":1,"user":{"id":"PU1"}}`
+
 // account1 has a policy on schedule PC1, whose answer is given.
 func account1(schedule string) *answers {
 	return &answers{bodies: map[string]string{
 		"/escalation_policies": listing("escalation_policies", policyP1),
 		"/schedules/PC1":       schedule,
-		"/oncalls":             listing("oncalls"),
+		"/oncalls":             listing("oncalls", onCall1),
 		"/users/PU1":           `{"user":{"id":"PU1","name":"Ada"}}`,
 		"/users/PU2":           `{"user":{"id":"PU2","name":"Grace"}}`,
 	}}
