@@ -65,6 +65,8 @@ type Auditor struct {
 	log  *slog.Logger
 	met  *auditorMetrics
 	wake chan struct{}
+	// judged has Run look when the next gap begins or ends.
+	judged chan struct{}
 
 	settings atomic.Pointer[Settings]
 	last     atomic.Pointer[Audit]
@@ -80,6 +82,7 @@ type Auditor struct {
 
 	pass     sync.Mutex // one audit at a time. It guards what follows.
 	failures int        // audits in a row that left something open.
+	blind    bool       // the newest audit failed: nothing more is made of what an earlier one read.
 }
 
 // NewAuditor makes an Auditor; until Apply gives it a configuration it does nothing.
@@ -96,7 +99,7 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 	if cfg.Logger == nil {
 		cfg.Logger = promslog.NewNopLogger()
 	}
-	a := &Auditor{sink: sink, cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	a := &Auditor{sink: sink, cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1), judged: make(chan struct{}, 1)}
 	a.met = newAuditorMetrics(cfg.Registerer, a)
 	return a
 }
@@ -104,13 +107,13 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 // Apply puts settings in force, and has Run audit by them at once.
 func (a *Auditor) Apply(s Settings) {
 	a.settings.Store(&s)
-	a.poke()
+	poke(a.wake)
 }
 
-// poke has Run audit now, or once more after the audit that it is making.
-func (a *Auditor) poke() {
+// poke has Run do something now, or once more after what it is doing.
+func poke(c chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -127,7 +130,7 @@ func (a *Auditor) Soon() {
 		return // it is being made.
 	}
 	a.asked.Store(&now)
-	a.poke()
+	poke(a.wake)
 }
 
 // Last returns the newest report of an audit that read something; nil if there is
@@ -167,17 +170,30 @@ func (a *Auditor) Troubles() []string {
 }
 
 // Run audits at the start, every interval, and when Apply was called, until ctx
-// ends. An audit that left something open is made again sooner.
+// ends. An audit that left something open is made again sooner. In between, whether
+// anybody is on call is judged when that changes, by what was read.
 func (a *Auditor) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
+	timer, edge := time.NewTimer(0), time.NewTimer(0)
 	timer.Stop()
+	edge.Stop()
 	defer timer.Stop()
+	defer edge.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.wake:
 		case <-timer.C:
+		case <-a.judged:
+			edge.Stop()
+			if at := a.nextEdge(); !at.IsZero() {
+				edge.Reset(time.Until(at))
+			}
+			continue
+		case <-edge.C:
+			if a.judgeAgain(ctx) == nil {
+				continue
+			}
 		}
 		_, _ = a.Audit(ctx) // logged there.
 		if wait := a.untilNext(); wait > 0 {
@@ -216,6 +232,7 @@ var ErrNotConfigured = errors.New("nothing is audited: the configuration has no 
 func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 	a.pass.Lock()
 	defer a.pass.Unlock()
+	defer poke(a.judged)
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	s := a.settings.Load()
@@ -273,6 +290,7 @@ func (a *Auditor) failed(ctx context.Context, err error) error {
 		return err // nobody waits for it any more.
 	}
 	a.failures++
+	a.blind = true
 	a.met.audits.WithLabelValues(resultFailed).Inc()
 	a.log.Error("The on-call coverage could not be audited", "err", err, "failures_in_a_row", a.failures)
 	text := "The last audit of on-call coverage failed; the log says why. Nothing is known that an earlier audit did not find."
@@ -287,6 +305,7 @@ func (a *Auditor) succeeded(r *Audit, told tally, took time.Duration) {
 		"new", told.opened, "resolved", told.resolved, "duration", took,
 	)
 	text := ""
+	a.blind = false
 	if r.Whole() {
 		a.failures = 0
 		a.met.audits.WithLabelValues(resultComplete).Inc()

@@ -1,0 +1,61 @@
+package coverage
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// nextEdge is when nobody will be on call on an audited policy, or somebody again, by
+// what the last audit read; zero if that is not known.
+func (a *Auditor) nextEdge() time.Time {
+	a.pass.Lock()
+	defer a.pass.Unlock()
+	var next time.Time
+	r, now := a.last.Load(), time.Now()
+	if r == nil || a.blind {
+		return next
+	}
+	for _, c := range r.Result.Cover {
+		for _, g := range c.Gaps {
+			for _, at := range []time.Time{g.Start, g.End} {
+				if c.Subject.Kind == KindPolicy && at.After(now) && (next.IsZero() || at.Before(next)) {
+					next = at
+				}
+			}
+		}
+	}
+	return next
+}
+
+// judgeAgain judges what the last audit read by the time that it is, and reports what
+// changes by time alone: policy_nobody_now. The rest was judged with a longer look
+// ahead, and stands. Nothing is read, and nothing done if an audit is due. The error is
+// logged.
+func (a *Auditor) judgeAgain(ctx context.Context) error {
+	a.pass.Lock()
+	defer a.pass.Unlock()
+	defer poke(a.judged)
+	s, last := a.settings.Load(), a.last.Load()
+	if last == nil || a.blind || s != a.heardBy.Load() {
+		return nil
+	}
+	now := time.Now()
+	result := a.cfg.Judge(last.Snapshot, s.Config, now)
+	timely := func(f Finding) bool { return f.Check == PolicyNobodyNow }
+	standing := slices.DeleteFunc(slices.Clone(last.Result.Findings), timely)
+	result.Findings = append(slices.DeleteFunc(result.Findings, func(f Finding) bool { return !timely(f) }), standing...)
+	result.Unknown = append(result.Unknown, last.Result.Unknown...)
+	told, err := a.report(ctx, s, &result, now)
+	if err != nil {
+		a.log.Error("Who is on call by now could not be reported", "err", err)
+		return err
+	}
+	r := *last
+	r.Result.Findings = result.Findings
+	a.last.Store(&r)
+	if told != (tally{}) {
+		a.log.Info("Who is on call has changed since the last audit", "new", told.opened, "resolved", told.resolved)
+	}
+	return nil
+}
