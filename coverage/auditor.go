@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -243,12 +244,12 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 		return nil, a.auditNothing(ctx, s)
 	}
 	begun := time.Now()
-	r, err := a.read(ctx, s)
+	r, hearing, err := a.read(ctx, s)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	a.last.Store(r)
-	a.hearing.Store(NewHearing(r.Snapshot, r.Config))
+	a.hearing.Store(hearing)
 	a.heardBy.Store(s)
 	a.cfg.OnAudit()
 	told, err := a.report(ctx, s, &r.Result, r.At)
@@ -259,16 +260,35 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 	return r, nil
 }
 
-func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
+func (a *Auditor) read(ctx context.Context, s *Settings) (r *Audit, h *Hearing, err error) {
+	defer a.notPanic(&err)
 	snapshot, err := s.Source.Read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if last := a.last.Load(); last != nil {
 		snapshot = snapshot.remembering(last.Snapshot)
 	}
 	now := time.Now()
-	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: a.cfg.Judge(snapshot, s.Config, now)}, nil
+	result, err := a.judge(snapshot, s, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: result}, NewHearing(snapshot, s.Config), nil
+}
+
+// judge judges what was read.
+func (a *Auditor) judge(snapshot *Snapshot, s *Settings, now time.Time) (r Result, err error) {
+	defer a.notPanic(&err)
+	return a.cfg.Judge(snapshot, s.Config, now), nil
+}
+
+// notPanic makes an error of a panic: whatever PagerDuty answers, pages flow on.
+func (a *Auditor) notPanic(err *error) {
+	if r := recover(); r != nil {
+		a.log.Error("The auditor panicked, which is a fault of pagerelay", "stack", string(debug.Stack()))
+		*err = fmt.Errorf("judge on-call coverage: panic: %v", r)
+	}
 }
 
 // auditNothing ends what was reported when something was still audited.

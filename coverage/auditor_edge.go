@@ -32,23 +32,30 @@ func (a *Auditor) nextEdge() time.Time {
 // changes by time alone: policy_nobody_now. The rest was judged with a longer look
 // ahead, and stands. Nothing is read, and nothing done if an audit is due. The error is
 // logged.
-func (a *Auditor) judgeAgain(ctx context.Context) error {
+func (a *Auditor) judgeAgain(ctx context.Context) (err error) {
 	a.pass.Lock()
 	defer a.pass.Unlock()
 	defer poke(a.judged)
+	defer func() {
+		if err != nil {
+			a.log.Error("Who is on call by now could not be judged or reported", "err", err)
+		}
+	}()
 	s, last := a.settings.Load(), a.last.Load()
 	if last == nil || a.blind || s != a.heardBy.Load() {
 		return nil
 	}
 	now := time.Now()
-	result := a.cfg.Judge(last.Snapshot, s.Config, now)
+	result, err := a.judge(last.Snapshot, s, now)
+	if err != nil {
+		return err
+	}
 	timely := func(f Finding) bool { return f.Check == PolicyNobodyNow }
 	standing := slices.DeleteFunc(slices.Clone(last.Result.Findings), timely)
 	result.Findings = append(slices.DeleteFunc(result.Findings, func(f Finding) bool { return !timely(f) }), standing...)
 	result.Unknown = append(result.Unknown, last.Result.Unknown...)
 	told, err := a.report(ctx, s, &result, now)
 	if err != nil {
-		a.log.Error("Who is on call by now could not be reported", "err", err)
 		return err
 	}
 	r := *last

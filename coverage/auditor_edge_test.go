@@ -26,6 +26,22 @@ type edges struct {
 	scene  *scene
 	reads  []string
 	failed error // of the next read.
+	panics bool  // whoever judges.
+}
+
+func (e *edges) judge(s *coverage.Snapshot, c coverage.Config, now time.Time) coverage.Result {
+	e.mtx.Lock()
+	defer e.mtx.Unlock()
+	if e.panics {
+		panic("no such level")
+	}
+	return coverage.Check(s, c, now)
+}
+
+func (e *edges) panic(whether bool) {
+	e.mtx.Lock()
+	defer e.mtx.Unlock()
+	e.panics = whether
 }
 
 func (e *edges) Read(context.Context) (*coverage.Snapshot, error) {
@@ -122,6 +138,14 @@ func TestNobodyNowByTheClock(t *testing.T) {
 			e.until("11:30:30")
 			e.expect("after it", true, "08:00", "10:30")
 		}},
+		{"judging panics", func(e *edges) {
+			e.panic(true)
+			e.until("10:00:00")
+			e.expect("at first", false, "08:00", "10:00")
+			e.panic(false)
+			e.until("10:01:00")
+			e.expect("a minute later", true, "08:00", "10:00", "10:01")
+		}},
 		{"it cannot be stored", func(e *edges) {
 			e.sink.fail(errors.New("outbox is busy"))
 			e.until("10:00:00")
@@ -135,7 +159,7 @@ func TestNobodyNowByTheClock(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				e := &edges{t: t, sink: &sink{firing: map[string]template.Alert{}}}
 				e.scene = gaps("2026-11-23 10:00", "2026-11-23 11:30", "2026-11-23 13:00", "2026-11-23 15:00")
-				e.auditor = coverage.NewAuditor(e.sink, coverage.AuditorConfig{})
+				e.auditor = coverage.NewAuditor(e.sink, coverage.AuditorConfig{Judge: e.judge})
 				time.Sleep(time.Until(e.scene.now))
 				e.auditor.Apply(coverage.Settings{Config: e.scene.cfg, Source: e, Router: router(t)})
 				ctx, cancel := context.WithCancel(t.Context())

@@ -495,6 +495,46 @@ func findings(t *testing.T, reg *prometheus.Registry, check string) float64 {
 	return 0
 }
 
+// A panic in reading or judging is an audit that failed, and ends nothing.
+func TestPanicIsAFailedAudit(t *testing.T) {
+	w := newWorld(t)
+	w.apply()
+	w.found(gap(coverage.Critical))
+	w.audit()
+	for _, tc := range []struct {
+		name          string
+		reads, judges bool
+	}{{"reads", true, false}, {"judges", false, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			log := &bytes.Buffer{}
+			auditor := coverage.NewAuditor(w.sink, coverage.AuditorConfig{
+				Logger: slog.New(slog.NewTextHandler(log, nil)),
+				Judge: func(*coverage.Snapshot, coverage.Config, time.Time) coverage.Result {
+					if tc.judges {
+						panic("no such level")
+					}
+					return coverage.Result{}
+				},
+			})
+			auditor.Apply(coverage.Settings{Config: healthy().cfg, Router: router(t), Source: source(func() *scene {
+				if tc.reads {
+					panic("no such level")
+				}
+				return healthy()
+			})})
+			if _, err := auditor.Audit(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: no such level") {
+				t.Errorf("got %v, want an error that names the panic", err)
+			}
+			if len(w.sink.lines()) != 1 || len(auditor.Troubles()) != 1 {
+				t.Errorf("got %q firing and troubles %q, want one each", w.sink.lines(), auditor.Troubles())
+			}
+			if !strings.Contains(log.String(), "auditor_test.go") {
+				t.Errorf("got no stack in the log: %s", log)
+			}
+		})
+	}
+}
+
 // Nothing is stored where nothing is found and nothing was.
 func TestNothingToReport(t *testing.T) {
 	w := newWorld(t)
