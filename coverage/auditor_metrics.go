@@ -40,7 +40,7 @@ func newAuditorMetrics(reg prometheus.Registerer, a *Auditor) *auditorMetrics {
 		ratio: prometheus.NewDesc("pagerelay_coverage_schedule_coverage_ratio",
 			"The part of the time that is required within the horizon at which somebody is on call.", []string{"schedule"}, nil),
 		nextGap: prometheus.NewDesc("pagerelay_coverage_next_gap_start_timestamp_seconds",
-			"When nobody is on call on the escalation policy next; absent if there is no gap within the horizon.", []string{"policy"}, nil),
+			"When nobody is on call on the escalation policy next, or has been since; absent if there is no gap within the horizon.", []string{"policy"}, nil),
 	}
 	for _, r := range []string{resultComplete, resultPartial, resultFailed} {
 		m.audits.WithLabelValues(r)

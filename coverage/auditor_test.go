@@ -694,7 +694,7 @@ func TestAuditorMetrics(t *testing.T) {
 			"pagerelay_coverage_next_gap_start_timestamp_seconds",
 		}
 		expect("by name", fmt.Sprintf(`
-# HELP pagerelay_coverage_next_gap_start_timestamp_seconds When nobody is on call on the escalation policy next; absent if there is no gap within the horizon.
+# HELP pagerelay_coverage_next_gap_start_timestamp_seconds When nobody is on call on the escalation policy next, or has been since; absent if there is no gap within the horizon.
 # TYPE pagerelay_coverage_next_gap_start_timestamp_seconds gauge
 pagerelay_coverage_next_gap_start_timestamp_seconds{policy="PINFRA"} %d
 # HELP pagerelay_coverage_schedule_coverage_ratio The part of the time that is required within the horizon at which somebody is on call.

@@ -211,10 +211,15 @@ func (j *judge) live(user string) bool { return user != "" && !j.gone[user] }
 // seen cuts spans of what was read to what is judged.
 func (j *judge) seen(spans []Span) []Span { return intersect(spans, []Span{j.window}) }
 
-// longEnough is the spans of a normal list that are worth a report, whose length
-// counts from before now, cut to what is judged.
+// longEnough is the spans of a normal list that are worth a report and not over. Who
+// asks how long it has lasted is told when it began, as far as was read.
 func (j *judge) longEnough(spans []Span) []Span {
-	return j.seen(atLeast(spans, time.Duration(j.config.IgnoreShorterThan)))
+	spans = atLeast(spans, time.Duration(j.config.IgnoreShorterThan))
+	i := slices.IndexFunc(spans, func(s Span) bool { return s.End.After(j.window.Start) })
+	if i < 0 {
+		return nil
+	}
+	return spans[i:]
 }
 
 // notFound: a schedule or policy of the configuration is not there by that name or

@@ -91,7 +91,7 @@ func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 		if !p.uses(a.Schedule) {
 			continue
 		}
-		if len(intersect(p.nobody, gaps)) > 0 {
+		if len(intersect(p.nobody, j.seen(gaps))) > 0 {
 			lost = append(lost, named(p.Name, p.ID))
 		} else {
 			caught = append(caught, named(p.Name, p.ID))

@@ -202,7 +202,8 @@ func (j *judge) collision(id string, stays []stay) {
 			}
 		}
 	})
-	if both = j.longEnough(both); len(both) == 0 {
+	// When it began is not told: schedules of which only the past has a turn take no part.
+	if both = j.seen(j.longEnough(both)); len(both) == 0 {
 		return
 	}
 	u := j.s.Users[id]

@@ -98,8 +98,9 @@ type Cover struct {
 	Subject Subject
 	// Window is the time that was judged.
 	Window Span
-	// Gaps are the times within Window at which somebody is required and nobody is
-	// on call, in order; those that are ignored are left out.
+	// Gaps are the times at which somebody is required and nobody is on call, in order;
+	// those that are ignored are left out. One that is running begins before Window, as
+	// far as was read.
 	Gaps []Span
 	// Ratio is the part of the required time that is covered, from 0 to 1; 1 if none
 	// is required.
