@@ -253,7 +253,16 @@ func checkCases() []struct {
 			w.Services["PCORE"].Urgency = "low"
 		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
 		{"urgency by the time of day", func(w *scene) {
-			w.Services["PCORE"].Urgency = "support_hours"
+			w.Services["PCORE"].Urgency, w.Services["PCORE"].Outside = "high", "low"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency low outside support hours, else by severity", func(w *scene) {
+			w.Services["PCORE"].Outside = "low"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency low in support hours", func(w *scene) {
+			w.Services["PCORE"].Urgency, w.Services["PCORE"].Outside = "low", "severity_based"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency high outside support hours, else by severity", func(w *scene) {
+			w.Services["PCORE"].Outside = "high"
 		}, []string{"warning urgency_rule_ignores_severity service PCORE"}},
 		{"a disabled service", func(w *scene) {
 			w.Services["PCORE"].Status = "disabled"

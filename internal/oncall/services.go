@@ -84,8 +84,9 @@ func (p *pass) eachService(ctx context.Context, visit func(*pagerduty.Service)) 
 
 func (p *pass) service(s *pagerduty.Service, relays map[string]string) keyed {
 	k := keyed{hidden: true, Service: &coverage.Service{
-		ID: s.ID, Name: s.Name, URL: s.HTMLURL, Policy: p.own(s.EscalationPolicy.ID), Status: s.Status, Urgency: urgency(s.IncidentUrgencyRule),
+		ID: s.ID, Name: s.Name, URL: s.HTMLURL, Policy: p.own(s.EscalationPolicy.ID), Status: s.Status,
 	}}
+	k.Urgency, k.Outside = urgency(s.IncidentUrgencyRule)
 	for _, i := range s.Integrations {
 		if i.Key == "" {
 			continue
@@ -99,17 +100,20 @@ func (p *pass) service(s *pagerduty.Service, relays map[string]string) keyed {
 	return k
 }
 
-// urgency is how a service makes the urgency of its incidents; "" if it does not say.
-func urgency(r *pagerduty.UrgencyRule) string {
+// urgency is how a service makes the urgency of its incidents, and how outside support
+// hours where that differs; "" if it does not say, of both.
+func urgency(r *pagerduty.UrgencyRule) (urgency, outside string) {
 	switch {
 	case r == nil:
-		return ""
+		return "", ""
 	case r.Type != "use_support_hours":
-		return r.Urgency
-	case r.During != nil && r.Outside != nil && r.During.Urgency == r.Outside.Urgency:
-		return r.During.Urgency
+		return r.Urgency, ""
+	case r.During == nil || r.Outside == nil || r.During.Urgency == "" || r.Outside.Urgency == "":
+		return "", ""
+	case r.During.Urgency == r.Outside.Urgency:
+		return r.During.Urgency, ""
 	}
-	return "support_hours"
+	return r.During.Urgency, r.Outside.Urgency
 }
 
 // join says which service of pagerelay pages which of PagerDuty's: by the routing key;
