@@ -44,6 +44,8 @@ type Settings struct {
 	Config Config
 	Source Source // not nil where Config names something.
 	Router Router
+	// Fallback is the fallback of each of pagerelay's services, "" or absent if it has none.
+	Fallback map[string]string
 }
 
 // AuditorConfig is what an Auditor may be told. Its zero value works.
@@ -162,6 +164,9 @@ func (a *Auditor) Troubles() []string {
 		list = append(list, *t)
 	}
 	if r := a.last.Load(); r != nil {
+		if by := a.heardBy.Load(); by != nil && r.circular(by.Fallback) {
+			list = append(list, circularText)
+		}
 		if n := r.Count(Critical); n > 0 {
 			list = append(list, fmt.Sprintf("The last audit of on-call coverage (%s) has critical findings: %d. Pages may open no incident; `pagerelay coverage audit` names them.",
 				r.At.UTC().Format(time.DateTime+" MST"), n))
@@ -338,4 +343,7 @@ func (a *Auditor) succeeded(r *Audit, told tally, took time.Duration) {
 		log.Warn("The on-call coverage was audited in part", "reasons", r.Reasons())
 	}
 	a.trouble.Store(&text)
+	if r.circular(a.heardBy.Load().Fallback) {
+		a.log.Warn(circularText)
+	}
 }
