@@ -1,7 +1,6 @@
 package coverage
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -173,60 +172,6 @@ func (a *Auditor) Troubles() []string {
 		}
 	}
 	return list
-}
-
-// Run audits at the start, every interval, and when Apply was called, until ctx
-// ends. An audit that left something open is made again sooner. In between, whether
-// anybody is on call is judged when that changes, by what was read.
-func (a *Auditor) Run(ctx context.Context) error {
-	timer, edge := time.NewTimer(0), time.NewTimer(0)
-	timer.Stop()
-	edge.Stop()
-	defer timer.Stop()
-	defer edge.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.wake:
-		case <-timer.C:
-		case <-a.judged:
-			edge.Stop()
-			if at := a.nextEdge(); !at.IsZero() {
-				edge.Reset(time.Until(at))
-			}
-			continue
-		case <-edge.C:
-			if a.judgeAgain(ctx) == nil {
-				continue
-			}
-		}
-		_, _ = a.Audit(ctx) // logged there.
-		if wait := a.untilNext(); wait > 0 {
-			timer.Reset(wait)
-		}
-	}
-}
-
-// untilNext is how long to wait after an audit; 0 if there are no settings yet.
-func (a *Auditor) untilNext() time.Duration {
-	a.pass.Lock()
-	defer a.pass.Unlock()
-	s := a.settings.Load()
-	if s == nil {
-		return 0
-	}
-	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
-	if a.failures == 0 {
-		return interval
-	}
-	wait := firstRetry
-	for range a.failures - 1 {
-		if wait *= 2; wait >= interval {
-			return interval
-		}
-	}
-	return min(wait, interval)
 }
 
 // ErrNotConfigured says that there is nothing to audit.
