@@ -152,16 +152,24 @@ func (l *lane) lowLimit() int {
 
 // pick takes the most urgent item that may leave now, or says when to ask again
 // (zero: only when something changes). rated is true when nothing but the rate
-// limit, PagerDuty's or our own, holds the most urgent high page back.
+// limit, PagerDuty's or our own, holds the most urgent high page back: not while
+// PagerDuty is away, nor for want of a connection, were the limit not reached.
 func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 	if l.empty() {
 		return nil, time.Time{}, false
 	}
 	l.recover(now)
+	used := l.used(now)
+	high, highAgain := l.mayHigh(now, used)
+	away := l.failing || l.fault != ""
+	rated = !away && !highAgain.IsZero() && len(l.ready[outbox.ClassHighTrigger]) > 0
 	if l.inFlight >= maxInFlight {
-		return nil, time.Time{}, !l.failing && l.fault == "" && len(l.ready[outbox.ClassHighTrigger]) > 0
+		if rated {
+			again = highAgain // from then on it waits for a connection.
+		}
+		return nil, again, rated
 	}
-	if l.failing || l.fault != "" { // one at a time finds out whether it is over.
+	if away { // one at a time finds out whether it is over.
 		until := l.backoffUntil
 		if l.fault != "" && l.faultUntil.After(until) {
 			until = l.faultUntil
@@ -172,18 +180,16 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 		if now.Before(until) {
 			return nil, until, false
 		}
-		if it := l.untried(now); l.failing && l.fault == "" && it != nil {
+		if it := l.untried(now); l.fault == "" && it != nil {
 			return l.take(it), time.Time{}, false
 		}
 	}
-	used := l.used(now)
-	high, highAgain := l.mayHigh(now, used)
 	low, lowAgain := l.mayLow(now, used, l.lowLimit())
 	if (l.slots+1)%agedSlot == 0 {
 		// Its place may be one of those kept for high: high ones may come without end.
 		if may, _ := l.mayLow(now, used, l.lowLimit()+l.limit/reservedShare); may {
 			if it := l.aged(now); it != nil {
-				return l.take(it), time.Time{}, false
+				return l.take(it), time.Time{}, rated
 			}
 		}
 	}
@@ -191,18 +197,14 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 		if len(l.ready[c]) == 0 {
 			continue
 		}
+		may, at := low, lowAgain
 		if outbox.Class(c).High() {
-			if high {
-				return l.take(l.ready[c][0]), time.Time{}, false
-			}
-			again = earliest(again, highAgain)
-			rated = rated || (outbox.Class(c) == outbox.ClassHighTrigger && !highAgain.IsZero())
-			continue
+			may, at = high, highAgain
 		}
-		if low {
+		if may {
 			return l.take(l.ready[c][0]), time.Time{}, rated
 		}
-		again = earliest(again, lowAgain)
+		again = earliest(again, at)
 	}
 	return nil, again, rated
 }
