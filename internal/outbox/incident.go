@@ -204,6 +204,8 @@ type Intent struct {
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
 	// Missed are firings that ended meanwhile, if this trigger is not accepted.
 	Missed []Missed `json:"missed,omitempty"`
+	// Grown is what a digest is still to tell, if this event of it is accepted.
+	Grown *Digest `json:"grown,omitempty"`
 }
 
 // Echo is a planned repeat; it is dropped when want changes.

@@ -60,6 +60,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	if o.Kind != OutcomeAccepted || it.Hole != nil {
 		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
+	in.regrow(it, o.Kind == OutcomeAccepted, now)
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
