@@ -233,8 +233,8 @@ func core() []mutant {
 			Name: "hole: a trigger that fell into one is taken for heard", Promise: 7, By: "internal/model.TestHistoriesToRemember",
 			Edits: []edit{{
 				holes,
-				"in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil\n\t\tif trigger {",
-				"in.Echo = nil\n\t\tif trigger {",
+				"in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil\n\t\tif trigger && !again {",
+				"in.Echo = nil\n\t\tif trigger && !again {",
 			}},
 		},
 		{

@@ -64,8 +64,9 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
+		again := it.Revision <= in.AcceptedRevision
 		in.accepted(it, now)
-		in.fell(it, now)
+		in.fell(it, again, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
 		if it.Echo && ((it.Action == Resolve && in.firing() == 0) || (it.Action == Trigger && in.firing() > 0)) { // what it was planned for may have landed.
