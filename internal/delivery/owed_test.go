@@ -131,8 +131,11 @@ func TestWhatWaitsForTheLimitIsOwedWhileAllConnectionsAreTaken(t *testing.T) {
 			t.Errorf("owed before the limit was reached: %q, want none", got)
 		}
 		time.Sleep(time.Second) // the other 16 are in flight.
-		if pd.most != 16 || len(pd.requests()) != 32 {
-			r.t.Fatalf("%d requests, at most %d at once; want 32 and 16", len(pd.requests()), pd.most)
+		pd.mu.Lock()
+		inFlight, sent := pd.now, len(pd.log)
+		pd.mu.Unlock()
+		if inFlight != 16 || sent != 32 {
+			r.t.Fatalf("%d of %d requests are in flight, want 16 of 32", inFlight, sent)
 		}
 		got := r.owed()
 		if len(got) != 1 {

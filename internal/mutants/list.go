@@ -9,6 +9,7 @@ const (
 	store    = "internal/outbox/store.go"
 	file     = "internal/outbox/file.go"
 	lane     = "internal/delivery/lane.go"
+	window   = "internal/delivery/window.go"
 	absent   = "internal/outbox/absent.go"
 	compare  = "internal/alertmanager/reconcile_pass.go"
 	schedule = "internal/alertmanager/reconcile.go"
@@ -43,7 +44,7 @@ func core() []mutant {
 		{
 			Name: "reserve: low may use all of the window", Promise: 3, By: "internal/model.TestFloodOfWarningsDelaysNoCriticalPage",
 			Edits: []edit{{
-				lane,
+				window,
 				"float64(l.limit-l.limit/reservedShare)",
 				"float64(l.limit)",
 			}},
@@ -51,7 +52,7 @@ func core() []mutant {
 		{
 			Name: "reserve: all connections may be taken by low ones", Promise: 3, By: "internal/model.TestFloodOfWarningsDelaysNoCriticalPage",
 			Edits: []edit{{
-				lane,
+				window,
 				"case l.inFlightLow >= maxInFlightLow, l.throttled && l.inFlight > 0:",
 				"case l.inFlightLow >= maxInFlight, l.throttled && l.inFlight > 0:",
 			}},
