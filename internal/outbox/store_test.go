@@ -31,7 +31,18 @@ func open(t *testing.T, dir string, p outbox.Policy) *rig {
 // openFailing is open with a disk that fails when fail says so.
 func openFailing(t *testing.T, dir string, p outbox.Policy, fail func() error) *rig {
 	t.Helper()
-	s, err := outbox.Open(dir, outbox.Config{})
+	return openWith(t, dir, p, fail, outbox.Config{})
+}
+
+// openClocked is open with a wall clock.
+func openClocked(t *testing.T, p outbox.Policy, now func() time.Time) *rig {
+	t.Helper()
+	return openWith(t, t.TempDir(), p, nil, outbox.Config{Now: now})
+}
+
+func openWith(t *testing.T, dir string, p outbox.Policy, fail func() error, cfg outbox.Config) *rig {
+	t.Helper()
+	s, err := outbox.Open(dir, cfg)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
