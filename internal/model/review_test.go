@@ -196,6 +196,16 @@ func TestHistoriesToRemember(t *testing.T) {
 			},
 		},
 		{
+			name: "acknowledged by a person, and fires again as its resolve is refused",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: "person acknowledges", N: 1, Pause: soon},
+				{What: "400", N: 2},
+				{What: "toggle", Pause: soon},
+				{What: "toggle", Pause: long},
+			},
+		},
+		{
 			name: "muted and unmuted where it was routed before", peers: 1, policy: alertmanager.Reconcile{OnInhibit: "resolve"},
 			steps: []step{
 				{What: "500", N: 1, Pause: time.Millisecond},

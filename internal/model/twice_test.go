@@ -292,6 +292,9 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		if l.kept { // it may have joined that.
 			l.allow(unheard, time.Time{}, outbox.Trigger)
 		}
+		if l.last[outbox.Resolve].refused { // it may have joined what that was to close.
+			l.allow(olderOpen, time.Time{}, outbox.Trigger)
+		}
 		last.fell = d.hole
 	case outbox.Resolve:
 		l.closed = !recently(outbox.Trigger)

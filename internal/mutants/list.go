@@ -61,8 +61,8 @@ func core() []mutant {
 			Name: "retry of a 400: no minimal event", Promise: 5, By: "internal/model.TestHistoriesToRemember",
 			Edits: []edit{{
 				outcome,
-				"if (it.Action == Trigger || it.Action == Change) && !it.Minimal {",
-				"if false {",
+				"case (it.Action == Trigger || it.Action == Change) && !it.Minimal:",
+				"case false:",
 			}},
 		},
 		{

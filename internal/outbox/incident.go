@@ -87,6 +87,8 @@ type Incident struct {
 
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
+	// Unresolved: PagerDuty refused to resolve an epoch before the present one.
+	Unresolved bool `json:"unresolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.

@@ -191,6 +191,72 @@ func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 	}
 }
 
+// Such a page may have joined what a person has acknowledged: it is paged once more.
+func TestRefusedResolveOfTheEpochBeforeIsSentOnceMore(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		again outbox.OutcomeKind
+		then  []outbox.Action
+	}{
+		{"accepted then", outbox.OutcomeAccepted, []outbox.Action{outbox.Resolve, outbox.Trigger}},
+		{"refused for good", outbox.OutcomeRefused, []outbox.Action{outbox.Resolve}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s := open(t, quickDir(t), outbox.Policy{})
+				defer s.stop()
+				id := outbox.IncidentID("infra", "k")
+				s.observe(alert{fp: "a", key: "k", shared: true})
+				s.accept("k")
+				s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
+				s.once(id, outbox.OutcomeRefused)
+				s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
+				s.once(id, outbox.OutcomeRefused)
+				wantActions(t, s.accept("k"), outbox.Trigger)
+				time.Sleep(59 * time.Second) // virtual time.
+				wantActions(t, s.accept("k"))
+				time.Sleep(time.Second)
+				wantActions(t, s.drive(id, tc.again), tc.then...)
+				time.Sleep(time.Hour)
+				wantActions(t, s.accept("k"))
+				s.observe(alert{fp: "b", key: "k", shared: true}) // whatever became of that, this one is paged.
+				wantActions(t, s.accept("k"), outbox.Trigger)
+				time.Sleep(time.Hour)
+				wantActions(t, s.accept("k"))
+			})
+		})
+	}
+}
+
+// Nothing is, if the next resolve was accepted before any page.
+func TestRefusedResolveThatIsMadeUpForPlansNothing(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	id := outbox.IncidentID("infra", "a")
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute}, alert{fp: "a", starts: 2 * time.Minute})
+	s.once(id, outbox.OutcomeRefused)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute}, alert{fp: "a", starts: 4 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	if echo := s.get("a").Echo; echo != nil {
+		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
+	}
+}
+
+// It does not follow the page to a new routing key, where nothing was refused.
+func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	s.say("a", outbox.Resolve, "k1", outbox.OutcomeRefused)
+	s.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+	if echo := s.get("a").Echo; echo != nil {
+		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
+	}
+}
+
 // A planned repeat that PagerDuty throttled, or that never left, is still due.
 func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
 	for _, kind := range []outbox.OutcomeKind{outbox.OutcomeThrottled, outbox.OutcomeUnsent} {
