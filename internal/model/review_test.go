@@ -206,6 +206,17 @@ func TestHistoriesToRemember(t *testing.T) {
 			},
 		},
 		{
+			name: "one more fires, as the resolve that was refused is sent once more",
+			steps: []step{
+				{What: "toggle", Alert: 6, Pause: long},
+				{What: "400", N: 2},
+				{What: "toggle", Alert: 6, Pause: soon},
+				{What: "toggle", Alert: 6, Pause: 59 * time.Second},
+				{What: "429", N: 2, Pause: 3 * time.Second},
+				{What: "toggle", Alert: 7, Pause: long},
+			},
+		},
+		{
 			name: "muted and unmuted where it was routed before", peers: 1, policy: alertmanager.Reconcile{OnInhibit: "resolve"},
 			steps: []step{
 				{What: "500", N: 1, Pause: time.Millisecond},

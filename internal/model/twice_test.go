@@ -33,8 +33,9 @@ type line struct {
 	closed bool
 	// unsent: an episode began that only another replica can have triggered so far.
 	unsent bool
-	// kept: PagerDuty may hold what it did not resolve in a maintenance window.
-	kept bool
+	// kept: PagerDuty may hold what it has not resolved, in a maintenance window or as it
+	// refused to. That is a reason to trigger anew what may have joined it.
+	kept reason
 }
 
 // cause is when a reason came up.
@@ -269,6 +270,9 @@ func (t *twice) returned(d *departure, kind pagerduty.Kind, now time.Time) {
 		if a == outbox.Trigger && !d.minimal {
 			l.allow(asMinimal, time.Time{}, a)
 		}
+		if a == outbox.Resolve && l.kept == "" {
+			l.kept = olderOpen
+		}
 	}
 }
 
@@ -289,11 +293,8 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		if recently(outbox.Acknowledge) {
 			l.allow(ackLate, time.Time{}, outbox.Trigger)
 		}
-		if l.kept { // it may have joined that.
-			l.allow(unheard, time.Time{}, outbox.Trigger)
-		}
-		if l.last[outbox.Resolve].refused { // it may have joined what that was to close.
-			l.allow(olderOpen, time.Time{}, outbox.Trigger)
+		if l.kept != "" {
+			l.allow(l.kept, time.Time{}, outbox.Trigger)
 		}
 		last.fell = d.hole
 	case outbox.Resolve:
@@ -308,7 +309,7 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		if d.hole != nil && d.hole.what == maintenance {
 			last.fell, l.closed = d.hole, false
 		} else {
-			l.kept = false
+			l.kept = ""
 		}
 	case outbox.Acknowledge:
 		if !d.planned {
@@ -330,7 +331,7 @@ func (t *twice) fell(k lineKey, a outbox.Action) {
 		l.allow(unheard, time.Time{}, outbox.Trigger)
 		t.line(keyOther, k.dedupKey).allow(elsewhere, time.Time{}, outbox.Trigger)
 	case outbox.Resolve:
-		l.closed, l.kept = false, true
+		l.closed, l.kept = false, unheard
 		l.allow(inWindow, time.Time{}, outbox.Resolve)
 	case outbox.Acknowledge, outbox.Change:
 	}
