@@ -7,6 +7,7 @@ const (
 	obstacle = "internal/outbox/obstacle.go"
 	outcome  = "internal/outbox/outcome.go"
 	store    = "internal/outbox/store.go"
+	change   = "internal/outbox/change.go"
 	file     = "internal/outbox/file.go"
 	lane     = "internal/delivery/lane.go"
 	window   = "internal/delivery/window.go"
@@ -28,7 +29,7 @@ func core() []mutant {
 		{
 			Name: "order: no compare-and-set", Promise: 2, By: "internal/model.TestResolveIsStoredWhileItsTriggerIsPrepared",
 			Edits: []edit{{
-				store,
+				change,
 				"if in == nil || in.Version != version || in.Intent != nil {\n\t\t\treturn ErrChanged",
 				"if in == nil || in.Intent != nil {\n\t\t\treturn ErrChanged",
 			}},
