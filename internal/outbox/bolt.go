@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -19,20 +20,26 @@ const (
 	compactAbove = 64 << 20
 )
 
-func openFile(path string, log *slog.Logger) (*bolt.DB, error) {
+// handle is the open file, and which one it is. While it is open it is locked.
+type handle struct {
+	*bolt.DB
+	is os.FileInfo
+}
+
+func openFile(path string, log *slog.Logger) (*handle, error) {
 	readAhead(path)
-	db, err := openBolt(path)
+	h, err := openBolt(path)
 	if err != nil {
 		return nil, err
 	}
-	free, size := db.Stats().FreePageN*db.Info().PageSize, fileSize(path)
+	free, size := h.Stats().FreePageN*h.Info().PageSize, fileSize(path)
 	if size < compactAbove || int64(free) < size/2 {
-		return db, nil
+		return h, nil
 	}
-	if err := guard(func() error { return compact(db, path) }); err != nil {
+	if h, err = compact(h, path); err != nil {
 		log.Warn("The outbox could not be compacted; it is used as it is", "err", err)
 	}
-	return openBolt(path)
+	return h, nil
 }
 
 // readAhead brings the file into the page cache, from one end to the other. All
@@ -49,76 +56,120 @@ func readAhead(path string) {
 	}
 }
 
-func openBolt(path string) (db *bolt.DB, err error) {
+func openBolt(path string) (h *handle, err error) {
 	err = guard(func() error {
 		if err := checkLength(path); err != nil {
 			return err
 		}
-		var locked *os.File
-		empty := fileSize(path) == 0
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
-			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
-				locked, err = os.OpenFile(name, flag, mode)
-				return locked, err
-			},
-		})
-		if err != nil {
-			if empty && !errors.Is(err, bolterrors.ErrTimeout) {
-				_ = os.Truncate(path, 0) // there was no room for its first pages: it is not a damaged one.
-			}
+		if h, err = openDB(path); err != nil {
 			return err
 		}
 		// While we waited for the lock, its holder may have put another file there.
 		here, err := os.Stat(path)
-		is, statErr := locked.Stat()
-		if err = errors.Join(err, statErr); err == nil && !os.SameFile(here, is) {
+		if err == nil && !os.SameFile(here, h.is) {
 			err = bolterrors.ErrTimeout
 		}
 		if err != nil {
-			return errors.Join(err, db.Close())
+			return errors.Join(err, h.Close())
 		}
 		return nil
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, &refusal{fmt.Errorf("open outbox %s: another process has it locked; one folder serves one pagerelay (--storage.path)", path)}
+		return nil, lockedByAnother(path)
 	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
 		return nil, &damageError{fmt.Errorf("open outbox %s: %w", path, err)}
 	case err != nil:
 		return nil, fmt.Errorf("open outbox %s: %w", path, err)
 	}
-	return db, nil
+	return h, nil
 }
 
-// compact copies db into a fresh file that takes its place, and closes db. After
-// an error the old file is as it was.
-func compact(db *bolt.DB, path string) (err error) {
-	tmp := path + ".compact"
-	defer func() {
-		err = errors.Join(err, db.Close())
-		if err != nil {
-			_ = os.Remove(tmp) // a next try does it otherwise.
-		}
-	}()
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	dst, err := bolt.Open(tmp, 0o600, &bolt.Options{Timeout: lockTimeout})
+func lockedByAnother(path string) error {
+	return &refusal{fmt.Errorf("open outbox %s: another process has it locked; one folder serves one pagerelay (--storage.path)", path)}
+}
+
+// openDB locks and maps a database, and begins one where there is none.
+func openDB(path string) (*handle, error) {
+	h := &handle{}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{
+		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			if err != nil {
+				return nil, err
+			}
+			if h.is, err = f.Stat(); err != nil {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		},
+	})
 	if err != nil {
-		return err
+		if h.is != nil && h.is.Size() == 0 && !errors.Is(err, bolterrors.ErrTimeout) {
+			_ = os.Truncate(path, 0) // there was no room for its first pages: it is not a damaged one.
+		}
+		return nil, err
 	}
-	err = bolt.Compact(dst, db, 16<<20)
+	h.DB = db
+	return h, nil
+}
+
+// lock opens the file and locks it as bbolt does, if nobody else has. Closing it
+// gives it back.
+func lock(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = lockedByAnother(path)
+	}
+	is, statErr := f.Stat()
+	if err = errors.Join(err, statErr); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, is, nil
+}
+
+// compact copies the database into a fresh file that takes its place. It returns the
+// one that has the place then, and has closed the other. Both are locked until the
+// one is there: at no moment could another process take the file. After an error the
+// old one is as it was, unless it is the folder that could not be flushed.
+func compact(old *handle, path string) (*handle, error) {
+	tmp := path + ".compact"
+	if err := removeIfThere(tmp); err != nil {
+		return old, err
+	}
+	fresh, err := openDB(tmp)
+	if err != nil {
+		return old, errors.Join(err, removeIfThere(tmp))
+	}
+	err = guard(func() error {
+		if err := bolt.Compact(fresh.DB, old.DB, 16<<20); err != nil {
+			return err
+		}
+		return fresh.Sync()
+	})
 	if err == nil {
-		err = dst.Sync()
+		err = os.Rename(tmp, path)
 	}
-	if err := errors.Join(err, dst.Close()); err != nil {
+	if err != nil {
+		return old, errors.Join(err, guard(fresh.Close), removeIfThere(tmp))
+	}
+	return fresh, errors.Join(guard(old.Close), syncFolder(filepath.Dir(path)))
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
+	return nil
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

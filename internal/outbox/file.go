@@ -42,11 +42,11 @@ func isDamage(err error) bool {
 }
 
 // load reads the open incidents; with a damageError it returns those that are sound.
-func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
+func load(db *handle, path string, now time.Time) (incidents []*Incident, err error) {
 	if err := guard(func() error { return db.View(refuseNewer) }); err != nil {
 		return nil, err
 	}
-	damage := guard(func() error { return db.View(verify) })
+	damage := guard(func() error { return db.View(verify(path)) })
 	err = guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
 			b := tx.Bucket([]byte(bucketIncidents))
@@ -81,7 +81,7 @@ func load(db *bolt.DB, now time.Time) (incidents []*Incident, err error) {
 }
 
 // prepare creates what is missing. An outbox that has all of it is not written to.
-func prepare(db *bolt.DB) error {
+func prepare(db *handle) error {
 	prepared := false
 	err := guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {

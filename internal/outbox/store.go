@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -58,7 +57,7 @@ type Store struct {
 	log  *slog.Logger
 	met  *metrics
 	path string
-	db   atomic.Pointer[bolt.DB] // nil while the file cannot be opened; written by the committer.
+	db   atomic.Pointer[handle] // nil while the file cannot be opened; written by the committer.
 	// damaged is the name of a file that was moved aside; "" if none was.
 	damaged atomic.Pointer[string]
 
@@ -76,7 +75,7 @@ type Store struct {
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
 	took     map[string]struct{} // incidents taken from a file that is to be read again.
-	doubted  *bolt.DB            // was in use, and is to be closed.
+	doubted  *handle             // was in use: it is to be written anew, and closed.
 	unopened error               // why the file could not be opened last, when it was
 	tried    time.Time           // tried.
 	// failCommit stands in for a disk that fails, in tests.
