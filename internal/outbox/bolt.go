@@ -107,13 +107,31 @@ func openDB(path string) (*handle, error) {
 	})
 	if err != nil {
 		if h.is != nil && h.is.Size() == 0 && !errors.Is(err, bolterrors.ErrTimeout) {
-			_ = os.Truncate(path, 0) // there was no room for its first pages: it is not a damaged one.
+			err = errors.Join(err, unbegin(path, h.is))
 		}
 		return nil, err
 	}
 	h.DB = db
 	return h, nil
 }
+
+// unbegin empties a file that was empty and had no room for its first pages, so that
+// it is not taken for a damaged one. bbolt has closed it: by now another process may
+// be at work on it, or another file may have its name.
+func unbegin(path string, begun os.FileInfo) error {
+	f, is, err := lock(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !os.SameFile(is, begun) || is.Size() >= int64(firstPages*os.Getpagesize()) {
+		return nil
+	}
+	return f.Truncate(0)
+}
+
+// firstPages are written when a database is begun: no whole one has fewer.
+const firstPages = 4
 
 // lock opens the file and locks it as bbolt does, if nobody else has. Closing it
 // gives it back.

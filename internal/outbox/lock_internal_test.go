@@ -122,3 +122,51 @@ func TestFailedCommitsKeepTheLock(t *testing.T) {
 		t.Errorf("another process had the file %d times in %d tries, want never", had, tries)
 	}
 }
+
+// A file is emptied or moved aside only if it is the one that was found wanting.
+func TestAnotherProcessesFileIsLeftAlone(t *testing.T) {
+	begun := []byte("one page of four")
+	whole := make([]byte, firstPages*os.Getpagesize())
+	for _, tc := range []struct {
+		name     string
+		contents []byte
+		other    func(t *testing.T, path string) // what another process does meanwhile.
+		emptied  bool
+		moved    bool
+	}{
+		{"nobody else", begun, func(*testing.T, string) {}, true, true},
+		{"it is locked", begun, func(t *testing.T, path string) {
+			f, _, err := lock(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = f.Close() })
+		}, false, false},
+		{"another file has its place", begun, func(t *testing.T, path string) {
+			if err := errors.Join(os.WriteFile(path+".new", begun, 0o600), os.Rename(path+".new", path)); err != nil {
+				t.Fatal(err)
+			}
+		}, false, true},
+		{"it was begun since", whole, func(*testing.T, string) {}, false, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), fileName)
+			if err := os.WriteFile(path, tc.contents, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			was, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tc.other(t, path)
+			err = unbegin(path, was)
+			if fileSize(path) == 0 != tc.emptied {
+				t.Errorf("%d bytes are left (%v), want it emptied: %v", fileSize(path), err, tc.emptied)
+			}
+			err = moveAside(path, path+".aside")
+			if _, gone := os.Stat(path); (gone != nil) != tc.moved {
+				t.Errorf("move aside: %v, want it moved: %v", err, tc.moved)
+			}
+		})
+	}
+}
