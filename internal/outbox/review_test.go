@@ -745,30 +745,40 @@ func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
 		outbox.Resolve:     outbox.Trigger,
 		outbox.Acknowledge: outbox.Resolve, // and then the page: an acknowledged one is not heard of.
 	} {
-		t.Run(string(action), func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
-			s.observe(alert{fp: "a"})
-			s.accept("a")
-			if action == outbox.Acknowledge {
-				mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
-				if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
-					t.Fatal(err)
+		for between, told := range map[string]func(s *rig){
+			"nothing between": func(*rig) {},
+			"the end of an episode between that another sidecar had": func(s *rig) {
+				s.observe(alert{fp: "a", starts: 80 * time.Second, resolved: true, ends: 90 * time.Second})
+				wantActions(s.t, s.accept("a"), outbox.Resolve)
+				s.gone("a")
+			},
+		} {
+			t.Run(string(action)+", "+between, func(t *testing.T) {
+				s := open(t, t.TempDir(), outbox.Policy{})
+				s.observe(alert{fp: "a"})
+				s.accept("a")
+				if action == outbox.Acknowledge {
+					mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
+					if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
+						t.Fatal(err)
+					}
+					answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
 				}
-				answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
-			}
-			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-			if action == outbox.Resolve {
-				answer(s, outbox.Resolve, outbox.OutcomeUnknown)
-			}
-			answer(s, outbox.Resolve, outbox.OutcomeAccepted)
-			s.accept("a")
-			s.gone("a")
-			s = s.reopen()
-			s.observe(alert{fp: "a", starts: 2 * time.Minute})
-			wantActions(t, s.accept("a"), outbox.Trigger)
-			if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
-				t.Errorf("echo is %+v, want a %s", in.Echo, want)
-			}
-		})
+				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+				if action == outbox.Resolve {
+					answer(s, outbox.Resolve, outbox.OutcomeUnknown)
+				}
+				answer(s, outbox.Resolve, outbox.OutcomeAccepted)
+				s.accept("a")
+				s.gone("a")
+				s = s.reopen()
+				told(s)
+				s.observe(alert{fp: "a", starts: 2 * time.Minute})
+				wantActions(t, s.accept("a"), outbox.Trigger)
+				if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
+					t.Errorf("echo is %+v, want a %s", in.Echo, want)
+				}
+			})
+		}
 	}
 }
