@@ -184,9 +184,12 @@ type answer struct {
 }
 
 // ask has the disk do something. A disk that does not answer in time is taken for
-// one that fails; nothing else is asked of it until it has answered: f may touch
-// nothing that is the committer's. ready comes first.
+// one that fails; nothing else is asked of it until it has answered, which ready
+// finds out. f may touch nothing that is the committer's.
 func (s *Store) ask(f func() (then func(), err error)) error {
+	if s.hanging != nil {
+		return errHanging
+	}
 	done := make(chan answer, 1)
 	go func() {
 		then, err := f()
@@ -223,7 +226,22 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// view reads the file. While the disk hangs it does not: bbolt
+// look reads the file for the committer. It is mapped: what of it is not in memory is
+// read from the disk, which may hang.
+func (s *Store) look(f func(tx *bolt.Tx) error) error {
+	db := s.db.Load()
+	if db == nil {
+		return errNotOpen
+	}
+	return s.ask(func() (func(), error) {
+		if s.beforeRead != nil {
+			s.beforeRead()
+		}
+		return nil, guard(func() error { return db.View(f) })
+	})
+}
+
+// view reads the file for anybody else. While the disk hangs it does not: bbolt
 // writes its meta page under a lock that every reader needs.
 func (s *Store) view(f func(tx *bolt.Tx) error) error {
 	if s.stalled.Load() {
@@ -240,6 +258,7 @@ func (s *Store) closeFile() error {
 	if s.hanging != nil {
 		select {
 		case a := <-s.hanging:
+			s.hanging = nil
 			_ = a.take() // it was reported when it was late.
 		case <-time.After(diskPatience):
 			return errHanging // the end of the process closes it.
@@ -249,5 +268,6 @@ func (s *Store) closeFile() error {
 	if db == nil {
 		return nil
 	}
-	return guard(db.Close)
+	// A reader that hangs keeps the file from being closed.
+	return s.ask(func() (func(), error) { return nil, guard(db.Close) })
 }

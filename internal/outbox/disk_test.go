@@ -34,10 +34,13 @@ func (d *disk) fail() error {
 }
 
 // observing runs Observe beside the test and returns where its error will come.
-func (r *rig) observing(a alert) <-chan error {
+func (r *rig) observing(alerts ...alert) <-chan error {
 	done := make(chan error, 1)
-	o := a.observation()
-	go func() { done <- r.Observe(r.t.Context(), []mapping.Observation{o}) }()
+	var obs []mapping.Observation
+	for _, a := range alerts {
+		obs = append(obs, a.observation())
+	}
+	go func() { done <- r.Observe(r.t.Context(), obs) }()
 	return done
 }
 

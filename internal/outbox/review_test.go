@@ -701,6 +701,67 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 	})
 }
 
+// A disk that hangs when what is mapped of the file is read, before a commit has found
+// out, does not hold up a page any longer than one that hangs in a commit.
+func TestHangingReadDoesNotHoldUpAPage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := &hangingDisk{}
+		s := openReading(t, quickDir(t), func() { _ = d.ask() })
+		defer func() { s.stop() }()
+		s.observe(alert{fp: "over"})
+		s.accept("over")
+		s.observe(alert{fp: "over", resolved: true, ends: time.Minute})
+		answers := d.hang()
+		s.accept("over") // what was remembered of it before is read as it closes.
+		s.gone("over")
+		for i := range 3 {
+			a := alert{fp: fmt.Sprint("a", i)}
+			began := time.Now()
+			answer := s.observing(a, alert{fp: fmt.Sprint("other", i), urgency: mapping.None})
+			s.acceptSoon(a.fp)
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("page %d left after %v, want 3s at most", i, took)
+			}
+			if err := <-answer; err != nil {
+				t.Errorf("Observe of page %d, which PagerDuty has accepted: %v", i, err)
+			}
+		}
+		if !s.Direct() {
+			t.Error("not in direct mode although the disk hangs")
+		}
+		close(answers)
+		time.Sleep(2 * time.Second) // no further webhook comes.
+		if s.Direct() {
+			t.Error("still in direct mode although the disk answers")
+		}
+		s = s.reopen()
+		s.get("a0")
+		s.gone("over")
+		s.observe(alert{fp: "over", from: "http://am-2"}) // a late duplicate is known by what was stored.
+		s.gone("over")
+	})
+}
+
+// One who reads the ledger and does not come to an end does not keep the outbox from
+// ending.
+func TestReaderDoesNotKeepTheFileFromBeingClosed(t *testing.T) {
+	s := open(t, quickDir(t), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	reading, read, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.Ledger(func(*outbox.Incident) bool { close(reading); <-read; return false })
+	}()
+	<-reading
+	s.stop()
+	close(read)
+	if err := <-done; err != nil {
+		t.Errorf("Ledger: %v", err)
+	}
+}
+
 // hangingDisk may keep a commit waiting, in the middle of it.
 type hangingDisk struct{ answers atomic.Pointer[chan struct{}] }
 

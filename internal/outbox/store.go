@@ -78,8 +78,9 @@ type Store struct {
 	doubted  *handle             // was in use: it is to be written anew, and closed.
 	unopened error               // why the file could not be opened last, when it was
 	tried    time.Time           // tried.
-	// failCommit stands in for a disk that fails, in tests.
+	// These stand in for a disk that fails or hangs, in tests.
 	failCommit func() error
+	beforeRead func()
 
 	mu        sync.RWMutex
 	open      map[string]*Incident

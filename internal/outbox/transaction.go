@@ -22,12 +22,13 @@ type transaction struct {
 	closed   []*Incident          // the same, for the ledger.
 	holders  map[string][]string  // additions to the index.
 	counts   map[Counted]int
+	stored   map[string]*Tombstone // what the file has of these; nil if nothing.
 }
 
 func newTransaction(s *Store, now time.Time) *transaction {
 	return &transaction{
 		store: s, now: now.Round(0), // without the monotonic reading: what is stored is what was decided upon.
-		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{},
+		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{}, stored: map[string]*Tombstone{},
 	}
 }
 
@@ -85,7 +86,6 @@ func (t *transaction) hold(fp, id string) {
 }
 
 func (t *transaction) tombstone(id string) *Tombstone {
-	var ts *Tombstone
 	if in := t.archived[id]; in != nil {
 		return newTombstone(in)
 	}
@@ -94,7 +94,11 @@ func (t *transaction) tombstone(id string) *Tombstone {
 			return newTombstone(in)
 		}
 	}
-	err := t.store.view(func(tx *bolt.Tx) error {
+	if ts, ok := t.stored[id]; ok {
+		return ts
+	}
+	var ts *Tombstone
+	err := t.store.look(func(tx *bolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketTombstones)).Get([]byte(id)); v != nil {
 			ts = &Tombstone{}
 			return decode(v, ts)
@@ -105,8 +109,9 @@ func (t *transaction) tombstone(id string) *Tombstone {
 		if !errors.Is(err, errHanging) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
 			t.store.log.Error("Reading a tombstone failed", "err", err)
 		}
-		return nil
+		return nil // not ts: one who hangs may yet write it.
 	}
+	t.stored[id] = ts
 	return ts
 }
 
