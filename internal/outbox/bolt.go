@@ -92,17 +92,21 @@ func lockedByAnother(path string) error {
 // openDB locks and maps a database, and begins one where there is none.
 func openDB(path string) (*handle, error) {
 	h := &handle{}
+	var file *os.File
+	defer func() {
+		if h.DB == nil && file != nil { // a panic of bbolt's leaves it open, mapped and locked.
+			_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) // the mapping would hold the lock.
+			_ = file.Close()
+		}
+	}()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{
 		Timeout: lockTimeout, FreelistType: bolt.FreelistMapType,
 		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, mode)
-			if err != nil {
-				return nil, err
+			var err error
+			if file, err = os.OpenFile(name, flag, mode); err == nil {
+				h.is, err = file.Stat()
 			}
-			if h.is, err = f.Stat(); err != nil {
-				return nil, errors.Join(err, f.Close())
-			}
-			return f, nil
+			return file, err
 		},
 	})
 	if err != nil {
