@@ -16,11 +16,13 @@ import (
 const (
 	directRetry  = time.Second     // how often the disk is tried in direct mode.
 	diskPatience = 2 * time.Second // a commit that takes longer makes direct mode begin.
+	lastPatience = 5 * time.Second // at the end, with what only memory knows.
 )
 
 var (
-	errHanging = errors.New("the disk does not answer")
-	errNotOpen = errors.New("the outbox's file is not open")
+	errHanging    = errors.New("the disk does not answer")
+	errCatchingUp = errors.New("what only memory knows is being written")
+	errNotOpen    = errors.New("the outbox's file is not open")
 )
 
 // maxPatience is how long a patient operation waits for another one to share the
@@ -32,9 +34,7 @@ const maxPatience = 20 * time.Millisecond
 // it is patient.
 func (s *Store) Run(ctx context.Context) error {
 	defer func() {
-		if s.behind() {
-			s.commit(nil) // a last try.
-		}
+		s.lastTry()
 		close(s.closed)
 		if err := s.closeFile(); err != nil {
 			s.log.Error("Closing the outbox failed", "err", err)
@@ -95,6 +95,27 @@ func (s *Store) behind() bool {
 	return s.direct.Load() || s.unsaved.all || s.db.Load() == nil
 }
 
+// lastTry writes what only memory knows before the end, if the disk takes it in time.
+func (s *Store) lastTry() {
+	over := time.After(lastPatience)
+	for range 3 { // what is late, what is much, and the rest.
+		if !s.behind() {
+			return
+		}
+		s.refused, s.unopened = nil, nil // no rest before the end.
+		s.commit(nil)
+		if s.hanging == nil {
+			return // it is written, or refused.
+		}
+		select {
+		case a := <-s.hanging:
+			s.answered(a)
+		case <-over:
+			return
+		}
+	}
+}
+
 // commit applies a batch in one transaction and answers each operation. What the
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
@@ -140,7 +161,10 @@ func (s *Store) store(tx *transaction) error {
 }
 
 func (s *Store) write(tx *transaction) error {
-	r, err := tx.records()
+	if s.unsaved.records(len(s.open)) > maxBatch {
+		return s.catchUp()
+	}
+	r, err := s.encode(tx.pending())
 	if err != nil {
 		return err
 	}
@@ -151,20 +175,23 @@ func (s *Store) write(tx *transaction) error {
 // is as good as it was, or it is closed and not written to again.
 func (s *Store) update(change func(*bolt.Tx) error) error {
 	db := s.db.Load()
-	return s.ask(func() (func(), error) {
-		err := guard(func() error {
-			return db.Update(func(tx *bolt.Tx) error {
-				if err := change(tx); err != nil || s.failCommit == nil {
-					return err
-				}
-				return s.failCommit()
-			})
+	return s.ask(func() (func(), error) { return s.updateFile(db, change) })
+}
+
+// updateFile is update, as the disk is asked for it.
+func (s *Store) updateFile(db *handle, change func(*bolt.Tx) error) (then func(), err error) {
+	err = guard(func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			if err := change(tx); err != nil || s.failCommit == nil {
+				return err
+			}
+			return s.failCommit()
 		})
-		if err == nil || foundNoRoom(err) {
-			return nil, err
-		}
-		return func() { s.distrust(err) }, err
 	})
+	if err == nil || foundNoRoom(err) {
+		return nil, err
+	}
+	return func() { s.distrust(err) }, err
 }
 
 // foundNoRoom says whether a commit ended because there was no room for what it
@@ -188,22 +215,41 @@ type answer struct {
 // finds out. f may touch nothing that is the committer's.
 func (s *Store) ask(f func() (then func(), err error)) error {
 	if s.hanging != nil {
-		return errHanging
+		return s.waits
 	}
-	done := make(chan answer, 1)
-	go func() {
-		then, err := f()
-		done <- answer{err, then}
-	}()
+	done := begin(f)
 	timer := time.NewTimer(diskPatience)
 	defer timer.Stop()
 	select {
 	case a := <-done:
 		return a.take()
 	case <-timer.C:
-		s.hanging = done
-		s.stalled.Store(true)
-		return errHanging
+		return s.await(done, errHanging)
+	}
+}
+
+func begin(f func() (then func(), err error)) chan answer {
+	done := make(chan answer, 1)
+	go func() {
+		then, err := f()
+		done <- answer{err, then}
+	}()
+	return done
+}
+
+// await leaves an answer for later, and says why.
+func (s *Store) await(done chan answer, why error) error {
+	s.hanging, s.waits = done, why
+	s.stalled.Store(true)
+	return why
+}
+
+// answered takes what await has left for later.
+func (s *Store) answered(a answer) {
+	s.hanging = nil
+	s.stalled.Store(false)
+	if err := a.take(); errors.Is(s.waits, errHanging) {
+		s.log.Warn("The disk answers again", "err", err) // whatever it says: all of it is written again.
 	}
 }
 

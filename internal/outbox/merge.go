@@ -8,17 +8,13 @@ func (s *Store) take(incidents []*Incident) {
 	defer s.mu.Unlock()
 	s.changedMu.Lock()
 	defer s.changedMu.Unlock()
-	ended := map[string]*Incident{} // the newest of each.
-	for _, in := range s.unsaved.closed {
-		ended[in.ID] = in
-	}
 	for _, in := range incidents {
 		if _, again := s.took[in.ID]; again {
 			continue
 		}
 		if mem := s.open[in.ID]; mem != nil {
 			in = mem.merge(in)
-		} else if closed := ended[in.ID]; closed != nil && in.endedIn(closed) {
+		} else if closed := s.unsaved.ended[in.ID]; closed != nil && in.endedIn(closed) {
 			if in.Have == StateClosed || (!closed.LastResolve.IsZero() && closed.KeyHash == in.KeyHash) {
 				continue
 			}

@@ -12,10 +12,6 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// reopenEvery is how often it is tried to open the file at most: that may mean
-// to read all of it.
-const reopenEvery = directRetry / 2
-
 // opened is what came of opening the file, also where it ended in an error.
 type opened struct {
 	db        *handle     // nil if there is none.
@@ -178,20 +174,19 @@ func (s *Store) ready() error {
 	if s.hanging != nil {
 		select {
 		case a := <-s.hanging:
-			s.hanging = nil
-			s.stalled.Store(false)
-			s.log.Warn("The disk answers again", "err", a.take()) // whatever it says: all of it is written again.
+			s.answered(a)
 		default:
-			return errHanging
+			return s.waits
 		}
 	}
 	if s.db.Load() != nil {
 		return nil
 	}
-	if s.unopened != nil && time.Since(s.tried) < reopenEvery {
+	if s.unopened != nil && time.Since(s.tried) < s.rest {
 		return s.unopened
 	}
-	defer func() { s.tried = time.Now() }() // a try may take longer than reopenEvery.
+	began := time.Now()
+	defer func() { s.rested(time.Since(began)) }()
 	path, now, log := s.path, s.cfg.Now(), s.log
 	old, doubted := s.doubted, s.loaded
 	s.doubted = nil

@@ -706,7 +706,7 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 func TestHangingReadDoesNotHoldUpAPage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &hangingDisk{}
-		s := openReading(t, quickDir(t), func() { _ = d.ask() })
+		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) { s.BeforeReads(func() { _ = d.ask() }) })
 		defer func() { s.stop() }()
 		s.observe(alert{fp: "over"})
 		s.accept("over")

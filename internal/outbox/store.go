@@ -71,16 +71,20 @@ type Store struct {
 	direct  atomic.Bool
 	unsaved unsaved
 	hanging chan answer // what the disk has not answered yet; nil if it does.
+	waits   error       // why not.
 	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
 	took     map[string]struct{} // incidents taken from a file that is to be read again.
 	doubted  *handle             // was in use: it is to be written anew, and closed.
-	unopened error               // why the file could not be opened last, when it was
-	tried    time.Time           // tried.
+	unopened error               // why the file could not be opened last.
+	refused  error               // why it could not be written to, when all that only memory knows was to be.
+	tried    time.Time           // when either was tried last,
+	rest     time.Duration       // and for how long it is not again.
 	// These stand in for a disk that fails or hangs, in tests.
-	failCommit func() error
-	beforeRead func()
+	failCommit   func() error
+	beforeRead   func()
+	beforeEncode func()
 
 	mu        sync.RWMutex
 	open      map[string]*Incident

@@ -31,29 +31,23 @@ func open(t *testing.T, dir string, p outbox.Policy) *rig {
 // openFailing is open with a disk that fails when fail says so.
 func openFailing(t *testing.T, dir string, p outbox.Policy, fail func() error) *rig {
 	t.Helper()
-	return openOn(t, dir, p, outbox.Config{}, fail, nil)
-}
-
-// openReading is open with a disk that may keep those waiting who read from it.
-func openReading(t *testing.T, dir string, read func()) *rig {
-	t.Helper()
-	return openOn(t, dir, outbox.Policy{}, outbox.Config{}, nil, read)
+	return openOn(t, dir, p, outbox.Config{}, func(s *outbox.Store) { s.FailCommits(fail) })
 }
 
 // openClocked is open with a wall clock.
 func openClocked(t *testing.T, p outbox.Policy, now func() time.Time) *rig {
 	t.Helper()
-	return openOn(t, t.TempDir(), p, outbox.Config{Now: now}, nil, nil)
+	return openOn(t, t.TempDir(), p, outbox.Config{Now: now}, func(*outbox.Store) {})
 }
 
-func openOn(t *testing.T, dir string, p outbox.Policy, cfg outbox.Config, fail func() error, read func()) *rig {
+// openOn is open with a disk as prepare makes it.
+func openOn(t *testing.T, dir string, p outbox.Policy, cfg outbox.Config, prepare func(*outbox.Store)) *rig {
 	t.Helper()
 	s, err := outbox.Open(dir, cfg)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	s.FailCommits(fail)
-	s.BeforeReads(read)
+	prepare(s)
 	s.SetPolicy(p)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -89,10 +89,8 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	if in := t.archived[id]; in != nil {
 		return newTombstone(in)
 	}
-	for _, in := range slices.Backward(t.store.unsaved.closed) {
-		if in.ID == id {
-			return newTombstone(in)
-		}
+	if in := t.store.unsaved.ended[id]; in != nil {
+		return newTombstone(in)
 	}
 	if ts, ok := t.stored[id]; ok {
 		return ts
@@ -106,7 +104,7 @@ func (t *transaction) tombstone(id string) *Tombstone {
 		return nil
 	})
 	if err != nil { // a late firing is then taken for a new one: it pages.
-		if !errors.Is(err, errHanging) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
+		if !errors.Is(err, errHanging) && !errors.Is(err, errCatchingUp) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
 			t.store.log.Error("Reading a tombstone failed", "err", err)
 		}
 		return nil // not ts: one who hangs may yet write it.
@@ -153,43 +151,36 @@ func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
 	return ends
 }
 
-// records are what a commit writes: made beforehand, so that a disk that hangs
-// holds up nobody and reads nothing that changes meanwhile.
-type records struct {
-	all        bool // there are no other incidents.
-	gone       []string
-	incidents  map[string][]byte
-	ledger     map[string][]byte
-	tombstones map[string][]byte
+// pending is what a commit is to write: the changes, and all that is in memory only.
+// Nothing of it is changed any more.
+type pending struct {
+	all       bool // there are no other incidents.
+	gone      []string
+	incidents []*Incident
+	closed    []*Incident
 }
 
-// records encodes the changes, and all that is in memory only.
-func (t *transaction) records() (*records, error) {
-	r := &records{all: t.store.unsaved.all, incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
-	var failed error
-	seal := func(v any) []byte {
-		b, err := encode(v)
-		if err != nil && failed == nil {
-			failed = err
-		}
-		return b
-	}
+func (t *transaction) pending() *pending {
+	u := &t.store.unsaved
+	p := &pending{all: u.all}
+	seen := make(map[string]struct{}, u.records(len(t.store.open)))
 	add := func(id string) {
-		if r.incidents[id] != nil {
+		if _, again := seen[id]; again {
 			return
 		}
+		seen[id] = struct{}{}
 		if in := t.incident(id); in != nil {
-			r.incidents[id] = seal(in)
+			p.incidents = append(p.incidents, in)
 		} else {
-			r.gone = append(r.gone, id)
+			p.gone = append(p.gone, id)
 		}
 	}
-	if r.all {
+	if p.all {
 		for id := range t.store.open {
 			add(id)
 		}
 	}
-	for id := range t.store.unsaved.ids {
+	for id := range u.ids {
 		add(id)
 	}
 	for id := range t.edited {
@@ -198,7 +189,40 @@ func (t *transaction) records() (*records, error) {
 	for id := range t.archived {
 		add(id)
 	}
-	for _, in := range slices.Concat(t.store.unsaved.closed, t.closed) {
+	for _, c := range u.closed {
+		p.closed = append(p.closed, c.Incident)
+	}
+	p.closed = append(p.closed, t.closed...)
+	return p
+}
+
+// records are what a commit writes: made beforehand, so that a disk that hangs
+// holds up nobody and reads nothing that changes meanwhile.
+type records struct {
+	all        bool
+	gone       []string
+	incidents  map[string][]byte
+	ledger     map[string][]byte
+	tombstones map[string][]byte
+}
+
+func (s *Store) encode(p *pending) (*records, error) {
+	r := &records{all: p.all, gone: p.gone, incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
+	var failed error
+	seal := func(v any) []byte {
+		if s.beforeEncode != nil {
+			s.beforeEncode()
+		}
+		b, err := encode(v)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return b
+	}
+	for _, in := range p.incidents {
+		r.incidents[in.ID] = seal(in)
+	}
+	for _, in := range p.closed {
 		r.ledger[string(ledgerKey(in))] = seal(in)
 		r.tombstones[in.ID] = seal(newTombstone(in))
 	}
