@@ -175,11 +175,11 @@ func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Resolve {
 				t.Fatalf("Next says %+v, want a resolve first", d)
 			}
-			s.say("a", outbox.Resolve, "k1", outbox.OutcomeRefused)
+			s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
 			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Trigger {
 				t.Fatalf("Next after the refusal says %+v, want a trigger", d)
 			}
-			s.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+			s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
 			if in := s.get("a"); in.KeyHash != "k2" || in.AcceptedRevision != in.Revision {
 				t.Errorf("under key %s revision %d of %d is accepted, want the last one under k2", in.KeyHash, in.AcceptedRevision, in.Revision)
 			}
@@ -250,8 +250,8 @@ func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	s.say("a", outbox.Resolve, "k1", outbox.OutcomeRefused)
-	s.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+	s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
+	s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
 	if echo := s.get("a").Echo; echo != nil {
 		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
 	}
@@ -509,7 +509,7 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 		}},
 		{"it was paged under a new key", false, func(r *rig) {
 			r.observingUntilIn(alert{fp: "a"})
-			r.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+			r.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -526,7 +526,7 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 			tc.do(s)
 			s.observingUntilIn(alert{fp: "a", shared: tc.shared, resolved: true, ends: time.Minute})
 			if in := s.get("a"); in.KeyHash == "k2" {
-				s.say("a", outbox.Resolve, "k2", outbox.OutcomeAccepted)
+				s.say("a", sending(outbox.Resolve), "k2", outbox.OutcomeAccepted)
 			}
 			wantActions(t, s.accept("a"))
 			s.gone("a")
@@ -558,16 +558,21 @@ func (r *rig) observingUntilIn(a alert) {
 }
 
 // say sends a request under a routing key, whatever Next says.
-func (r *rig) say(key string, a outbox.Action, keyHash string, kind outbox.OutcomeKind) {
+func (r *rig) say(key string, d outbox.Decision, keyHash string, kind outbox.OutcomeKind) {
 	r.t.Helper()
 	in := r.get(key)
-	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, outbox.Decision{Kind: outbox.Send, Action: a}, keyHash)
+	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, d, keyHash)
 	if err != nil {
 		r.t.Fatalf("Begin: %v", err)
 	}
 	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, keyHash, outbox.Outcome{Kind: kind, Message: "no"}); err != nil {
 		r.t.Fatalf("Finish: %v", err)
 	}
+}
+
+// sending is the decision to send something.
+func sending(a outbox.Action) outbox.Decision {
+	return outbox.Decision{Kind: outbox.Send, Action: a}
 }
 
 // A file that cannot be compacted, as on a full disk, is used as it is.
@@ -644,7 +649,7 @@ func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
 // that is held, on an incident that others keep open.
 func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour}, d.fail)
+	s := openFailing(t, t.TempDir(), asking(), d.fail)
 	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
 	s.accept("k")
 	s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
