@@ -4,6 +4,7 @@ const (
 	answers = "internal/pagerduty/answer.go"
 	direct  = "internal/outbox/direct.go"
 	commit  = "internal/outbox/commit.go"
+	disk    = "internal/outbox/disk.go"
 	bolt    = "internal/outbox/bolt.go"
 	digest  = "internal/outbox/digest.go"
 	door    = "receiver/receiver.go"
@@ -226,7 +227,7 @@ func alone() []mutant {
 		{
 			Name: "damage: a panic of bbolt's is not caught", Promise: 10, By: "internal/outbox.TestDamagedFile", Ends: crashed,
 			Edits: []edit{{
-				commit,
+				disk,
 				"if r := recover(); r != nil {",
 				"if r := error(nil); r != nil {",
 			}},
