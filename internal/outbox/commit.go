@@ -167,7 +167,17 @@ func (s *Store) write(tx *transaction) error {
 	if err != nil {
 		return err
 	}
-	return s.update(r.write)
+	db, commit := s.db.Load(), s.unsaved.commits+1 // its number, if it is not taken in time.
+	return s.ask(func() (func(), error) { return s.save(db, r, commit) })
+}
+
+// save writes what memory knew at a commit, as the disk is asked for it. It counts
+// also when it is answered late.
+func (s *Store) save(db *handle, r *records, commit uint64) (then func(), err error) {
+	if then, err = s.updateFile(db, r.write); err != nil {
+		return then, err
+	}
+	return func() { s.unsaved.stored(commit) }, nil
 }
 
 // update changes the file in one transaction of bbolt's. After an error the file

@@ -135,16 +135,14 @@ func (s *Store) catchUp() error {
 		var then func()
 		r, err := s.encode(p)
 		if err == nil {
-			then, err = s.updateFile(db, r.write)
+			then, err = s.save(db, r, commit)
 		}
 		took := time.Since(began)
 		return func() {
 			if then != nil {
 				then()
 			}
-			if s.refused = err; err == nil {
-				s.unsaved.stored(commit)
-			}
+			s.refused = err
 			s.rested(took)
 		}, err
 	}), errCatchingUp)

@@ -194,3 +194,35 @@ func TestMuchIsWrittenAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A commit that the disk takes late, because it is much, is not written again.
+func TestLateAnswerIsHeard(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var encoded atomic.Int64
+		d := &hangingDisk{}
+		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) {
+			s.FailCommits(d.ask)
+			s.BeforeEncodes(func() { encoded.Add(1) })
+		})
+		answers := d.hang()
+		s.observe(many(2_000)...)
+		time.Sleep(time.Second)
+		if !s.Direct() {
+			t.Error("not in direct mode although the disk hangs")
+		}
+		s.observe(alert{fp: "meanwhile", urgency: mapping.None})
+		close(answers)
+		time.Sleep(2 * time.Second) // no further webhook comes.
+		if s.Direct() {
+			t.Error("still in direct mode although the disk has taken it")
+		}
+		if got := encoded.Load(); got != 2_001 {
+			t.Errorf("%d records were encoded, want each of 2001 once", got)
+		}
+		s = s.reopen()
+		defer s.stop()
+		if got := len(s.List()); got != 2_001 {
+			t.Errorf("%d incidents after reopening, want 2001", got)
+		}
+	})
+}

@@ -55,7 +55,7 @@ func (s *Store) answered(a answer) {
 	s.hanging = nil
 	s.stalled.Store(false)
 	if err := a.take(); errors.Is(s.waits, errHanging) {
-		s.log.Warn("The disk answers again", "err", err) // whatever it says: all of it is written again.
+		s.log.Warn("The disk answers again", "err", err)
 	}
 }
 
