@@ -65,14 +65,18 @@ func (p *pass) schedules(ctx context.Context) {
 		}
 	}
 	p.expect(len(needed))
-	g := guard{}
+	var layered, shifted guard
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
 		s := f.items[id]
 		if s.err == nil {
 			s.err = cmp.Or(f.failed[id], f.absent[id])
 		}
 		if s.read == nil && s.err == nil {
-			s = p.getSchedule(ctx, &g, id)
+			g := &layered
+			if p.shiftBased[id] {
+				g = &shifted
+			}
+			s = p.getSchedule(ctx, g, id)
 		}
 		p.step(1)
 		if s.err != nil {
