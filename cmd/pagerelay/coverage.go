@@ -23,7 +23,7 @@ import (
 // The exit codes of `coverage audit` and, but for exitFindings, `coverage export`.
 const (
 	exitFindings = 1 // at or above --fail-on.
-	exitUsage    = 2 // the command line or the configuration is wrong.
+	exitUsage    = 2 // the command line (of any subcommand) or the configuration is wrong.
 	exitUnknown  = 3 // PagerDuty could not be asked, or not for everything that is needed.
 )
 
@@ -40,7 +40,6 @@ const plainWidth = 100
 
 // coverageCommand is `pagerelay coverage audit | export`.
 type coverageCommand struct {
-	name  string
 	audit struct{ name, format, failOn string }
 
 	export struct {
@@ -52,7 +51,6 @@ type coverageCommand struct {
 func newCoverage(app *kingpin.Application) *coverageCommand {
 	c := &coverageCommand{}
 	cmd := app.Command("coverage", "Look at who is on call in PagerDuty.")
-	c.name = cmd.FullCommand()
 
 	audit := cmd.Command("audit", "Read what the section coverage of the configuration names, and say what is wrong with it. "+
 		"Reports to nobody. Exits 0 without findings, 1 with findings at or above --fail-on, 2 if called wrongly, 3 if PagerDuty could not be asked for all that is needed.")
