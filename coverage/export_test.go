@@ -145,7 +145,13 @@ platform-sre,PSRE,Lin Chen,PLIN,2026-11-29T02:00:00Z,2026-12-07T08:00:00Z
 }
 
 func TestRotation(t *testing.T) {
-	r := rotation(t, func(s *coverage.Snapshot) { s.Users["PLIN"].Gone = true })
+	r := rotation(t, func(s *coverage.Snapshot) {
+		s.Users["PLIN"].Gone = true
+		s.Schedules["PSRE"].Shifts = append(s.Schedules["PSRE"].Shifts, coverage.Shift{Span: s.Window}) // of somebody who was deleted.
+	})
+	if len(r.Shifts) != 1 || r.Shifts[0].UserID != "PADA" {
+		t.Errorf("got the shifts %v, want Ada's: the others have no account", r.Shifts)
+	}
 	hour := func(h int) time.Time { return auditedAt().Add(time.Duration(h) * time.Hour) }
 	if diff := cmp.Diff([]coverage.Span{{Start: hour(114), End: hour(14 * 24)}}, r.Gaps); diff != "" {
 		t.Errorf("gaps: somebody without an account is nobody (-want +got):\n%s", diff)
