@@ -33,7 +33,7 @@ func (j *judge) unjoined() {
 			if known[name] {
 				continue
 			}
-			j.unknown("", KindService, name, "PagerDuty's service behind it is not known")
+			j.unknown("", KindService, name, "PagerDuty's service behind it is not known; give its id in coverage.services.ids")
 			for _, id := range sortedKeys(j.s.Services) {
 				if len(j.s.Services[id].Relays) == 0 {
 					j.unknown("", KindService, id, "it may be paged by pagerelay's service "+name)

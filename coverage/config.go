@@ -75,6 +75,9 @@ type PeopleConfig struct {
 
 // ServicesConfig is what is expected of PagerDuty's services behind those of pagerelay.
 type ServicesConfig struct {
+	// IDs are PagerDuty's ids of the services behind those of pagerelay, by the names of
+	// the latter, where neither key nor name nor policy tells.
+	IDs map[string]string `yaml:"ids,omitempty"`
 	// Mute are checks that are not reported for any of them.
 	Mute []string `yaml:"mute,omitempty"`
 }

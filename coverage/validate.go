@@ -96,6 +96,11 @@ func (c Config) faults() faults {
 		f.add("people.profile: is %q, must be never_miss_a_page, try_every_method, more_than_email or must_include_phone", p)
 	}
 	f.mute("people", "people.mute", c.People.Mute)
+	for _, name := range sortedKeys(c.Services.IDs) {
+		if strings.TrimSpace(c.Services.IDs[name]) == "" {
+			f.add("services.ids.%s: is empty; give the id of PagerDuty's service, or remove it", name)
+		}
+	}
 	f.mute("services", "services.mute", c.Services.Mute)
 	return f
 }

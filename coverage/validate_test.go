@@ -29,7 +29,7 @@ escalation_policies:
     required: [office-hours]
     levels: [{targets: [platform-sre, PABC], escalate_after: 15m}, {targets: [infra-lead]}]
 people: {profile: never_miss_a_page, mute: [inactive_user]}
-services: {mute: [service_in_maintenance]}
+services: {ids: {infra-core: PABC}, mute: [service_in_maintenance]}
 time_intervals: [{name: office-hours, time_intervals: [{weekdays: [monday]}]}]`, ""},
 		{"durations too short", "{interval: 4m, horizon: 59m, ignore_shorter_than: 1ms}", `
 interval: is 4m, must be at least 5m
@@ -86,6 +86,9 @@ escalation_policies[0].levels[0].targets[1]: "x" is listed twice
 escalation_policies[0].levels[0].targets[2]: is empty; name a schedule or person or remove it
 escalation_policies[0].levels[1].targets: is missing; name the schedules or people that the level notifies
 escalation_policies[0].levels[1].escalate_after: is 1m30s, must be whole minutes; PagerDuty knows no others`},
+		{"ids of services", `{services: {ids: {b: " ", a: PABC, c: ""}}}`, `
+services.ids.b: is empty; give the id of PagerDuty's service, or remove it
+services.ids.c: is empty; give the id of PagerDuty's service, or remove it`},
 		{"profile", "{people: {profile: phone}}", `
 people.profile: is "phone", must be never_miss_a_page, try_every_method, more_than_email or must_include_phone`},
 	} {
