@@ -84,7 +84,9 @@ func (c *coverageCommand) runAudit(ctx context.Context, p *parts, stdout, stderr
 	if !cfg.Audits() {
 		return exitUsage, errors.New("audit coverage: the configuration has no section coverage that names schedules or escalation_policies")
 	}
-	snapshot, err := readSnapshot(ctx, p.source, cfg, stderr)
+	snapshot, err := readSnapshot(stderr, func(progress func(done, total int)) (*coverage.Snapshot, error) {
+		return p.source.read(ctx, cfg, progress)
+	})
 	if err != nil {
 		return exitUnknown, fmt.Errorf("audit coverage: %w", err)
 	}
@@ -118,7 +120,9 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	if err := cfg.ValidateOnce(); err != nil { // its only fault can be one of the flags.
 		return exitUsage, fmt.Errorf("export rotation: --schedule or --horizon: %w", err)
 	}
-	snapshot, err := readSnapshot(ctx, p.source, cfg.WithDefaults(), stderr)
+	snapshot, err := readSnapshot(stderr, func(progress func(done, total int)) (*coverage.Snapshot, error) {
+		return p.source.reader.Read(ctx, cfg.WithDefaults(), nil, progress) // of services it tells nothing.
+	})
 	if err != nil {
 		return exitUnknown, fmt.Errorf("export rotation: %w", err)
 	}
@@ -140,8 +144,8 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	return 0, nil
 }
 
-// readSnapshot reads what cfg names, with a line of progress on a terminal.
-func readSnapshot(ctx context.Context, source *coverageSource, cfg coverage.Config, stderr io.Writer) (*coverage.Snapshot, error) {
+// readSnapshot has a snapshot read, with a line of progress on a terminal.
+func readSnapshot(stderr io.Writer, read func(progress func(done, total int)) (*coverage.Snapshot, error)) (*coverage.Snapshot, error) {
 	var progress func(done, total int)
 	if _, ok := terminal(stderr); ok {
 		progress = func(done, total int) {
@@ -149,7 +153,7 @@ func readSnapshot(ctx context.Context, source *coverageSource, cfg coverage.Conf
 		}
 		defer fmt.Fprint(stderr, "\r\x1b[K")
 	}
-	return source.read(ctx, cfg, progress)
+	return read(progress)
 }
 
 // coverageSource reads PagerDuty as the configuration says.
