@@ -137,8 +137,14 @@ func (r *Rotation) WriteCSV(w io.Writer) error {
 // plain marks as text what a spreadsheet would run as a formula (OWASP, "CSV
 // Injection"). Line breaks are gone already.
 func plain(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(s)[0]) {
-		return "'" + s
+	var b strings.Builder
+	begins := true // a cell does, also where the spreadsheet separates them by semicolons.
+	for _, r := range s {
+		if begins && strings.ContainsRune("=+-@\t\r＝＋－＠", r) {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		begins = r == ';' || r == '\t'
 	}
-	return s
+	return b.String()
 }
