@@ -295,6 +295,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// What is the id of one schedule and the name of another is the id, whether it is
+// looked up by itself or found in a listing.
+func TestIDBeforeName(t *testing.T) {
+	for _, others := range []int{0, 12} {
+		bubble.Test(t, func(t *testing.T) {
+			e := newEmulator(t, strings.Replace(account, "schedules:\n", "schedules:\n  - {id: PCX, name: a}\n  - {id: PCY, name: PCX}\n", 1))
+			names := []string{"PCX"}
+			for i := range others {
+				names = append(names, fmt.Sprintf("other %d", i))
+			}
+			got, err := readerOver(t, e.Transport()).Read(t.Context(), config(names, nil), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"PCX"}, sortedKeys(got.Schedules)); diff != "" {
+				t.Errorf("with %d others: -want +got:\n%s", others, diff)
+			}
+		})
+	}
+}
+
 func sortedKeys[T any](m map[string]T) []string {
 	var keys []string
 	for k := range m {
