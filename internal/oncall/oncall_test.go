@@ -597,6 +597,11 @@ func TestBadSchedules(t *testing.T) {
 						t.Errorf("got %s %s unread: %s", u.Kind, u.ID, u.Reason)
 					}
 				}
+				again := coverage.Check(got, config(names, []string{"policy"}), got.At).Unknown
+				again = slices.DeleteFunc(again, func(u coverage.Unknown) bool { return u.Check != "" || u.Kind != coverage.KindSchedule })
+				if len(again) != unread {
+					t.Errorf("got %d schedules that are not known, want the %d that were not read, each once: %v", len(again), unread, again)
+				}
 				if unread != tc.unread || len(got.Schedules) != 30-tc.unread || len(got.OnCalls) != tc.onCalls || len(got.Services) != tc.onCalls {
 					t.Errorf("got %d schedules, %d unread, %d on-calls and %d services, want %d, %d, %d, %d", len(got.Schedules), unread,
 						len(got.OnCalls), len(got.Services), 30-tc.unread, tc.unread, tc.onCalls, tc.onCalls)

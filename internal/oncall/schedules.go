@@ -48,6 +48,7 @@ func (p *pass) schedules(ctx context.Context) {
 	f := lookup(ctx, p, wanted, func(want string) bool { return targets[want] }, p.scheduleSource(wanted))
 
 	needed := maps.Clone(targets)
+	named := map[string]string{} // by the configuration.
 	for _, name := range names {
 		same := append(slices.Clone(f.ids[name]), shiftNames[name]...)
 		if p.shiftBased[name] {
@@ -62,6 +63,7 @@ func (p *pass) schedules(ctx context.Context) {
 		}
 		if id, ok := resolved(p, map[string][]string{name: same}, map[string]error{name: err}, coverage.KindSchedule, name); ok {
 			needed[id] = true
+			named[id] = name
 		}
 	}
 	p.expect(len(needed))
@@ -81,6 +83,9 @@ func (p *pass) schedules(ctx context.Context) {
 		p.step(1)
 		if s.err != nil {
 			p.unread(coverage.KindSchedule, id, s.err)
+			if named[id] != id {
+				p.snap.Unread[len(p.snap.Unread)-1].Name = named[id]
+			}
 			continue
 		}
 		p.snap.Schedules[id] = s.read
