@@ -132,6 +132,18 @@ func TestExportIsSafe(t *testing.T) {
 	}
 }
 
+// Names are words with one space between them, however they are written.
+func TestNamesAreWords(t *testing.T) {
+	for name, want := range map[string]string{
+		"a b": "a b", " a": "a", "a ": "a", "a  b": "a b", "a\tb": "a b", "a\x7fb": "a b", "~!": "~!", " ": "PSRE", "ä  ö": "ä ö",
+		strings.Repeat("x", 100): strings.Repeat("x", 100), strings.Repeat("x", 101): strings.Repeat("x", 99) + "…",
+	} {
+		if got := rotation(t, func(s *coverage.Snapshot) { s.Schedules["PSRE"].Name = name }).Name; got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestWriteCSV(t *testing.T) {
 	var b bytes.Buffer
 	if err := rotation(t).WriteCSV(&b); err != nil {
