@@ -244,6 +244,7 @@ func (p *pass) layered(s *pagerduty.Schedule) (*coverage.Schedule, error) {
 		p.person(u.ID, u.Summary, u.HTMLURL)
 		p.engineer(out, u.ID)
 	}
+	out.Shifts = make([]coverage.Shift, 0, len(s.Final.Entries)) // no larger: they are kept.
 	for _, e := range s.Final.Entries {
 		span, ok, err := p.shift(e.Start, e.End)
 		if err != nil {
@@ -276,6 +277,7 @@ func (p *pass) shifted(s *pagerduty.ShiftSchedule) (*coverage.Schedule, error) {
 			return nil, err
 		}
 	}
+	out.Shifts = make([]coverage.Shift, 0, len(s.Final.Shifts))
 	for _, a := range s.Final.Shifts {
 		span, ok, err := p.shift(a.Start, a.End)
 		switch {
