@@ -188,6 +188,9 @@ func readLarge(t *testing.T, days int, rendered bool) (out reading) {
 		shifts := 0
 		for _, s := range got.Schedules {
 			shifts += len(s.Shifts)
+			if cap(s.Shifts) > len(s.Shifts)+1 {
+				t.Fatalf("got room for %d shifts, want no more than for the %d that there are: they are kept", cap(s.Shifts), len(s.Shifts))
+			}
 		}
 		if len(got.Schedules) != schedules || shifts != schedules*days || len(got.Policies) != policies || len(got.OnCalls) < policies*3*days {
 			t.Errorf("got %d schedules with %d shifts, %d policies with %d on-calls, want %d, %d, %d, %d",
