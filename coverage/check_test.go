@@ -212,7 +212,23 @@ func checkCases() []struct {
 				{Name: "over", End: instant("2026-11-23 08:00")},
 				{Name: "long", End: instant("2026-12-07 08:00")},
 			}
-		}, []string{"warning layer_ends_soon schedule PPROD 2026-12-01 08:00/2026-12-07 08:00"}},
+		}, []string{"info layer_ends_soon schedule PPROD 2026-12-01 08:00/2026-12-07 08:00"}},
+		{"a layer that ends, and a gap after it", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", "UBEN 2026-11-30 08:00/2026-12-06 08:00")
+			w.Schedules["PPROD"].Layers = []coverage.Layer{{Name: "days", End: instant("2026-12-06 08:00")}}
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{
+			"warning schedule_gap schedule PPROD 2026-12-06 08:00/2026-12-07 08:00",
+			"warning layer_ends_soon schedule PPROD 2026-12-06 08:00/2026-12-07 08:00",
+		}},
+		{"a layer that ends after the only gap", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", "UBEN 2026-11-30 09:00/2026-12-07 08:00")
+			w.Schedules["PPROD"].Layers = []coverage.Layer{{Name: "days", End: instant("2026-11-30 09:00")}}
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{
+			"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-11-30 09:00",
+			"info layer_ends_soon schedule PPROD 2026-11-30 09:00/2026-12-07 08:00",
+		}},
 		{"a level too many", func(w *scene) {
 			w.cfg.Policies[0].Levels = ladder[:1]
 		}, []string{"warning escalation_ladder_differs policy PINFRA"}},
