@@ -46,18 +46,21 @@ run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leav
 	$(GO) run ./internal/demo --pagerelay=bin/pagerelay --emulator=bin/pagerduty-emulator \
 		--alertmanager=$(ALERTMANAGER_BIN) --amtool=$(AMTOOL_BIN) $(if $(KEEP),--keep)
 
+# Tests that measure time or memory run alone, one package after the other.
+MEASURED := ^Test(OverloadOf|SixHoursOfOutage|AnHourOfTrouble|ReconcileIsQuick)
+
 # The race detector needs a C compiler that finds its headers.
 .PHONY: test
 test: try-alertmanager ## run all tests, with the race detector where there is a C compiler
-	@if echo '#include <stdlib.h>' | $$($(GO) env CC) -x c -E - >/dev/null 2>&1; then \
-		echo "$(GO) test -race -shuffle=on ./..."; \
-		CGO_ENABLED=1 $(GO) test -race -shuffle=on ./... && \
-		echo "$(GO) test -run 'Overload|SixHours|AnHour|ReconcileIsQuick' ./internal/e2e ./internal/delivery ./internal/alertmanager" && \
-		$(GO) test -run 'Overload|SixHours|AnHour|ReconcileIsQuick' ./internal/e2e ./internal/delivery ./internal/alertmanager; \
-	else \
+	@cgo=1 race=-race; \
+	if ! echo '#include <stdlib.h>' | $$($(GO) env CC) -x c -E - >/dev/null 2>&1; then \
 		echo ">> no C compiler found: testing WITHOUT the race detector"; \
-		CGO_ENABLED=0 $(GO) test -shuffle=on ./...; \
-	fi
+		if [ -n "$$PAGERELAY_REQUIRE_RACE" ]; then exit 1; fi; \
+		cgo=0 race=; \
+	fi; \
+	set -ex; \
+	CGO_ENABLED=$$cgo $(GO) test $$race -shuffle=on -timeout=30m -skip '$(MEASURED)' ./...; \
+	$(GO) test -p 1 -timeout=30m -run '$(MEASURED)' ./internal/e2e ./internal/delivery ./internal/alertmanager
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint tidy-check ## check format, architecture and style

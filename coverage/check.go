@@ -96,7 +96,7 @@ func (j *judge) find() {
 	policies := byName(j.s.Policies, func(p *Policy) string { return p.Name })
 	for _, sc := range j.config.Schedules {
 		sched := schedules(sc.Name)
-		if sched == nil {
+		if sched == nil && !slices.ContainsFunc(j.s.Unread, func(u Unread) bool { return u.Kind == KindSchedule && u.Name == sc.Name }) {
 			j.unknown("", KindSchedule, sc.Name, "it was not read")
 		}
 		if sched == nil || j.s.unread(KindSchedule, sched.ID, sched.Name, sc.Name) {

@@ -35,7 +35,7 @@ func (j *judge) scheduleChecks() {
 		j.emptyMember(a)
 		j.belowMinEngineers(a)
 		j.overload(a)
-		j.layerEndsSoon(a)
+		j.layerEndsSoon(a, gaps)
 		j.scheduleUnused(a)
 	}
 }
@@ -214,10 +214,11 @@ func (j *judge) overload(a auditedSchedule) {
 		"%s is a burden to some: %s. Tired people miss pages.", a.title(), semicolons(who))))
 }
 
-// layerEndsSoon: a layer or rotation ends by itself within the time judged. Warning:
-// its turns are nobody's from then on, unless another one has them; the gap itself
-// is schedule_gap's.
-func (j *judge) layerEndsSoon(a auditedSchedule) {
+// layerEndsSoon: a layer or rotation ends by itself within the time judged. Warning if
+// the schedule has a gap after that, which may be its turns'; the gap itself is
+// schedule_gap's. Info otherwise: another one has its turns.
+func (j *judge) layerEndsSoon(a auditedSchedule, gaps []Span) {
+	severity, meaning := Info, "Others have their turns after that, as far as was judged."
 	clock := j.clock(a.TimeZone)
 	var ends []string
 	var spans []Span
@@ -227,14 +228,19 @@ func (j *judge) layerEndsSoon(a auditedSchedule) {
 		if l.End.After(j.window.Start) && l.End.Before(j.window.End) {
 			ends = append(ends, fmt.Sprintf("%s at %s", named(l.Name, "one without a name"), clock.at(l.End)))
 			spans = append(spans, Span{Start: l.End, End: j.window.End})
+			if len(gaps) > 0 && gaps[len(gaps)-1].End.After(l.End) {
+				severity, meaning = Warning, "A page finds nobody in their turns after that, unless another one takes them."
+			}
 		}
 	}
 	if len(ends) == 0 {
 		return
 	}
-	j.add(a.config.Mute, a.finding(LayerEndsSoon, Warning, normalise(spans, j.window), fmt.Sprintf(
-		"%s has layers or rotations that end: %s. A page finds nobody in their turns after that, unless another one takes them.",
-		a.title(), semicolons(ends))))
+	if severity == Info && j.s.unread(KindUser, sortedKeys(a.turns)...) {
+		j.unknown(LayerEndsSoon, KindSchedule, a.ID, "not all people on call in it were read")
+	}
+	j.add(a.config.Mute, a.finding(LayerEndsSoon, severity, normalise(spans, j.window), fmt.Sprintf(
+		"%s has layers or rotations that end: %s. %s", a.title(), semicolons(ends), meaning)))
 }
 
 // scheduleUnused: no escalation policy uses the schedule. Warning: whoever is on call

@@ -7,7 +7,8 @@ import (
 )
 
 // serviceChecks looks at the services that pagerelay is known to page; others cost
-// it no page. Their checks are muted by the policies that they are joined to.
+// it no page. Their checks are muted for all of them, or by the policies that they are
+// joined to.
 func (j *judge) serviceChecks() {
 	j.unjoined()
 	for _, s := range j.relayed {
@@ -32,7 +33,7 @@ func (j *judge) unjoined() {
 			if known[name] {
 				continue
 			}
-			j.unknown("", KindService, name, "PagerDuty's service behind it is not known")
+			j.unknown("", KindService, name, "PagerDuty's service behind it is not known; give its id in coverage.services.ids")
 			for _, id := range sortedKeys(j.s.Services) {
 				if len(j.s.Services[id].Relays) == 0 {
 					j.unknown("", KindService, id, "it may be paged by pagerelay's service "+name)
@@ -43,7 +44,7 @@ func (j *judge) unjoined() {
 }
 
 func (j *judge) muteOf(s *Service) []string {
-	var mute []string
+	mute := slices.Clone(j.config.Services.Mute)
 	for _, p := range j.policies {
 		if p.ID == s.Policy || slices.ContainsFunc(s.Relays, func(relay string) bool { return slices.Contains(p.config.Services, relay) }) {
 			mute = append(mute, p.config.Mute...)

@@ -217,7 +217,23 @@ func checkCases() []struct {
 				{Name: "over", End: instant("2026-11-23 08:00")},
 				{Name: "long", End: instant("2026-12-07 08:00")},
 			}
-		}, []string{"warning layer_ends_soon schedule PPROD 2026-12-01 08:00/2026-12-07 08:00"}},
+		}, []string{"info layer_ends_soon schedule PPROD 2026-12-01 08:00/2026-12-07 08:00"}},
+		{"a layer that ends, and a gap after it", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", "UBEN 2026-11-30 08:00/2026-12-06 08:00")
+			w.Schedules["PPROD"].Layers = []coverage.Layer{{Name: "days", End: instant("2026-12-06 08:00")}}
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{
+			"warning schedule_gap schedule PPROD 2026-12-06 08:00/2026-12-07 08:00",
+			"warning layer_ends_soon schedule PPROD 2026-12-06 08:00/2026-12-07 08:00",
+		}},
+		{"a layer that ends after the only gap", func(w *scene) {
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", "UBEN 2026-11-30 09:00/2026-12-07 08:00")
+			w.Schedules["PPROD"].Layers = []coverage.Layer{{Name: "days", End: instant("2026-11-30 09:00")}}
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{
+			"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-11-30 09:00",
+			"info layer_ends_soon schedule PPROD 2026-11-30 09:00/2026-12-07 08:00",
+		}},
 		{"a level too many", func(w *scene) {
 			w.cfg.Policies[0].Levels = ladder[:1]
 		}, []string{"warning escalation_ladder_differs policy PINFRA"}},
@@ -400,38 +416,59 @@ func TestTexts(t *testing.T) {
 	}
 }
 
-// TestMute takes every finding of every case away by muting its check.
+// TestMute mutes every finding of every case in each list of mutes: it is taken away
+// by those that the validation accepts for its check, and they alone.
 func TestMute(t *testing.T) {
+	lists := []struct {
+		name  string
+		kinds []coverage.Kind // of what it mutes.
+		mute  func(c *coverage.Config, check string)
+	}{
+		{"schedules", []coverage.Kind{coverage.KindSchedule, coverage.KindUser}, func(c *coverage.Config, check string) {
+			for i := range c.Schedules {
+				c.Schedules[i].Mute = append(c.Schedules[i].Mute, check)
+			}
+		}},
+		{"escalation_policies", []coverage.Kind{coverage.KindPolicy, coverage.KindService}, func(c *coverage.Config, check string) {
+			for i := range c.Policies {
+				c.Policies[i].Mute = append(c.Policies[i].Mute, check)
+			}
+		}},
+		{"people", []coverage.Kind{coverage.KindUser}, func(c *coverage.Config, check string) { c.People.Mute = append(c.People.Mute, check) }},
+		{"services", []coverage.Kind{coverage.KindService}, func(c *coverage.Config, check string) { c.Services.Mute = append(c.Services.Mute, check) }},
+	}
 	for _, tc := range checkCases() {
 		w := healthy()
 		tc.change(w)
 		for _, f := range w.check().Findings {
-			t.Run(tc.name+"/"+string(f.Check), func(t *testing.T) {
-				w := healthy()
-				tc.change(w)
-				check := string(f.Check)
-				switch f.Subject.Kind {
-				case coverage.KindSchedule:
-					for i := range w.cfg.Schedules {
-						w.cfg.Schedules[i].Mute = append(w.cfg.Schedules[i].Mute, check)
+			muted := 0
+			for _, list := range lists {
+				t.Run(tc.name+"/"+string(f.Check)+"/"+list.name, func(t *testing.T) {
+					w := healthy()
+					tc.change(w)
+					check := string(f.Check)
+					list.mute(&w.cfg, check)
+					want := tc.want
+					switch err := w.cfg.Validate(); {
+					case err != nil && !strings.Contains(err.Error(), check+" is not muted here; move it to "):
+						t.Fatal(err)
+					case err == nil && slices.Contains(list.kinds, f.Subject.Kind):
+						want = slices.DeleteFunc(slices.Clone(tc.want), func(line string) bool {
+							return strings.Contains(line, " "+check+" "+string(f.Subject.Kind)+" ")
+						})
+						if len(want) == len(tc.want) {
+							t.Fatal("the case does not tell the finding from others")
+						}
+						muted++
 					}
-				case coverage.KindPolicy, coverage.KindService:
-					for i := range w.cfg.Policies {
-						w.cfg.Policies[i].Mute = append(w.cfg.Policies[i].Mute, check)
+					if diff := cmp.Diff(want, showAll(w.check())); diff != "" && len(want)+len(w.check().Findings) > 0 {
+						t.Errorf("findings (-want +got):\n%s", diff)
 					}
-				case coverage.KindUser:
-					w.cfg.People.Mute = append(w.cfg.People.Mute, check)
-				}
-				want := slices.DeleteFunc(slices.Clone(tc.want), func(line string) bool {
-					return strings.Contains(line, " "+check+" "+string(f.Subject.Kind)+" ")
 				})
-				if len(want) == len(tc.want) {
-					t.Fatal("the case does not tell the finding from others")
-				}
-				if diff := cmp.Diff(want, showAll(w.check())); diff != "" && len(want)+len(w.check().Findings) > 0 {
-					t.Errorf("findings (-want +got):\n%s", diff)
-				}
-			})
+			}
+			if muted == 0 {
+				t.Errorf("%s: nothing mutes %s", tc.name, f.Check)
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ type Config struct {
 	Schedules []ScheduleConfig `yaml:"schedules,omitempty"`
 	Policies  []PolicyConfig   `yaml:"escalation_policies,omitempty"`
 	People    PeopleConfig     `yaml:"people,omitempty"`
+	Services  ServicesConfig   `yaml:"services,omitempty"`
 	// TimeIntervals are what `required` names, written as in Alertmanager.
 	TimeIntervals []TimeInterval `yaml:"time_intervals,omitempty"`
 }
@@ -38,7 +39,7 @@ type ScheduleConfig struct {
 	// Required are the names of the time intervals in which somebody must be on
 	// call. Default: around the clock.
 	Required []string `yaml:"required,omitempty"`
-	// Mute are checks that are not reported for it.
+	// Mute are checks that are not reported for it: those of schedules alone.
 	Mute []string `yaml:"mute,omitempty"`
 }
 
@@ -53,7 +54,8 @@ type PolicyConfig struct {
 	// Levels are what the ladder should be. Default: not compared.
 	Levels   []LevelConfig `yaml:"levels,omitempty"`
 	Required []string      `yaml:"required,omitempty"`
-	Mute     []string      `yaml:"mute,omitempty"`
+	// Mute are checks that are not reported for it and its services.
+	Mute []string `yaml:"mute,omitempty"`
 }
 
 // LevelConfig is what is expected of a level.
@@ -69,6 +71,15 @@ type PeopleConfig struct {
 	// anything reaches them.
 	Profile string   `yaml:"profile,omitempty"`
 	Mute    []string `yaml:"mute,omitempty"`
+}
+
+// ServicesConfig is what is expected of PagerDuty's services behind those of pagerelay.
+type ServicesConfig struct {
+	// IDs are PagerDuty's ids of the services behind those of pagerelay, by the names of
+	// the latter, where neither key nor name nor policy tells.
+	IDs map[string]string `yaml:"ids,omitempty"`
+	// Mute are checks that are not reported for any of them.
+	Mute []string `yaml:"mute,omitempty"`
 }
 
 // TimeInterval is a named time interval, as Alertmanager's configuration has it.

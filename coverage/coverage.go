@@ -60,6 +60,8 @@ type Unread struct {
 	// ID is PagerDuty's, or the configuration's name where that could not be looked
 	// up; "" means all of the kind.
 	ID string
+	// Name is the configuration's, where ID is not that but what it stands for.
+	Name string
 	// Reason is one line for people, without a secret.
 	Reason string
 }

@@ -24,7 +24,8 @@ type Rotation struct {
 	At       time.Time `json:"at"`     // when it was read.
 	Window   Span      `json:"window"` // from At on.
 	// Shifts are in the order of their start. One that is running has its own start, as
-	// far as it was read: it is the same shift in the next export.
+	// far as it was read: it is the same shift in the next export. Those of people
+	// without an account are left out.
 	Shifts []Rostered `json:"shifts"`
 	Gaps   []Span     `json:"gaps"` // nobody is on call.
 }
@@ -60,17 +61,15 @@ func (s *Snapshot) Rotation(name string) (*Rotation, error) {
 	}
 	var covered []Span
 	for _, shift := range sched.Shifts {
-		if _, ok := shift.within(window); !ok {
-			continue // it is over.
+		if _, ok := shift.within(window); !ok || !s.live(shift.User) {
+			continue // it is over, or nobody's: who has no account is not paged.
 		}
 		user := named("", shift.User)
 		if u := s.Users[shift.User]; u != nil {
 			user = named(u.Name, u.ID)
 		}
-		r.Shifts = append(r.Shifts, Rostered{Span{shift.Start.UTC(), shift.End.UTC()}, shift.User, cmp.Or(user, "somebody without an account")})
-		if s.live(shift.User) {
-			covered = append(covered, shift.Span)
-		}
+		r.Shifts = append(r.Shifts, Rostered{Span{shift.Start.UTC(), shift.End.UTC()}, shift.User, user})
+		covered = append(covered, shift.Span)
 	}
 	slices.SortStableFunc(r.Shifts, func(a, b Rostered) int {
 		return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End), cmp.Compare(a.User, b.User))
@@ -138,8 +137,14 @@ func (r *Rotation) WriteCSV(w io.Writer) error {
 // plain marks as text what a spreadsheet would run as a formula (OWASP, "CSV
 // Injection"). Line breaks are gone already.
 func plain(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(s)[0]) {
-		return "'" + s
+	var b strings.Builder
+	begins := true // a cell does, also where the spreadsheet separates them by semicolons.
+	for _, r := range s {
+		if begins && strings.ContainsRune("=+-@\t\r＝＋－＠", r) {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		begins = r == ';' || r == '\t'
 	}
-	return s
+	return b.String()
 }

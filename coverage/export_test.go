@@ -101,7 +101,7 @@ func text(t *testing.T, e *ical.Event, name string) string {
 func TestExportIsSafe(t *testing.T) {
 	for _, name := range []string{
 		"Eve\r\nEND:VEVENT\r\nBEGIN:VEVENT\r\nSUMMARY:hacked", "a,b;c\\n\\", strings.Repeat("ä", 200), "=cmd|' /C calc'!A0",
-		"+1", "-1", "@SUM(A1)", "\t=1", "＝1", "\u202e\x1b[2J", "", "\xff",
+		"+1", "-1", "@SUM(A1)", "\t=1", "＝1", "x;=1+1;;@1; -1", ";;+1", "\u202e\x1b[2J", "", "\xff",
 	} {
 		r := rotation(t, func(s *coverage.Snapshot) { s.Users["PADA"].Name, s.Schedules["PSRE"].Name = name, name })
 		var calendar, table bytes.Buffer
@@ -122,10 +122,24 @@ func TestExportIsSafe(t *testing.T) {
 		}
 		for _, row := range rows {
 			for _, field := range row {
-				if strings.ContainsAny(field, "\r\n\x1b") || field != "" && strings.ContainsRune("=+-@\t＝", []rune(field)[0]) {
-					t.Errorf("%q: got the field %q", name, field)
+				for cell := range strings.SplitSeq(field, ";") { // as many spreadsheets do.
+					if strings.ContainsAny(cell, "\r\n\x1b") || cell != "" && strings.ContainsRune("=+-@\t＝", []rune(cell)[0]) {
+						t.Errorf("%q: got the cell %q", name, cell)
+					}
 				}
 			}
+		}
+	}
+}
+
+// Names are words with one space between them, however they are written.
+func TestNamesAreWords(t *testing.T) {
+	for name, want := range map[string]string{
+		"a b": "a b", " a": "a", "a ": "a", "a  b": "a b", "a\tb": "a b", "a\x7fb": "a b", "~!": "~!", " ": "PSRE", "ä  ö": "ä ö",
+		strings.Repeat("x", 100): strings.Repeat("x", 100), strings.Repeat("x", 101): strings.Repeat("x", 99) + "…",
+	} {
+		if got := rotation(t, func(s *coverage.Snapshot) { s.Schedules["PSRE"].Name = name }).Name; got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}
 }
@@ -145,7 +159,13 @@ platform-sre,PSRE,Lin Chen,PLIN,2026-11-29T02:00:00Z,2026-12-07T08:00:00Z
 }
 
 func TestRotation(t *testing.T) {
-	r := rotation(t, func(s *coverage.Snapshot) { s.Users["PLIN"].Gone = true })
+	r := rotation(t, func(s *coverage.Snapshot) {
+		s.Users["PLIN"].Gone = true
+		s.Schedules["PSRE"].Shifts = append(s.Schedules["PSRE"].Shifts, coverage.Shift{Span: s.Window}) // of somebody who was deleted.
+	})
+	if len(r.Shifts) != 1 || r.Shifts[0].UserID != "PADA" {
+		t.Errorf("got the shifts %v, want Ada's: the others have no account", r.Shifts)
+	}
 	hour := func(h int) time.Time { return auditedAt().Add(time.Duration(h) * time.Hour) }
 	if diff := cmp.Diff([]coverage.Span{{Start: hour(114), End: hour(14 * 24)}}, r.Gaps); diff != "" {
 		t.Errorf("gaps: somebody without an account is nobody (-want +got):\n%s", diff)

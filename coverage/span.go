@@ -33,10 +33,16 @@ type lap struct{ from, to time.Duration }
 
 func (l lap) since(start time.Time) Span { return Span{start.Add(l.from), start.Add(l.to)} }
 
-// lap is the part of s that lies in w, counted from the start of w.
+// lap is the part of s that lies in w, as within has it, counted from the start of w.
 func (s Span) lap(w Span) (lap, bool) {
-	part, ok := s.within(w)
-	return lap{part.Start.Sub(w.Start), part.End.Sub(w.Start)}, ok
+	l := lap{0, w.End.Sub(w.Start)}
+	if s.Start.After(w.Start) {
+		l.from = s.Start.Sub(w.Start)
+	}
+	if !s.End.IsZero() && s.End.Before(w.End) {
+		l.to = s.End.Sub(w.Start)
+	}
+	return l, l.from < l.to
 }
 
 // merge makes a normal list of laps, in their place.

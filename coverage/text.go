@@ -159,6 +159,11 @@ func (a *Audit) unknown() []string {
 		switch {
 		case u.ID != "":
 			k.what = kindName(u.Kind) + " " + clean(u.ID, maxName)
+			for _, unread := range a.Snapshot.Unread {
+				if unread.Kind == u.Kind && unread.ID == u.ID && unread.Name != "" {
+					k.what = kindName(u.Kind) + " " + clean(unread.Name, maxName) + " (" + clean(u.ID, maxName) + ")"
+				}
+			}
 		case u.Kind != "":
 			k.what = "every " + kindName(u.Kind)
 		}

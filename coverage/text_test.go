@@ -204,7 +204,7 @@ func TestRenderIsSafe(t *testing.T) {
 	s.Policies["PINFRA"].Levels[0].Targets[0].Name = evil
 	s.Policies["PINFRA"].URL = "https://x.example/)|<b>\x1b"
 	s.Services["PSVC"].Relays = []string{evil}
-	s.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: evil, Reason: evil}}
+	s.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: evil, Reason: evil}, {Kind: coverage.KindSchedule, ID: "PX", Name: evil, Reason: evil}}
 	a := coverage.NewAudit(s, c, auditedAt())
 	if len(a.Result.Findings) < 3 || len(a.Result.Unknown) == 0 {
 		t.Fatalf("got %d findings and %d unknown, want some of each", len(a.Result.Findings), len(a.Result.Unknown))
@@ -236,6 +236,17 @@ func TestRenderIsSafe(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What was not read is told once, by the name that people know.
+func TestUnreadByName(t *testing.T) {
+	s, c := example()
+	c.Schedules = append(c.Schedules, coverage.ScheduleConfig{Name: "sched 31"})
+	s.Unread = []coverage.Unread{{Kind: coverage.KindSchedule, ID: "PSCH31", Name: "sched 31", Reason: "500"}}
+	text := render(t, coverage.NewAudit(s, c, auditedAt()))["txt"]
+	if n := strings.Count(text, "sched 31"); n != 1 || !strings.Contains(text, "    schedule sched 31 (PSCH31): 500\n") {
+		t.Errorf("got sched 31 %d times, want once, with its id and why:\n%s", n, text)
 	}
 }
 

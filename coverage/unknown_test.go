@@ -210,7 +210,7 @@ func TestUnknown(t *testing.T) {
 		{"a service that is not joined", func(w *scene) {
 			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = nil, "disabled"
 		}, nil, []string{
-			"* service infra-core: PagerDuty's service behind it is not known",
+			"* service infra-core: PagerDuty's service behind it is not known; give its id in coverage.services.ids",
 			"* service PCORE: it may be paged by pagerelay's service infra-core",
 		}},
 		{"an urgency rule", func(w *scene) {

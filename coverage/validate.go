@@ -76,7 +76,7 @@ func (c Config) faults() faults {
 			f.add("%s.min_engineers: must be at least 1, got %d", path, s.MinEngineers)
 		}
 		f.required(path, s.Required, intervals)
-		f.mute(path, s.Mute)
+		f.mute(path, "schedules[].mute", s.Mute)
 	}
 	names = map[string]int{}
 	for i, p := range c.Policies {
@@ -90,12 +90,18 @@ func (c Config) faults() faults {
 			f.level(fmt.Sprintf("%s.levels[%d]", path, j), l)
 		}
 		f.required(path, p.Required, intervals)
-		f.mute(path, p.Mute)
+		f.mute(path, "escalation_policies[].mute", p.Mute)
 	}
 	if p := c.People.Profile; p != "" && !slices.Contains(profiles(), profile(p)) {
 		f.add("people.profile: is %q, must be never_miss_a_page, try_every_method, more_than_email or must_include_phone", p)
 	}
-	f.mute("people", c.People.Mute)
+	f.mute("people", "people.mute", c.People.Mute)
+	for _, name := range sortedKeys(c.Services.IDs) {
+		if strings.TrimSpace(c.Services.IDs[name]) == "" {
+			f.add("services.ids.%s: is empty; give the id of PagerDuty's service, or remove it", name)
+		}
+	}
+	f.mute("services", "services.mute", c.Services.Mute)
 	return f
 }
 
@@ -160,11 +166,42 @@ func (f *faults) required(path string, names []string, intervals map[string]bool
 	}
 }
 
-func (f *faults) mute(path string, checks []string) {
+// mutes are the checks that each list of mutes has a say in. A test holds that all of
+// them, and no others, are muted there.
+func mutes() []struct {
+	list   string
+	checks []CheckID
+} {
+	return []struct {
+		list   string
+		checks []CheckID
+	}{
+		{"schedules[].mute", []CheckID{
+			ScheduleGap, BelowMinEngineers, EmptyMember, PredictedCollision, Overload, LayerEndsSoon, ScheduleUnused, NotFound,
+		}},
+		{"escalation_policies[].mute", []CheckID{
+			PolicyGap, PolicyNobodyNow, BelowMinPeople, SamePersonOnLevels, EscalationLadder,
+			UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance, NotFound,
+		}},
+		{"people.mute", []CheckID{PredictedCollision, UserUnreachable, InactiveUser}},
+		{"services.mute", []CheckID{UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance}},
+	}
+}
+
+// mute checks a list of mutes, which would be in vain for checks of other things.
+func (f *faults) mute(path, list string, checks []string) {
 	for i, name := range checks {
+		var where []string
+		for _, m := range mutes() {
+			if slices.Contains(m.checks, CheckID(name)) {
+				where = append(where, m.list)
+			}
+		}
 		switch {
-		case !slices.Contains(Checks(), CheckID(name)):
+		case len(where) == 0:
 			f.add("%s.mute[%d]: %q is not a check; the checks are %s", path, i, name, checkNames())
+		case !slices.Contains(where, list):
+			f.add("%s.mute[%d]: %s is not muted here; move it to %s", path, i, name, strings.Join(where, " or "))
 		case slices.Contains(checks[:i], name):
 			f.add("%s.mute[%d]: %q is listed twice", path, i, name)
 		}

@@ -29,6 +29,7 @@ escalation_policies:
     required: [office-hours]
     levels: [{targets: [platform-sre, PABC], escalate_after: 15m}, {targets: [infra-lead]}]
 people: {profile: never_miss_a_page, mute: [inactive_user]}
+services: {ids: {infra-core: PABC}, mute: [service_in_maintenance]}
 time_intervals: [{name: office-hours, time_intervals: [{weekdays: [monday]}]}]`, ""},
 		{"durations too short", "{interval: 4m, horizon: 59m, ignore_shorter_than: 1ms}", `
 interval: is 4m, must be at least 5m
@@ -69,6 +70,14 @@ escalation_policies[0].required[0]: "" is not the name of one of time_intervals`
 schedules[0].mute[1]: "overload" is listed twice
 escalation_policies[0].mute[0]: "gaps" is not a check; the checks are CHECKS
 people.mute[0]: "" is not a check; the checks are CHECKS`},
+		{"mutes that would be in vain", `{schedules: [{name: a, mute: [policy_gap]}], escalation_policies: [{name: a, mute: [overload, predicted_collision]}],
+			people: {mute: [service_disabled]}, services: {mute: [not_found, inactive_user]}}`, `
+schedules[0].mute[0]: policy_gap is not muted here; move it to escalation_policies[].mute
+escalation_policies[0].mute[0]: overload is not muted here; move it to schedules[].mute
+escalation_policies[0].mute[1]: predicted_collision is not muted here; move it to schedules[].mute or people.mute
+people.mute[0]: service_disabled is not muted here; move it to escalation_policies[].mute or services.mute
+services.mute[0]: not_found is not muted here; move it to schedules[].mute or escalation_policies[].mute
+services.mute[1]: inactive_user is not muted here; move it to people.mute`},
 		{"services and levels", `{escalation_policies: [{name: a, services: [s, "", s],
 			levels: [{targets: [x, x, ""]}, {escalate_after: 90s}]}]}`, `
 escalation_policies[0].services[1]: is empty; name a service or remove it
@@ -77,6 +86,9 @@ escalation_policies[0].levels[0].targets[1]: "x" is listed twice
 escalation_policies[0].levels[0].targets[2]: is empty; name a schedule or person or remove it
 escalation_policies[0].levels[1].targets: is missing; name the schedules or people that the level notifies
 escalation_policies[0].levels[1].escalate_after: is 1m30s, must be whole minutes; PagerDuty knows no others`},
+		{"ids of services", `{services: {ids: {b: " ", a: PABC, c: ""}}}`, `
+services.ids.b: is empty; give the id of PagerDuty's service, or remove it
+services.ids.c: is empty; give the id of PagerDuty's service, or remove it`},
 		{"profile", "{people: {profile: phone}}", `
 people.profile: is "phone", must be never_miss_a_page, try_every_method, more_than_email or must_include_phone`},
 	} {

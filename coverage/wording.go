@@ -24,6 +24,9 @@ const (
 // clean makes what somebody else wrote one line of at most n characters, without
 // controls and without what changes the direction of the text or cannot be seen.
 func clean(s string, n int) string {
+	if len(s) <= n && isClean(s) {
+		return s // as nearly always.
+	}
 	const longest = 8 // bytes that are looked at for one character that is kept.
 	long := len(s) > longest*n
 	if long {
@@ -39,6 +42,18 @@ func clean(s string, n int) string {
 		return s + "…"
 	}
 	return s
+}
+
+// isClean says whether s is words of printable ASCII with one space between them.
+func isClean(s string) bool {
+	space := true // which no word may follow.
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || space && s[i] == ' ' {
+			return false
+		}
+		space = s[i] == ' '
+	}
+	return !space || s == ""
 }
 
 // named is a name for people, or the id of what has none.

@@ -68,7 +68,7 @@ func (c *compiler) fault(path, format string, args ...any) {
 
 func compile(cfg Config) (*Mapper, error) {
 	c := &compiler{cfg: cfg, m: &Mapper{
-		byName: map[string]*rule{}, tiers: map[string]*tier{}, services: map[string]bool{},
+		byName: map[string]*rule{}, tiers: map[string]*tier{}, findings: map[string]*tier{}, services: map[string]bool{},
 	}}
 	first := c.tiers()
 	c.services()
@@ -123,8 +123,26 @@ func (c *compiler) tiers() *tier {
 		if first == nil {
 			first = compiled
 		}
+		c.findings(compiled)
 	}
 	return first
+}
+
+// findings makes t the tier of a finding's severity if none has that name, and t's urgency
+// is nearer than those of the tiers before: the severity's own, else the next more
+// urgent one, else the next less urgent one. So there is always one.
+func (c *compiler) findings(t *tier) {
+	far := func(t *tier, u Urgency) int {
+		if less := t.urgency.Rank() - u.Rank(); less > 0 {
+			return len(Urgencies()) + less
+		}
+		return u.Rank() - t.urgency.Rank()
+	}
+	for severity, u := range map[string]Urgency{"critical": High, "warning": Low, "info": Acknowledged} {
+		if best := c.m.findings[severity]; best == nil || far(t, u) < far(best, u) {
+			c.m.findings[severity] = t
+		}
+	}
 }
 
 // services notes the services and chooses the default one.

@@ -8,6 +8,7 @@ type Mapper struct {
 	fallback rule // the defaults, as a rule: for what no rule takes.
 
 	tiers          map[string]*tier // by tierKey.
+	findings       map[string]*tier // of the audit's findings, by their severity.
 	services       map[string]bool
 	defaultService string
 }

@@ -132,6 +132,9 @@ type Observation struct {
 
 	// Reason is Alertmanager's notification_reason; "" before 0.32.
 	Reason string
+	// AsOf is when what the observation says was true, where that may be a while ago:
+	// what came in since is newer. Zero: when it comes in.
+	AsOf time.Time `json:",omitzero"`
 
 	Faults []Fault
 }

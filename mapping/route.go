@@ -93,7 +93,8 @@ func (r *routing) observe(out []Observation, first int, rule *rule, a *template.
 	})
 }
 
-// tier is the tier that rule gives to a.
+// tier is the tier that rule gives to a. If there is none of that name, that of a
+// finding of the audit is the one for its severity.
 func (r *routing) tier(rule *rule, a *template.Alert) (*tier, []Fault) {
 	var faults []Fault
 	name, err := r.alertText(rule.tier, a)
@@ -102,6 +103,16 @@ func (r *routing) tier(rule *rule, a *template.Alert) (*tier, []Fault) {
 	}
 	if t, ok := r.m.tiers[tierKey(name)]; ok {
 		return t, faults
+	}
+	if r.origin == OriginCoverage {
+		severity := a.Labels["severity"]
+		t := r.m.tiers[tierKey(severity)]
+		if t == nil {
+			t = r.m.findings[severity]
+		}
+		if t != nil {
+			return t, faults
+		}
 	}
 	return rule.unknownTier, append(faults, FaultUnknownTier)
 }

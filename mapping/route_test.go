@@ -81,6 +81,45 @@ func TestTiers(t *testing.T) {
 	}
 }
 
+// The severity of the audit's findings chooses their tier, whatever the tiers are called.
+func TestTierOfFinding(t *testing.T) {
+	tiers := func(list string) (out []mapping.Tier) { // "name/urgency ...".
+		for text := range strings.FieldsSeq(list) {
+			name, urgency, _ := strings.Cut(text, "/")
+			out = append(out, mapping.Tier{Name: name, Urgency: mapping.Urgency(urgency)})
+		}
+		return out
+	}
+	for _, tc := range []struct{ name, tiers, rule, want string }{ // critical, warning, info.
+		{"the default tiers", "", "", "critical warning info"},
+		{"the severity's name, whatever its urgency", "page/high warning/high Critical/low info/none", "", "Critical warning info"},
+		{"the rule's tier of another label, which findings have not", "page/high ticket/low critical/high", "{{ .Labels.priority }}", "critical ticket ticket"},
+		{"the first of the urgency", "off/none wake/high page/high ticket/low mail/low note/acknowledged", "", "wake ticket note"},
+		{"none of the urgency: the next more urgent", "page/high ticket/low event/change", "", "page ticket ticket"},
+		{"only one that is more urgent", "page/high off/none", "", "page page page"},
+		{"only less urgent ones", "off/none event/change note/acknowledged", "", "note note note"},
+		{"a rule's constant", "page/high ticket/low", "ticket", "ticket ticket ticket"},
+		{"a rule's template", "page/high ticket/low", `{{ if eq .Labels.severity "info" }}page{{ else }}ticket{{ end }}`, "ticket ticket page"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m := mustNew(t, mapping.Config{Tiers: tiers(tc.tiers), Defaults: mapping.Defaults{Options: mapping.Options{Tier: tc.rule}}})
+			var got []string
+			for _, severity := range []string{"critical", "warning", "info"} {
+				g := group(template.KV{"alertname": "coverage_gap", "severity": severity})
+				g.Origin = mapping.OriginCoverage
+				o := m.Route(g)[0]
+				got = append(got, o.Tier)
+				if len(o.Faults) > 0 {
+					t.Errorf("%s: got faults %v, want none", severity, o.Faults)
+				}
+			}
+			if s := strings.Join(got, " "); s != tc.want {
+				t.Errorf("got %s, want %s", s, tc.want)
+			}
+		})
+	}
+}
+
 func TestDefaultTiers(t *testing.T) {
 	m := mustNew(t, mapping.Config{})
 	for severity, want := range map[string]mapping.Urgency{

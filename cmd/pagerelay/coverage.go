@@ -23,7 +23,7 @@ import (
 // The exit codes of `coverage audit` and, but for exitFindings, `coverage export`.
 const (
 	exitFindings = 1 // at or above --fail-on.
-	exitUsage    = 2 // the command line or the configuration is wrong.
+	exitUsage    = 2 // the command line (of any subcommand) or the configuration is wrong.
 	exitUnknown  = 3 // PagerDuty could not be asked, or not for everything that is needed.
 )
 
@@ -40,7 +40,6 @@ const plainWidth = 100
 
 // coverageCommand is `pagerelay coverage audit | export`.
 type coverageCommand struct {
-	name  string
 	audit struct{ name, format, failOn string }
 
 	export struct {
@@ -52,7 +51,6 @@ type coverageCommand struct {
 func newCoverage(app *kingpin.Application) *coverageCommand {
 	c := &coverageCommand{}
 	cmd := app.Command("coverage", "Look at who is on call in PagerDuty.")
-	c.name = cmd.FullCommand()
 
 	audit := cmd.Command("audit", "Read what the section coverage of the configuration names, and say what is wrong with it. "+
 		"Reports to nobody. Exits 0 without findings, 1 with findings at or above --fail-on, 2 if called wrongly, 3 if PagerDuty could not be asked for all that is needed.")
@@ -86,7 +84,9 @@ func (c *coverageCommand) runAudit(ctx context.Context, p *parts, stdout, stderr
 	if !cfg.Audits() {
 		return exitUsage, errors.New("audit coverage: the configuration has no section coverage that names schedules or escalation_policies")
 	}
-	snapshot, err := readSnapshot(ctx, p.source, cfg, stderr)
+	snapshot, err := readSnapshot(stderr, func(progress func(done, total int)) (*coverage.Snapshot, error) {
+		return p.source.read(ctx, cfg, progress)
+	})
 	if err != nil {
 		return exitUnknown, fmt.Errorf("audit coverage: %w", err)
 	}
@@ -120,7 +120,9 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	if err := cfg.ValidateOnce(); err != nil { // its only fault can be one of the flags.
 		return exitUsage, fmt.Errorf("export rotation: --schedule or --horizon: %w", err)
 	}
-	snapshot, err := readSnapshot(ctx, p.source, cfg.WithDefaults(), stderr)
+	snapshot, err := readSnapshot(stderr, func(progress func(done, total int)) (*coverage.Snapshot, error) {
+		return p.source.reader.Read(ctx, cfg.WithDefaults(), nil, progress) // of services it tells nothing.
+	})
 	if err != nil {
 		return exitUnknown, fmt.Errorf("export rotation: %w", err)
 	}
@@ -142,8 +144,8 @@ func (c *coverageCommand) runExport(ctx context.Context, p *parts, stdout, stder
 	return 0, nil
 }
 
-// readSnapshot reads what cfg names, with a line of progress on a terminal.
-func readSnapshot(ctx context.Context, source *coverageSource, cfg coverage.Config, stderr io.Writer) (*coverage.Snapshot, error) {
+// readSnapshot has a snapshot read, with a line of progress on a terminal.
+func readSnapshot(stderr io.Writer, read func(progress func(done, total int)) (*coverage.Snapshot, error)) (*coverage.Snapshot, error) {
 	var progress func(done, total int)
 	if _, ok := terminal(stderr); ok {
 		progress = func(done, total int) {
@@ -151,7 +153,7 @@ func readSnapshot(ctx context.Context, source *coverageSource, cfg coverage.Conf
 		}
 		defer fmt.Fprint(stderr, "\r\x1b[K")
 	}
-	return source.read(ctx, cfg, progress)
+	return read(progress)
 }
 
 // coverageSource reads PagerDuty as the configuration says.

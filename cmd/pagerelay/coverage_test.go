@@ -138,6 +138,28 @@ coverage: {escalation_policies: [{name: payments}]}
 	}
 }
 
+// An export asks for the schedule and its people, and nothing of policies or services.
+func TestCoverageExportAsksLittle(t *testing.T) {
+	server, emu := account(t, exampleAccount(t, "10m", "PADA001, PGRACE1"))
+	file := filepath.Join(t.TempDir(), "pagerelay.yml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+pagerduty: {api_url: %q, api_token: u+readonly, api_requests_per_minute: 960}
+services: {infra: {routing_key: pagerelayemulator000000000000001}}
+`, server.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := command([]string{"coverage", "export", "--schedule=prod-monitoring", "--config.file=" + file}, nil, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Ada Lovelace") {
+		t.Fatalf("got exit code %d, %s%s", code, &stdout, &stderr)
+	}
+	want := map[string]bool{"/schedules": true, "/schedules/{id}": true, "/v3/schedules": true, "/users/{id}": true}
+	for route, n := range emu.RESTCounts().ByRoute {
+		if !want[route] || n > 2 {
+			t.Errorf("got %d requests for %s", n, route)
+		}
+	}
+}
+
 func account(t *testing.T, cfg *emulator.Config) (*httptest.Server, *emulator.Emulator) {
 	t.Helper()
 	emu, err := emulator.New(*cfg, emulator.Options{})

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	_ "time/tzdata" // templates know time zones, also in an image that has none.
 
@@ -48,10 +47,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	name, err := app.Parse(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "pagerelay: error: %v, try --help\n", printable(err.Error()))
-		if parsed, _ := app.ParseContext(args); parsed != nil && parsed.SelectedCommand != nil && strings.HasPrefix(parsed.SelectedCommand.FullCommand(), coverage.name) {
-			return exitUsage
-		}
-		return 1
+		return exitUsage
 	}
 	if name == serve.name {
 		logger := promslog.New(logConfig)

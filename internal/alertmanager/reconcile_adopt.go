@@ -54,7 +54,7 @@ func (p *pass) seeUnknown(ctx context.Context, l *Listing) error {
 		for _, o := range p.settings.Router.Route(p.group(alert, receiver, starts)) {
 			if id := outbox.IncidentID(o.Service, o.DedupKey); !seen[id] {
 				seen[id] = true
-				o.Reason = outbox.ReasonAdopted
+				o.Reason, o.AsOf = outbox.ReasonAdopted, p.began
 				p.batch = append(p.batch, o)
 			}
 		}

@@ -440,6 +440,43 @@ func TestUnknown(t *testing.T) {
 	}
 }
 
+// interrupted is a Surveyor during whose lists something happens.
+type interrupted struct {
+	alertmanager.Surveyor
+	by func()
+}
+
+func (s interrupted) Survey(ctx context.Context, each func(int, *alertmanager.Listing) error) (alertmanager.Standing, error) {
+	defer s.by()
+	return s.Surveyor.Survey(ctx, each)
+}
+
+// A list that was read before a resolve came in does not bring the alert back.
+func TestResolvedWhileItIsListedIsNotAdopted(t *testing.T) {
+	g := newRig(t, 1, alertmanager.Reconcile{})
+	g.SetPolicy(outbox.Policy{Alertmanagers: 1})
+	g.webhook(fpB)
+	g.list(line{fp: fpA, age: time.Hour}, line{fp: fpB})
+	source := interrupted{newClient(t, alertmanager.Config{URLs: g.urls}), func() {
+		g.webhook(fpA, func(w *mapping.Group) { w.Alerts[0].Status, w.Alerts[0].EndsAt = mapping.Resolved, time.Now() })
+	}}
+	g.reconciler.Apply(alertmanager.ReconcileSettings{Source: source, Router: g.mapper, Policy: alertmanager.Reconcile{Interval: always, Adopt: true}})
+	g.pass()
+	for _, in := range g.List() {
+		if m := in.Members[fpA]; m != nil && (m.Firing || !m.HeldUntil.IsZero()) {
+			t.Error("an old list is held against its resolve")
+		}
+	}
+	g.apply(alertmanager.Reconcile{Adopt: true}, g.urls...)
+	g.pass() // it is listed again: now that is the newer word.
+	for _, in := range g.List() {
+		if m := in.Members[fpA]; m != nil && !m.HeldUntil.IsZero() {
+			return
+		}
+	}
+	t.Error("it is listed after its resolve, and nobody is asked about it")
+}
+
 func TestAdoptedJoinsWhatItsWebhookWouldHaveMade(t *testing.T) {
 	for _, dedup := range []string{"alert", "group", "alertmanager"} {
 		t.Run(dedup, func(t *testing.T) {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -32,6 +33,9 @@ func (c *Config) validateCoverage(faults *Faults) {
 		for j, name := range p.Services {
 			known(fmt.Sprintf("coverage.escalation_policies[%d].services[%d]", i, j), name)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cov.Services.IDs)) {
+		known("coverage.services.ids."+name, name)
 	}
 	report := cov.Report.Service
 	if report == "" {

@@ -105,6 +105,10 @@ func TestParseCoverageFaults(t *testing.T) {
 			[]string{`coverage.escalation_policies[0].services[1]: no service is named "gone"; the services are infra, sre (line 8)`},
 		},
 		{
+			"id of a service", section("services: {ids: {gone: PABC, infra: PDEF}}"),
+			[]string{`coverage.services.ids.gone: no service is named "gone"; the services are infra, sre (line 8)`},
+		},
+		{
 			"reports to whom it audits", section("report: {service: sre}\n  escalation_policies: [{name: p, services: [infra, sre]}]"),
 			[]string{"coverage.report.service: pages escalation_policies[0] (p), one of those that are audited: when nobody is on call there, nobody would hear of it; give services.sre a fallback that pages another policy, or report to another service (line 8)"},
 		},

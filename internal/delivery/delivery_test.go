@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -669,6 +670,51 @@ func TestWhatWasMissedIsToldOnce(t *testing.T) {
 			t.Errorf("told %s, want %s", got, want)
 		}
 	})
+}
+
+// What is missed while the change event is on its way is told in one of its own; if
+// nobody knows what became of the first, all of it is told again.
+func TestWhatIsMissedWhileItIsToldIsToldAfterwards(t *testing.T) {
+	const were = " over before PagerDuty confirmed "
+	for _, tc := range []struct {
+		name string
+		err  error
+		want []string
+	}{
+		{"accepted", nil, []string{
+			"1 firing was" + were + "it or anybody could be paged: a (1)",
+			"1 firing was" + were + "it or anybody could be paged: b (1)",
+		}},
+		{"its answer is lost", context.DeadlineExceeded, []string{
+			"1 firing was" + were + "it or anybody could be paged: a (1)",
+			"2 firings were" + were + "them or anybody could be paged: a (1), b (1)",
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			pd := &fakePagerDuty{latency: 3 * time.Second, answer: func(n int, _ *pagerduty.Event) error {
+				if n == 0 {
+					return tc.err
+				}
+				return nil
+			}}
+			inBubble(t, pd, nil, func(r *rig) {
+				r.observe(alert{name: "a"}, alert{name: "a", resolved: true})
+				time.Sleep(time.Minute + time.Second)
+				if n := len(pd.requests()); n != 1 {
+					t.Errorf("%d requests a minute later, want the change event", n)
+				}
+				r.observe(alert{name: "b"}, alert{name: "b", resolved: true})
+				time.Sleep(time.Hour)
+				var told []string
+				for _, s := range pd.requests() {
+					told = append(told, s.dedup)
+				}
+				if diff := cmp.Diff(tc.want, told); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }
 
 func TestPoisonDoesNotBlockItsLane(t *testing.T) {

@@ -239,7 +239,7 @@ func TestSummaryOfWhatWasMissedNamesTen(t *testing.T) {
 					if i >= 26 {
 						name = string(rune('a'+i/26-1)) + name
 					}
-					all = append(all, alert{name: name, urgency: mapping.Low}) // high ones might be owed.
+					all = append(all, alert{name: name})
 				}
 				r.observe(all...)
 				time.Sleep(time.Hour)

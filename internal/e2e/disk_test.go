@@ -24,7 +24,6 @@ func TestDiskHangs(t *testing.T) {
 	volume.Image(t, image, 64<<20)
 	volume.Mount(t, image, storage)
 	s := install(t, options{noAlertmanager: true, storage: storage})
-	s.tolerated = append(s.tolerated, "DIRECT MODE")
 	m := s.members[0]
 	s.posted("A")
 
@@ -33,8 +32,8 @@ func TestDiskHangs(t *testing.T) {
 	for _, name := range []string{"B", "C"} {
 		began := time.Now()
 		s.posted(name)
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s was answered after %v, want 5s at most", name, took)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s was answered after %v, want 10s at most", name, took)
 		}
 		s.one(name) // it is at PagerDuty already.
 		want[name] = critical()

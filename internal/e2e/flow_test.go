@@ -181,7 +181,7 @@ func TestExpiryAndReturn(t *testing.T) {
 	t.Parallel()
 	s := install(t, options{})
 	a := alert("Flaky", "severity=critical")
-	a.EndsAt = time.Now().Add(2 * time.Second)
+	a.EndsAt = time.Now().Add(5 * time.Second) // time enough to see it open.
 	s.post(a)
 	s.holds(map[string]opened{"Flaky": critical()})
 	s.holds(map[string]opened{})

@@ -38,7 +38,7 @@ type sidecar struct {
 }
 
 const (
-	minUptime = 2 * time.Second
+	minUptime = 5 * time.Second
 	looks     = 200 * time.Millisecond
 )
 

@@ -24,7 +24,7 @@ const (
 	ackLate     reason = "an earlier acknowledge timed out, and would silence it"
 	olderOpen   reason = "a new epoch, while an older one may be open"
 	inWindow    reason = "it was accepted in a maintenance window (known from the audit), and that is over"
-	unheard     reason = "it was accepted while nobody could be paged (known from the audit), and now somebody can"
+	unheard     reason = "it was accepted while nobody could be paged, or may have joined what a maintenance window kept open (known from the audit), and now somebody can be paged"
 	newKey      reason = "the key was changed, and the alert was seen since"
 	elsewhere   reason = "a fallback took it over, or the route changed"
 	triggerLate reason = "an earlier trigger timed out, and may land after it"

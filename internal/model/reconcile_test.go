@@ -3,6 +3,7 @@ package model_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
@@ -208,9 +209,9 @@ func (w *world) listing(i int) alertmanager.Listing {
 	}
 	read := time.Now().Add(surveyTakes - time.Nanosecond)
 	effect := map[string]string{"": "nothing", "silence": w.policy.OnSilence, "inhibition": w.policy.OnInhibit}
-	if e := effect[w.muted[i]]; (e == "nothing" || e == "") && w.mutedHere(fingerprint(i)) { // the mute ends, or its effect.
-		for _, o := range w.router.Route(w.group(i)) {
-			w.twice.begins(o.DedupKey, newEpisode, read, w.peers)
+	if e := effect[w.muted[i]]; e == "nothing" || e == "" { // the mute ends, or its effect.
+		for _, in := range w.mutedIn(fingerprint(i)) { // wherever it was routed when it was muted.
+			w.twice.begins(in.DedupKey, newEpisode, read, w.peers)
 		}
 	}
 	if (w.policy.Adopt || w.truncated) && w.muted[i] == "" { // from now on it may be paged without a webhook.
@@ -239,14 +240,12 @@ func (w *world) setUnclear(kind alertmanager.DoubtKind, member int) {
 	w.unclear, w.unclearAt = kind, member
 }
 
-// mutedHere says whether the outbox holds an alert as muted.
-func (w *world) mutedHere(fp string) bool {
-	for _, in := range w.store.List() {
-		if m := in.Members[fp]; m != nil && m.Muted != nil {
-			return true
-		}
-	}
-	return false
+// mutedIn lists the incidents in which the outbox holds an alert as muted.
+func (w *world) mutedIn(fp string) []*outbox.Incident {
+	return slices.DeleteFunc(w.store.List(), func(in *outbox.Incident) bool {
+		m := in.Members[fp]
+		return m == nil || m.Muted == nil
+	})
 }
 
 // held says whether the outbox holds an alert as firing.

@@ -185,6 +185,65 @@ func TestHistoriesToRemember(t *testing.T) {
 			name:  "killed while PagerDuty does not answer, and over by then",
 			steps: []step{{What: "answer hang", N: 8}, {What: "toggle", Pause: soon}, {What: "toggle", Pause: time.Millisecond}, {What: "crash", Pause: long}},
 		},
+		{
+			name: "fires again, as the resolve that a window swallowed is refused",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: maintenance, N: 1, Delay: 20 * time.Second, Pause: soon},
+				{What: "toggle", Pause: long},
+				{What: "400", N: 2, Pause: time.Hour},
+				{What: "toggle", Pause: long},
+			},
+		},
+		{
+			name: "acknowledged by a person, and fires again as its resolve is refused",
+			steps: []step{
+				{What: "toggle", Pause: long},
+				{What: "person acknowledges", N: 1, Pause: soon},
+				{What: "400", N: 2},
+				{What: "toggle", Pause: soon},
+				{What: "toggle", Pause: long},
+			},
+		},
+		{
+			name: "one more fires, as the resolve that was refused is sent once more",
+			steps: []step{
+				{What: "toggle", Alert: 6, Pause: long},
+				{What: "400", N: 2},
+				{What: "toggle", Alert: 6, Pause: soon},
+				{What: "toggle", Alert: 6, Pause: 59 * time.Second},
+				{What: "429", N: 2, Pause: 3 * time.Second},
+				{What: "toggle", Alert: 7, Pause: long},
+			},
+		},
+		{
+			name: "muted and unmuted where it was routed before", peers: 1, policy: alertmanager.Reconcile{OnInhibit: "resolve"},
+			steps: []step{
+				{What: "500", N: 1, Pause: time.Millisecond},
+				{What: "toggle", Alert: 1, Pause: time.Millisecond},
+				{What: "reload", N: 1, Pause: long},
+				{What: "mute", Alert: 1, N: 1, Pause: long},
+				{What: "unmute", Alert: 1, Pause: long},
+			},
+		},
+		{
+			// A look begins at 744 s.
+			name: "over while the list is read that it is adopted from, and Alertmanager has just started", peers: 2, policy: alertmanager.Reconcile{Adopt: true},
+			steps: []step{{What: "alertmanager unclear", N: 3, Pause: long}, {What: "silent fire", Pause: 145 * time.Second}, {What: "toggle", Pause: long}},
+		},
+		{
+			name: "a resolve and an acknowledge of the epoch before may land in what fires again", peers: 1, policy: alertmanager.Reconcile{OnInhibit: "acknowledge"},
+			steps: []step{
+				{What: "toggle", Alert: 3, Pause: soon},
+				{What: "toggle", Alert: 2, Pause: 70 * time.Second},
+				{What: "hang", N: 8, Pause: time.Millisecond},
+				{What: "mute", Alert: 3, N: 3, Pause: 20 * time.Second},
+				{What: "crash in a commit", Alert: 2, N: 5, Delay: 24 * time.Second, Group: true, Pause: time.Millisecond},
+				{What: "toggle", Alert: 2, Pause: 0},
+				{What: "toggle", Alert: 2, Pause: 2 * time.Second},
+				{What: "toggle", Alert: 3, Peer: true, Delay: time.Second, Pause: long},
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			for _, p := range run(t, tc.steps, tc.peers, 120, tc.policy) {

@@ -33,6 +33,9 @@ type line struct {
 	closed bool
 	// unsent: an episode began that only another replica can have triggered so far.
 	unsent bool
+	// kept: PagerDuty may hold what it has not resolved, in a maintenance window or as it
+	// refused to. That is a reason to trigger anew what may have joined it.
+	kept reason
 }
 
 // cause is when a reason came up.
@@ -191,6 +194,7 @@ type departure struct {
 	action   outbox.Action
 	minimal  bool
 	planned  bool  // it was but the repeat of one whose answer, or whose predecessor's, is doubtful.
+	anew     bool  // it followed a resolve for the sake of an acknowledge that may land.
 	hole     *hole // that the service is in.
 	believed bool  // and the audit knows it.
 }
@@ -225,6 +229,7 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 	for r := range why {
 		d.planned = d.planned && slices.Contains([]reason{noProof, resolveLate, triggerLate, ackLate}, r)
 	}
+	d.anew = d.action == outbox.Trigger && why[ackLate] != nil
 	if in == nil || in.Intent == nil || (in.Revision == in.Intent.Revision && in.RepeatAt.Equal(in.Intent.RepeatAt)) {
 		maps.DeleteFunc(d.line.why[d.action], func(_ reason, c *cause) bool { return c.told == 0 && now.After(c.from) })
 	} // else something was stored after the decision, and is another's reason.
@@ -265,6 +270,9 @@ func (t *twice) returned(d *departure, kind pagerduty.Kind, now time.Time) {
 		if a == outbox.Trigger && !d.minimal {
 			l.allow(asMinimal, time.Time{}, a)
 		}
+		if a == outbox.Resolve && l.kept == "" {
+			l.kept = olderOpen
+		}
 	}
 }
 
@@ -272,7 +280,8 @@ func (t *twice) accepted(d *departure, now time.Time) {
 	l := d.line
 	// A closed incident's memory of this does not tell routing keys apart.
 	recently := func(a outbox.Action) bool {
-		return !d.planned && slices.ContainsFunc(t.everywhere(d.key.dedupKey), func(l *line) bool { return l.recently(a, now) })
+		planned := d.planned && !(d.anew && a == outbox.Resolve) // what is opened anew is none's repeat.
+		return !planned && slices.ContainsFunc(t.everywhere(d.key.dedupKey), func(l *line) bool { return l.recently(a, now) })
 	}
 	last := l.last[d.action]
 	last.fell = nil
@@ -284,8 +293,8 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		if recently(outbox.Acknowledge) {
 			l.allow(ackLate, time.Time{}, outbox.Trigger)
 		}
-		if l.why[outbox.Resolve][inWindow] != nil { // it may have joined what that one did not close.
-			l.allow(unheard, time.Time{}, outbox.Trigger)
+		if l.kept != "" {
+			l.allow(l.kept, time.Time{}, outbox.Trigger)
 		}
 		last.fell = d.hole
 	case outbox.Resolve:
@@ -299,6 +308,8 @@ func (t *twice) accepted(d *departure, now time.Time) {
 		}
 		if d.hole != nil && d.hole.what == maintenance {
 			last.fell, l.closed = d.hole, false
+		} else {
+			l.kept = ""
 		}
 	case outbox.Acknowledge:
 		if !d.planned {
@@ -320,7 +331,7 @@ func (t *twice) fell(k lineKey, a outbox.Action) {
 		l.allow(unheard, time.Time{}, outbox.Trigger)
 		t.line(keyOther, k.dedupKey).allow(elsewhere, time.Time{}, outbox.Trigger)
 	case outbox.Resolve:
-		l.closed = false
+		l.closed, l.kept = false, unheard
 		l.allow(inWindow, time.Time{}, outbox.Resolve)
 	case outbox.Acknowledge, outbox.Change:
 	}

@@ -290,7 +290,7 @@ func (w *world) note(peer int, obs []mapping.Observation, which []int) (answered
 			}
 			w.said[peer][i] = true // from now on it may be paged.
 		}
-		told = append(told, w.twice.observed(peer, &o, i, w.peers, w.mutedHere(fingerprint(i)), time.Now()))
+		told = append(told, w.twice.observed(peer, &o, i, w.peers, len(w.mutedIn(fingerprint(i))) > 0, time.Now()))
 	}
 	return func() {
 		for _, f := range told {

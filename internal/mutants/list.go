@@ -7,8 +7,10 @@ const (
 	obstacle = "internal/outbox/obstacle.go"
 	outcome  = "internal/outbox/outcome.go"
 	store    = "internal/outbox/store.go"
+	change   = "internal/outbox/change.go"
 	file     = "internal/outbox/file.go"
 	lane     = "internal/delivery/lane.go"
+	window   = "internal/delivery/window.go"
 	absent   = "internal/outbox/absent.go"
 	compare  = "internal/alertmanager/reconcile_pass.go"
 	schedule = "internal/alertmanager/reconcile.go"
@@ -27,7 +29,7 @@ func core() []mutant {
 		{
 			Name: "order: no compare-and-set", Promise: 2, By: "internal/model.TestResolveIsStoredWhileItsTriggerIsPrepared",
 			Edits: []edit{{
-				store,
+				change,
 				"if in == nil || in.Version != version || in.Intent != nil {\n\t\t\treturn ErrChanged",
 				"if in == nil || in.Intent != nil {\n\t\t\treturn ErrChanged",
 			}},
@@ -43,7 +45,7 @@ func core() []mutant {
 		{
 			Name: "reserve: low may use all of the window", Promise: 3, By: "internal/model.TestFloodOfWarningsDelaysNoCriticalPage",
 			Edits: []edit{{
-				lane,
+				window,
 				"float64(l.limit-l.limit/reservedShare)",
 				"float64(l.limit)",
 			}},
@@ -51,7 +53,7 @@ func core() []mutant {
 		{
 			Name: "reserve: all connections may be taken by low ones", Promise: 3, By: "internal/model.TestFloodOfWarningsDelaysNoCriticalPage",
 			Edits: []edit{{
-				lane,
+				window,
 				"case l.inFlightLow >= maxInFlightLow, l.throttled && l.inFlight > 0:",
 				"case l.inFlightLow >= maxInFlight, l.throttled && l.inFlight > 0:",
 			}},
@@ -60,8 +62,8 @@ func core() []mutant {
 			Name: "retry of a 400: no minimal event", Promise: 5, By: "internal/model.TestHistoriesToRemember",
 			Edits: []edit{{
 				outcome,
-				"if (it.Action == Trigger || it.Action == Change) && !it.Minimal {",
-				"if false {",
+				"case (it.Action == Trigger || it.Action == Change) && !it.Minimal:",
+				"case false:",
 			}},
 		},
 		{
@@ -233,8 +235,8 @@ func core() []mutant {
 			Name: "hole: a trigger that fell into one is taken for heard", Promise: 7, By: "internal/model.TestHistoriesToRemember",
 			Edits: []edit{{
 				holes,
-				"in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil\n\t\tif trigger {",
-				"in.Echo = nil\n\t\tif trigger {",
+				"in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil\n\t\tif trigger && !again {",
+				"in.Echo = nil\n\t\tif trigger && !again {",
 			}},
 		},
 		{

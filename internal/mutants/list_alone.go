@@ -4,6 +4,8 @@ const (
 	answers = "internal/pagerduty/answer.go"
 	direct  = "internal/outbox/direct.go"
 	commit  = "internal/outbox/commit.go"
+	disk    = "internal/outbox/disk.go"
+	bolt    = "internal/outbox/bolt.go"
 	digest  = "internal/outbox/digest.go"
 	door    = "receiver/receiver.go"
 	route   = "mapping/route.go"
@@ -17,7 +19,7 @@ func alone() []mutant {
 		{
 			Name: "saved: nothing is flushed to the disk", Promise: 1, By: "internal/outbox.TestPowerCut",
 			Edits: []edit{{
-				file,
+				bolt,
 				"bolt.Open(path, 0o600, &bolt.Options{",
 				"bolt.Open(path, 0o600, &bolt.Options{NoSync: true, ",
 			}},
@@ -185,7 +187,7 @@ func alone() []mutant {
 		{
 			Name: "owed: a page that waited for the limit is forgotten", Promise: 9, By: "internal/outbox.TestOwedIsPagedThoughOver",
 			Edits: []edit{{
-				store,
+				change,
 				"tx.edit(id).owe(tx.now)",
 				"tx.edit(id)",
 			}},
@@ -201,7 +203,7 @@ func alone() []mutant {
 		{
 			Name: "direct: a full disk stops a page", Promise: 10, By: "internal/outbox.TestFullDiskAnswersWhenPagerDutyHasAccepted",
 			Edits: []edit{{
-				store,
+				change,
 				"if err := s.do(ctx, true, o); !errors.Is(err, errDirect) {\n\t\treturn err\n\t}\n\treturn nil",
 				"return s.do(ctx, true, o)",
 			}},
@@ -225,7 +227,7 @@ func alone() []mutant {
 		{
 			Name: "damage: a panic of bbolt's is not caught", Promise: 10, By: "internal/outbox.TestDamagedFile", Ends: crashed,
 			Edits: []edit{{
-				commit,
+				disk,
 				"if r := recover(); r != nil {",
 				"if r := error(nil); r != nil {",
 			}},

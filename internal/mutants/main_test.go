@@ -192,7 +192,7 @@ func TestVerdicts(t *testing.T) {
 	for _, tc := range cases {
 		list = append(list, tc.mutant)
 	}
-	r := run{limit: 2 * time.Second, histories: 77}
+	r := run{limit: 5 * time.Second, histories: 77}
 	if err := r.all(&out, list); err == nil || !strings.HasPrefix(err.Error(), "6 mutants ") {
 		t.Errorf("got error %v, want one of 6 mutants", err)
 	}
@@ -223,7 +223,7 @@ func TestBrokenBeforeAnythingIs(t *testing.T) {
 			module(t, files)
 			m.By = tc.by
 			var out strings.Builder
-			r := run{limit: 2 * time.Second}
+			r := run{limit: time.Minute}
 			if err := r.all(&out, []mutant{m}); err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got error %v, want one with %q", err, tc.want)
 			}

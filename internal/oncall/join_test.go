@@ -35,17 +35,21 @@ func TestJoin(t *testing.T) {
 		name     string
 		policy   string
 		claims   []string // escalation_policies[].services.
+		ids      map[string]string
 		services []string
 		want     map[string][]string
 	}{
-		{"by key", policy(""), nil, []string{service("PS1", "x", "PPX", "", key), service("PS2", "y", "PPX", "other")}, map[string][]string{"PS1": {"infra"}}},
-		{"two keys of one service", policy(""), nil, []string{service("PS1", "x", "PPX", key, key2)}, map[string][]string{"PS1": {"batch", "infra"}}},
-		{"a key before a name", policy(""), nil, []string{service("PS1", "infra", "PP1", ""), service("PS2", "x", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
-		{"by name, where keys are hidden", policy(""), nil, []string{service("PS1", "infra", "PPX", ""), service("PS2", "Batch", "PPX")}, map[string][]string{"PS1": {"infra"}}},
-		{"not by name, where keys are shown", policy(""), nil, []string{service("PS1", "infra", "PP1", "other")}, map[string][]string{"PS1": nil}},
-		{"by the policy's only service", policy(`{"id":"PS1"}`), []string{"infra", "new"}, []string{service("PS1", "x", "PP1", "other")}, map[string][]string{"PS1": {"infra", "new"}}},
-		{"not by a policy of two services", policy(`{"id":"PS1"},{"id":"PS2"}`), []string{"infra"}, []string{service("PS1", "x", "PP1", "a"), service("PS2", "y", "PP1", "b")}, map[string][]string{"PS1": nil, "PS2": nil}},
-		{"not by policy what a key has joined", policy(`{"id":"PS1"}`), []string{"infra"}, []string{service("PS1", "x", "PP1", "other"), service("PS2", "y", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
+		{"by key", policy(""), nil, nil, []string{service("PS1", "x", "PPX", "", key), service("PS2", "y", "PPX", "other")}, map[string][]string{"PS1": {"infra"}}},
+		{"two keys of one service", policy(""), nil, nil, []string{service("PS1", "x", "PPX", key, key2)}, map[string][]string{"PS1": {"batch", "infra"}}},
+		{"a key before a name", policy(""), nil, nil, []string{service("PS1", "infra", "PP1", ""), service("PS2", "x", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
+		{"by name, where keys are hidden", policy(""), nil, nil, []string{service("PS1", "infra", "PPX", ""), service("PS2", "Batch", "PPX")}, map[string][]string{"PS1": {"infra"}}},
+		{"not by name, where keys are shown", policy(""), nil, nil, []string{service("PS1", "infra", "PP1", "other")}, map[string][]string{"PS1": nil}},
+		{"by the policy's only service", policy(`{"id":"PS1"}`), []string{"infra", "new"}, nil, []string{service("PS1", "x", "PP1", "other")}, map[string][]string{"PS1": {"infra", "new"}}},
+		{"not by a policy of two services", policy(`{"id":"PS1"},{"id":"PS2"}`), []string{"infra"}, nil, []string{service("PS1", "x", "PP1", "a"), service("PS2", "y", "PP1", "b")}, map[string][]string{"PS1": nil, "PS2": nil}},
+		{"by the id that is given", policy(`{"id":"PS1"},{"id":"PS2"}`), []string{"infra"}, map[string]string{"infra": "PS2"}, []string{service("PS1", "infra", "PP1", ""), service("PS2", "y", "PP1", "b")}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
+		{"by the id that is given, on no audited policy", policy(""), nil, map[string]string{"infra": "PS1"}, []string{service("PS1", "x", "PPX", "a")}, map[string][]string{"PS1": {"infra"}}},
+		{"a key before an id", policy(""), nil, map[string]string{"infra": "PS1"}, []string{service("PS1", "x", "PPX", "a"), service("PS2", "y", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
+		{"not by policy what a key has joined", policy(`{"id":"PS1"}`), []string{"infra"}, nil, []string{service("PS1", "x", "PP1", "other"), service("PS2", "y", "PPX", key)}, map[string][]string{"PS1": nil, "PS2": {"infra"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -56,7 +60,7 @@ func TestJoin(t *testing.T) {
 					"/maintenance_windows": listing("maintenance_windows"),
 				}}
 				c := config(nil, []string{"policy"})
-				c.Policies[0].Services = tc.claims
+				c.Policies[0].Services, c.Services.IDs = tc.claims, tc.ids
 				got, err := readerOver(t, a).Read(t.Context(), c, keys, nil)
 				if err != nil {
 					t.Fatal(err)

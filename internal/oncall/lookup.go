@@ -91,7 +91,7 @@ func lookup[T any](ctx context.Context, p *pass, wanted []string, isID func(stri
 }
 
 // single looks up one thing: by its id first if it looks like one, otherwise by its
-// name first.
+// name first: of that PagerDuty need not be asked twice.
 func (f *found[T]) single(ctx context.Context, p *pass, g *guard, want string, isID bool, src source[T]) {
 	steps := []func(context.Context, *pass, *guard, string, source[T]) error{f.byName, f.byID}
 	switch {
@@ -146,10 +146,11 @@ func (f *found[T]) byName(ctx context.Context, p *pass, g *guard, want string, s
 	return err
 }
 
-// looksLikeID says whether text is more likely an id of PagerDuty than a name: P, Q or
-// R, and at least six capital letters and digits. It only saves a request.
+// looksLikeID says whether text may be an id of PagerDuty: P, Q or R, then capital
+// letters and digits. What is both an id and the name of something else is the id,
+// here as in a listing.
 func looksLikeID(text string) bool {
-	if len(text) < 7 || text[0] < 'P' || text[0] > 'R' || !pagerduty.IsID(text) {
+	if text == "" || text[0] < 'P' || text[0] > 'R' || !pagerduty.IsID(text) {
 		return false
 	}
 	return !slices.ContainsFunc([]byte(text), func(b byte) bool { return b >= 'a' && b <= 'z' })

@@ -35,12 +35,13 @@ const (
 	// beyond is how much further than the horizon is read: what is judged when a long
 	// audit has been read still reaches to the horizon.
 	beyond = 30 * time.Minute
-	// failuresToStop is after how many calls in a row that failed in spite of their
-	// repetitions PagerDuty is taken to be down: the rest is not asked for.
-	failuresToStop = 3
-	// refusalsToStop is after how many refusals in a row (402, 403) no more of a kind
-	// is asked for. Single things may be hidden from a token.
-	refusalsToStop = 10
+	// failuresToDoubt is after how many calls in a row that failed in spite of their
+	// repetitions PagerDuty may be down: if it answers nothing else either, the rest is
+	// not asked for.
+	failuresToDoubt = 3
+	// vainToStop is after how many calls in vain in a row no more of a kind is asked for.
+	// Single things may be hidden from a token, or be more than PagerDuty can work out.
+	vainToStop = 10
 )
 
 // Reader reads snapshots. It is safe for concurrent use.
@@ -143,13 +144,28 @@ func (p *pass) call(ctx context.Context, f func(context.Context) error) error {
 		p.stopped = err
 	case errors.Is(err, pagerduty.ErrTooMany), errors.Is(err, pagerduty.ErrID):
 	case code == 0, temporary(err):
-		if p.failures++; p.failures == failuresToStop {
-			p.stopped = fmt.Errorf("not asked for, as PagerDuty's REST API fails: %w", err)
+		if p.failures++; p.failures == failuresToDoubt {
+			if !p.alive(ctx) {
+				p.stopped = fmt.Errorf("not asked for, as PagerDuty's REST API fails: %w", err)
+			}
+			p.failures = 0
 		}
 	default:
 		p.failures = 0 // an answer, though a refusal.
 	}
 	return err
+}
+
+// alive says whether PagerDuty, which has answered before, answers anything at all: a
+// few schedules that it cannot work out do not hide everything else. The listing asked
+// for is as good as empty.
+func (p *pass) alive(ctx context.Context) bool {
+	if p.read == 0 {
+		return false
+	}
+	_, err := p.api.OpenMaintenanceWindows(ctx, 0)
+	code := status(err)
+	return err == nil || code != 0 && code != http.StatusUnauthorized && !temporary(err)
 }
 
 // status is the HTTP status of the answer that err is; 0 if it is none.
@@ -180,25 +196,32 @@ func (p *pass) step(n int) {
 	}
 }
 
-// guard makes calls of one kind, until PagerDuty has refused so many in a row that it
-// is taken to refuse all: a plan or token without the ability refuses each of a thousand.
+// guard makes calls of one kind, until PagerDuty is taken to refuse or to fail all of
+// them. A plan or token without the ability refuses each of a thousand from the first
+// on (402, 403); what is refused after others were answered is only hidden.
 type guard struct {
-	refusals int
+	answered bool
+	vain     int // in a row.
 	stopped  error
 }
 
 func (g *guard) call(ctx context.Context, p *pass, f func(context.Context) error) error {
-	if g.stopped != nil {
-		return g.stopped
+	if stopped := cmp.Or(g.stopped, p.stopped); stopped != nil {
+		return stopped
 	}
 	err := p.call(ctx, f)
-	switch status(err) {
-	case http.StatusPaymentRequired, http.StatusForbidden:
-		if g.refusals++; g.refusals == refusalsToStop {
-			g.stopped = fmt.Errorf("not asked for, after %d refusals: %w", g.refusals, err)
+	switch code := status(err); {
+	case code == http.StatusPaymentRequired, code == http.StatusForbidden:
+		if !g.answered {
+			g.vain++
 		}
+	case err != nil && (code == 0 || temporary(err)):
+		g.vain++
 	default:
-		g.refusals = 0
+		g.answered, g.vain = true, 0
+	}
+	if g.vain == vainToStop {
+		g.stopped = fmt.Errorf("not asked for, after %d calls in vain: %w", g.vain, err)
 	}
 	return err
 }

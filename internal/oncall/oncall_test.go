@@ -295,6 +295,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// What is the id of one schedule and the name of another is the id, whether it is
+// looked up by itself or found in a listing.
+func TestIDBeforeName(t *testing.T) {
+	for _, others := range []int{0, 12} {
+		bubble.Test(t, func(t *testing.T) {
+			e := newEmulator(t, strings.Replace(account, "schedules:\n", "schedules:\n  - {id: PCX, name: a}\n  - {id: PCY, name: PCX}\n", 1))
+			names := []string{"PCX"}
+			for i := range others {
+				names = append(names, fmt.Sprintf("other %d", i))
+			}
+			got, err := readerOver(t, e.Transport()).Read(t.Context(), config(names, nil), nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"PCX"}, sortedKeys(got.Schedules)); diff != "" {
+				t.Errorf("with %d others: -want +got:\n%s", others, diff)
+			}
+		})
+	}
+}
+
 func sortedKeys[T any](m map[string]T) []string {
 	var keys []string
 	for k := range m {
@@ -508,6 +529,86 @@ func TestRefusalsAreBelieved(t *testing.T) {
 				}
 				if n := e.RESTCounts().Total; n > tc.requests {
 					t.Errorf("got %d requests, want at most %d", n, tc.requests)
+				}
+			})
+		})
+	}
+}
+
+// Some schedules that cannot be read hide nothing else: not the other schedules, and
+// not who is on call. Only when nothing else is answered either is the rest not asked for.
+func TestBadSchedules(t *testing.T) {
+	paths := func(from, to int) string { // of schedules.
+		var ids []string
+		for i := from; i < to; i++ {
+			ids = append(ids, fmt.Sprintf("/schedules/PC%05d", i))
+		}
+		return strings.Join(ids, " ")
+	}
+	const all = "/schedules/ /oncalls /services /users /maintenance_windows /escalation_policies"
+	for _, tc := range []struct {
+		name     string
+		fail     string // what fails, by the start of its path.
+		code     int
+		from     int // the first answer that may fail.
+		unread   int // schedules.
+		onCalls  int
+		requests int // at most.
+	}{
+		{"three that fail", paths(11, 14), 500, 0, 3, 1, 60},
+		{"nine that fail", paths(11, 20), 500, 0, 9, 1, 80},
+		{"ten that fail, and no more is asked", paths(5, 30), 500, 0, 25, 1, 60},
+		{"twenty that are hidden", paths(5, 25), 403, 0, 20, 1, 50},
+		{"twenty that are hidden, from the first on, and no more is asked", paths(0, 20), 403, 0, 30, 1, 30},
+		{"PagerDuty goes down", all, 503, 10, 23, 0, 10 + 3*(3+1)},
+		{"the token is revoked", all, 401, 10, 23, 0, 10 + 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var cfg emulator.Config
+				var names []string
+				for i := range 30 {
+					s := emulator.Schedule{ID: fmt.Sprintf("PC%05d", i), Name: fmt.Sprint("schedule ", i), Type: emulator.ScheduleV2, Entries: []emulator.ScheduleEntry{{User: "PU1"}}}
+					cfg.Schedules = append(cfg.Schedules, s)
+					names = append(names, s.Name)
+				}
+				cfg.EscalationPolicies = []emulator.EscalationPolicy{{ID: "PP1", Name: "policy", Levels: []emulator.Level{{Targets: []emulator.Target{{Schedule: "PC00029"}}}}}}
+				cfg.Services = []emulator.Service{{ID: "PS1", RoutingKeys: []string{key}, EscalationPolicy: "PP1"}}
+				cfg.Users = []emulator.User{{ID: "PU1", Name: "Ada"}}
+				e := emulate(t, cfg)
+				n := 0
+				rt := roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp, err := e.Transport().RoundTrip(r)
+					n++
+					fails := func(path string) bool { return strings.HasPrefix(r.URL.Path, path) }
+					if n > tc.from && slices.ContainsFunc(strings.Fields(tc.fail), fails) {
+						resp.StatusCode = tc.code
+					}
+					return resp, err
+				})
+				got, err := readerOver(t, rt).Read(t.Context(), config(names, []string{"policy"}), map[string]string{hashOf(key): "infra"}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				unread := 0
+				for _, u := range got.Unread {
+					if u.Kind == coverage.KindSchedule {
+						unread++
+					} else if tc.onCalls > 0 {
+						t.Errorf("got %s %s unread: %s", u.Kind, u.ID, u.Reason)
+					}
+				}
+				again := coverage.Check(got, config(names, []string{"policy"}), got.At).Unknown
+				again = slices.DeleteFunc(again, func(u coverage.Unknown) bool { return u.Check != "" || u.Kind != coverage.KindSchedule })
+				if len(again) != unread {
+					t.Errorf("got %d schedules that are not known, want the %d that were not read, each once: %v", len(again), unread, again)
+				}
+				if unread != tc.unread || len(got.Schedules) != 30-tc.unread || len(got.OnCalls) != tc.onCalls || len(got.Services) != tc.onCalls {
+					t.Errorf("got %d schedules, %d unread, %d on-calls and %d services, want %d, %d, %d, %d", len(got.Schedules), unread,
+						len(got.OnCalls), len(got.Services), 30-tc.unread, tc.unread, tc.onCalls, tc.onCalls)
+				}
+				if n > tc.requests {
+					t.Errorf("got %d requests, want at most %d: the rest is in vain", n, tc.requests)
 				}
 			})
 		})

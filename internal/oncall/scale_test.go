@@ -188,6 +188,9 @@ func readLarge(t *testing.T, days int, rendered bool) (out reading) {
 		shifts := 0
 		for _, s := range got.Schedules {
 			shifts += len(s.Shifts)
+			if cap(s.Shifts) > len(s.Shifts)+1 {
+				t.Fatalf("got room for %d shifts, want no more than for the %d that there are: they are kept", cap(s.Shifts), len(s.Shifts))
+			}
 		}
 		if len(got.Schedules) != schedules || shifts != schedules*days || len(got.Policies) != policies || len(got.OnCalls) < policies*3*days {
 			t.Errorf("got %d schedules with %d shifts, %d policies with %d on-calls, want %d, %d, %d, %d",
@@ -202,8 +205,10 @@ func readLarge(t *testing.T, days int, rendered bool) (out reading) {
 	return out
 }
 
+// mostMiB is what a reading may keep in use.
+const mostMiB = 50
+
 func TestScale(t *testing.T) {
-	const mostMiB = 50
 	for _, tc := range []struct {
 		name     string
 		rendered bool
@@ -235,19 +240,24 @@ func TestScale(t *testing.T) {
 func BenchmarkRead(b *testing.B) {
 	for _, bc := range []struct {
 		name     string
+		days     int
 		rendered bool
 	}{
-		{"each_schedule", false},
-		{"listing_with_shifts", true},
+		{"each_schedule", 14, false},
+		{"listing_with_shifts", 14, true},
+		{"each_schedule_90_days", 90, false},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			var last reading
 			for b.Loop() {
 				all := func(string, string) (bool, error) { return true, nil }
 				// A bubble needs a test.
-				if !testing.RunTests(all, []testing.InternalTest{{Name: "read", F: func(t *testing.T) { last = readLarge(t, 14, bc.rendered) }}}) {
+				if !testing.RunTests(all, []testing.InternalTest{{Name: "read", F: func(t *testing.T) { last = readLarge(t, bc.days, bc.rendered) }}}) {
 					b.Fatal("the reading failed")
 				}
+			}
+			if last.live > mostMiB {
+				b.Errorf("got %.1f MiB in use, want at most %d", last.live, mostMiB)
 			}
 			b.ReportMetric(float64(last.calls), "calls")
 			b.ReportMetric(last.took.Minutes(), "minutes")

@@ -48,6 +48,7 @@ func (p *pass) schedules(ctx context.Context) {
 	f := lookup(ctx, p, wanted, func(want string) bool { return targets[want] }, p.scheduleSource(wanted))
 
 	needed := maps.Clone(targets)
+	named := map[string]string{} // by the configuration.
 	for _, name := range names {
 		same := append(slices.Clone(f.ids[name]), shiftNames[name]...)
 		if p.shiftBased[name] {
@@ -62,21 +63,29 @@ func (p *pass) schedules(ctx context.Context) {
 		}
 		if id, ok := resolved(p, map[string][]string{name: same}, map[string]error{name: err}, coverage.KindSchedule, name); ok {
 			needed[id] = true
+			named[id] = name
 		}
 	}
 	p.expect(len(needed))
-	g := guard{}
+	var layered, shifted guard
 	for _, id := range slices.Sorted(maps.Keys(needed)) {
 		s := f.items[id]
 		if s.err == nil {
 			s.err = cmp.Or(f.failed[id], f.absent[id])
 		}
 		if s.read == nil && s.err == nil {
-			s = p.getSchedule(ctx, &g, id)
+			g := &layered
+			if p.shiftBased[id] {
+				g = &shifted
+			}
+			s = p.getSchedule(ctx, g, id)
 		}
 		p.step(1)
 		if s.err != nil {
 			p.unread(coverage.KindSchedule, id, s.err)
+			if named[id] != id {
+				p.snap.Unread[len(p.snap.Unread)-1].Name = named[id]
+			}
 			continue
 		}
 		p.snap.Schedules[id] = s.read
@@ -235,6 +244,7 @@ func (p *pass) layered(s *pagerduty.Schedule) (*coverage.Schedule, error) {
 		p.person(u.ID, u.Summary, u.HTMLURL)
 		p.engineer(out, u.ID)
 	}
+	out.Shifts = make([]coverage.Shift, 0, len(s.Final.Entries)) // no larger: they are kept.
 	for _, e := range s.Final.Entries {
 		span, ok, err := p.shift(e.Start, e.End)
 		if err != nil {
@@ -267,6 +277,7 @@ func (p *pass) shifted(s *pagerduty.ShiftSchedule) (*coverage.Schedule, error) {
 			return nil, err
 		}
 	}
+	out.Shifts = make([]coverage.Shift, 0, len(s.Final.Shifts))
 	for _, a := range s.Final.Shifts {
 		span, ok, err := p.shift(a.Start, a.End)
 		switch {

@@ -27,6 +27,9 @@ func (p *pass) services(ctx context.Context, relays, policies map[string]string)
 			served[id] = true
 		}
 	}
+	for _, id := range p.cfg.Services.IDs {
+		served[id] = true
+	}
 	if len(served)+len(relays) == 0 {
 		return
 	}
@@ -117,7 +120,8 @@ func urgency(r *pagerduty.UrgencyRule) (urgency, outside string) {
 }
 
 // join says which service of pagerelay pages which of PagerDuty's: by the routing key;
-// where PagerDuty hides the keys, by the same name; and otherwise by the policy that
+// by the id that the configuration gives; where PagerDuty hides the keys, by the same
+// name; and otherwise by the policy that
 // the configuration says it pages, if that serves one service.
 func (p *pass) join(kept []keyed, names map[string]bool, policies map[string]string) {
 	joined := map[string]bool{}
@@ -128,6 +132,11 @@ func (p *pass) join(kept []keyed, names map[string]bool, policies map[string]str
 	for _, k := range kept {
 		for _, relay := range k.relays {
 			add(k.Service, relay)
+		}
+	}
+	for _, relay := range slices.Sorted(maps.Keys(p.cfg.Services.IDs)) {
+		if s := p.snap.Services[p.cfg.Services.IDs[relay]]; s != nil && !joined[relay] {
+			add(s, relay)
 		}
 	}
 	for _, k := range kept {

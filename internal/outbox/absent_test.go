@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,6 +111,47 @@ func TestAdopted(t *testing.T) {
 		}
 		wantActions(t, s.accept("k"), outbox.Trigger)
 	})
+}
+
+// What Alertmanager listed loses against a resolve that came in while the list was
+// read. What fires all the same is listed again.
+func TestAdoptedFromAListOlderThanItsResolve(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		asOf    time.Duration // of the list, from when the resolve came in.
+		adopted time.Duration // from there, too.
+		held    bool
+	}{
+		{"read before", -time.Second, time.Second, false},
+		{"read after", time.Second, 2 * time.Second, true},
+		{"read after, by a clock that has jumped back since the resolve", -time.Hour, -time.Hour + time.Second, true},
+	} {
+		for _, known := range []bool{true, false} {
+			t.Run(fmt.Sprint(tc.name, ", known here: ", known), func(t *testing.T) {
+				var clock atomic.Pointer[time.Time]
+				now := t0.Add(2 * time.Hour)
+				clock.Store(&now)
+				s := openClocked(t, outbox.Policy{Alertmanagers: 1}, func() time.Time { return *clock.Load() })
+				if known {
+					s.observe(alert{fp: "a"})
+					s.accept("a")
+				}
+				s.observe(alert{fp: "a", resolved: true, ends: time.Hour})
+				s.accept("a")
+				s.gone("a")
+				o := alert{fp: "a", reason: outbox.ReasonAdopted}.observation()
+				o.AsOf = now.Add(tc.asOf)
+				later := now.Add(tc.adopted)
+				clock.Store(&later)
+				if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
+					t.Fatal(err)
+				}
+				if _, held := s.Get(outbox.IncidentID("infra", "a")); held != tc.held {
+					t.Errorf("Alertmanager is asked about it: %v, want %v", held, tc.held)
+				}
+			})
+		}
+	}
 }
 
 func TestVouchIsDurable(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -16,11 +15,13 @@ import (
 const (
 	directRetry  = time.Second     // how often the disk is tried in direct mode.
 	diskPatience = 2 * time.Second // a commit that takes longer makes direct mode begin.
+	lastPatience = 5 * time.Second // at the end, with what only memory knows.
 )
 
 var (
-	errHanging = errors.New("the disk does not answer")
-	errNotOpen = errors.New("the outbox's file is not open")
+	errHanging    = errors.New("the disk does not answer")
+	errCatchingUp = errors.New("what only memory knows is being written")
+	errNotOpen    = errors.New("the outbox's file is not open")
 )
 
 // maxPatience is how long a patient operation waits for another one to share the
@@ -32,9 +33,7 @@ const maxPatience = 20 * time.Millisecond
 // it is patient.
 func (s *Store) Run(ctx context.Context) error {
 	defer func() {
-		if s.behind() {
-			s.commit(nil) // a last try.
-		}
+		s.lastTry()
 		close(s.closed)
 		if err := s.closeFile(); err != nil {
 			s.log.Error("Closing the outbox failed", "err", err)
@@ -95,6 +94,27 @@ func (s *Store) behind() bool {
 	return s.direct.Load() || s.unsaved.all || s.db.Load() == nil
 }
 
+// lastTry writes what only memory knows before the end, if the disk takes it in time.
+func (s *Store) lastTry() {
+	over := time.After(lastPatience)
+	for range 3 { // what is late, what is much, and the rest.
+		if !s.behind() {
+			return
+		}
+		s.refused, s.unopened = nil, nil // no rest before the end.
+		s.commit(nil)
+		if s.hanging == nil {
+			return // it is written, or refused.
+		}
+		select {
+		case a := <-s.hanging:
+			s.answered(a)
+		case <-over:
+			return
+		}
+	}
+}
+
 // commit applies a batch in one transaction and answers each operation. What the
 // disk does not take is kept in memory, and goes along with the next commit.
 func (s *Store) commit(batch []*op) {
@@ -140,31 +160,47 @@ func (s *Store) store(tx *transaction) error {
 }
 
 func (s *Store) write(tx *transaction) error {
-	r, err := tx.records()
+	if s.unsaved.records(len(s.open)) > maxBatch {
+		return s.catchUp()
+	}
+	r, err := s.encode(tx.pending())
 	if err != nil {
 		return err
 	}
-	return s.update(r.write)
+	db, commit := s.db.Load(), s.unsaved.commits+1 // its number, if it is not taken in time.
+	return s.ask(func() (func(), error) { return s.save(db, r, commit) })
+}
+
+// save writes what memory knew at a commit, as the disk is asked for it. It counts
+// also when it is answered late.
+func (s *Store) save(db *handle, r *records, commit uint64) (then func(), err error) {
+	if then, err = s.updateFile(db, r.write); err != nil {
+		return then, err
+	}
+	return func() { s.unsaved.stored(commit) }, nil
 }
 
 // update changes the file in one transaction of bbolt's. After an error the file
 // is as good as it was, or it is closed and not written to again.
 func (s *Store) update(change func(*bolt.Tx) error) error {
 	db := s.db.Load()
-	return s.ask(func() (func(), error) {
-		err := guard(func() error {
-			return db.Update(func(tx *bolt.Tx) error {
-				if err := change(tx); err != nil || s.failCommit == nil {
-					return err
-				}
-				return s.failCommit()
-			})
+	return s.ask(func() (func(), error) { return s.updateFile(db, change) })
+}
+
+// updateFile is update, as the disk is asked for it.
+func (s *Store) updateFile(db *handle, change func(*bolt.Tx) error) (then func(), err error) {
+	err = guard(func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			if err := change(tx); err != nil || s.failCommit == nil {
+				return err
+			}
+			return s.failCommit()
 		})
-		if err == nil || foundNoRoom(err) {
-			return nil, err
-		}
-		return func() { s.distrust(err) }, err
 	})
+	if err == nil || foundNoRoom(err) {
+		return nil, err
+	}
+	return func() { s.distrust(err) }, err
 }
 
 // foundNoRoom says whether a commit ended because there was no room for what it
@@ -176,70 +212,11 @@ func foundNoRoom(err error) bool {
 	return errors.As(err, &p) && p.Op == "write" && (errors.Is(p.Err, syscall.ENOSPC) || errors.Is(p.Err, syscall.EDQUOT))
 }
 
-// answer is what became of what the disk was asked to do: its error, and what
-// the committer is to do about it, if anything.
-type answer struct {
-	err  error
-	then func()
-}
-
-// ask has the disk do something. A disk that does not answer in time is taken for
-// one that fails; nothing else is asked of it until it has answered: f may touch
-// nothing that is the committer's. ready comes first.
-func (s *Store) ask(f func() (then func(), err error)) error {
-	done := make(chan answer, 1)
-	go func() {
-		then, err := f()
-		done <- answer{err, then}
-	}()
-	timer := time.NewTimer(diskPatience)
-	defer timer.Stop()
-	select {
-	case a := <-done:
-		return a.take()
-	case <-timer.C:
-		s.hanging = done
-		s.stalled.Store(true)
-		return errHanging
-	}
-}
-
-func (a answer) take() error {
-	if a.then != nil {
-		a.then()
-	}
-	return a.err
-}
-
-// guard turns a panic or a memory fault into an error: bbolt maps the file, and
-// a short or damaged one makes it do either.
-func guard(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if r := recover(); r != nil {
-			err = &damageError{fmt.Errorf("%v", r)}
-		}
-	}()
-	return f()
-}
-
-// view reads the file. While the disk hangs it does not: bbolt
-// writes its meta page under a lock that every reader needs.
-func (s *Store) view(f func(tx *bolt.Tx) error) error {
-	if s.stalled.Load() {
-		return errHanging
-	}
-	db := s.db.Load()
-	if db == nil {
-		return errNotOpen
-	}
-	return guard(func() error { return db.View(f) })
-}
-
 func (s *Store) closeFile() error {
 	if s.hanging != nil {
 		select {
 		case a := <-s.hanging:
+			s.hanging = nil
 			_ = a.take() // it was reported when it was late.
 		case <-time.After(diskPatience):
 			return errHanging // the end of the process closes it.
@@ -249,5 +226,6 @@ func (s *Store) closeFile() error {
 	if db == nil {
 		return nil
 	}
-	return guard(db.Close)
+	// A reader that hangs keeps the file from being closed.
+	return s.ask(func() (func(), error) { return nil, guard(db.Close) })
 }

@@ -126,41 +126,93 @@ func tell(t table, in *Incident, now time.Time) {
 		}
 		t.create(d)
 	}
-	g := Digest{Count: d.Digest.Count, Names: map[string]int{}, First: d.Digest.First, Last: d.Digest.Last}
-	g.Samples = append(g.Samples, d.Digest.Samples...)
-	maps.Copy(g.Names, d.Digest.Names)
-	if d.AcceptedRevision >= d.Revision { // the last one was told: a new digest.
-		g = Digest{Names: map[string]int{}}
-		d.Minimal = false
+	before := d.Digest
+	switch {
+	case d.Intent != nil: // its event is on its way, without this.
+		before = d.Intent.Grown
+	case d.AcceptedRevision >= d.Revision: // the last one was told: a new digest.
+		before, d.Minimal = nil, false
 	}
+	g := before.copied()
 	for _, m := range in.Missed {
 		t.count(CountedSuperseded)
-		g.Count++
-		name := m.Labels["alertname"]
-		if _, ok := g.Names[name]; !ok && len(g.Names) >= digestNames {
-			name = ""
-		}
-		g.Names[name]++
-		if g.First.IsZero() || m.StartsAt.Before(g.First) {
-			g.First = m.StartsAt
-		}
-		if m.EndedAt.After(g.Last) {
-			g.Last = m.EndedAt
-		}
+		g.add(m.Labels["alertname"], 1, m.StartsAt, m.EndedAt)
 		if len(g.Samples) < digestSamples {
 			g.Samples = append(g.Samples, m)
 		}
 	}
 	in.Missed = nil
-	d.Digest = &g
+	if d.Intent != nil {
+		it := *d.Intent
+		it.Grown = g
+		d.Intent = &it
+	} else {
+		d.Digest = g
+	}
 	d.Revision++
 	d.settle(now)
 }
 
+// copied is a digest that may be changed; an empty one if there is none.
+func (g *Digest) copied() *Digest {
+	if g == nil {
+		return &Digest{Names: map[string]int{}}
+	}
+	c := *g
+	c.Names, c.Samples = map[string]int{}, slices.Clip(g.Samples)
+	maps.Copy(c.Names, g.Names)
+	return &c
+}
+
+// add counts n firings of one name.
+func (g *Digest) add(name string, n int, first, last time.Time) {
+	g.Count += n
+	named := len(g.Names)
+	if _, ok := g.Names[""]; ok {
+		named--
+	}
+	if _, ok := g.Names[name]; !ok && named >= digestNames {
+		name = ""
+	}
+	g.Names[name] += n
+	if g.First.IsZero() || first.Before(g.First) {
+		g.First = first
+	}
+	if last.After(g.Last) {
+		g.Last = last
+	}
+}
+
+// with is a digest of what both tell.
+func (g *Digest) with(o *Digest) *Digest {
+	c := g.copied()
+	for _, name := range slices.Sorted(maps.Keys(o.Names)) {
+		c.add(name, o.Names[name], o.First, o.Last)
+	}
+	c.Samples = append(c.Samples, o.Samples[:min(len(o.Samples), digestSamples-len(c.Samples))]...)
+	return c
+}
+
+// regrow takes in what was missed while the digest's event was on its way. If that
+// was accepted, it is a digest of its own; else it goes along with what is to be
+// told again.
+func (in *Incident) regrow(it *Intent, accepted bool, now time.Time) {
+	switch {
+	case it.Grown == nil:
+	case accepted:
+		in.Digest, in.Minimal, in.PendingSince = it.Grown, false, now
+	default:
+		in.Digest = in.Digest.with(it.Grown)
+	}
+}
+
 // nextDigest decides about a digest.
 func nextDigest(in *Incident, ev Evidence, now time.Time) Decision {
-	if in.Revision <= in.AcceptedRevision || in.Blocked != nil {
+	switch {
+	case in.Revision <= in.AcceptedRevision:
 		return forget("told")
+	case in.Blocked != nil:
+		return forget("refused: each of these firings is on the ledger")
 	}
 	if due := in.PendingSince.Add(digestGathers); ahead(due, now, digestGathers) {
 		return wait(due, "more may come")

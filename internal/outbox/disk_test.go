@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -34,10 +35,13 @@ func (d *disk) fail() error {
 }
 
 // observing runs Observe beside the test and returns where its error will come.
-func (r *rig) observing(a alert) <-chan error {
+func (r *rig) observing(alerts ...alert) <-chan error {
 	done := make(chan error, 1)
-	o := a.observation()
-	go func() { done <- r.Observe(r.t.Context(), []mapping.Observation{o}) }()
+	var obs []mapping.Observation
+	for _, a := range alerts {
+		obs = append(obs, a.observation())
+	}
+	go func() { done <- r.Observe(r.t.Context(), obs) }()
 	return done
 }
 
@@ -285,6 +289,15 @@ func TestDamagedFile(t *testing.T) {
 		b[at] ^= 1
 		t.Run(fmt.Sprintf("a bit of the meta page, at %d", at), func(t *testing.T) { check(t, b, true, n-1) })
 	}
+	t.Run("the list of free pages", func(t *testing.T) { // at which bbolt panics as it opens the file.
+		newest := file[16:] // its meta page, after the page's header.
+		if other := file[os.Getpagesize()+16:]; binary.NativeEndian.Uint64(other[48:]) > binary.NativeEndian.Uint64(newest[48:]) {
+			newest = other
+		}
+		b := bytes.Clone(file)
+		copy(b[binary.NativeEndian.Uint64(newest[32:])*uint64(os.Getpagesize()):], "garbage in place of a header")
+		check(t, b, true, 0)
+	})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))

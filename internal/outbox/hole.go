@@ -84,8 +84,9 @@ func (in *Incident) waitsForHole() bool {
 	return in.Hole.Action == Resolve
 }
 
-// fell notes whether a request that PagerDuty has accepted had its effect.
-func (in *Incident) fell(it *Intent, now time.Time) {
+// fell notes whether a request that PagerDuty has accepted had its effect. again: a
+// trigger of this revision was accepted before, and whether anybody heard is known by that.
+func (in *Incident) fell(it *Intent, again bool, now time.Time) {
 	trigger := it.Action == Trigger
 	if trigger {
 		in.Unsure = it.Unsure
@@ -93,7 +94,7 @@ func (in *Incident) fell(it *Intent, now time.Time) {
 	switch {
 	case it.Hole != nil:
 		in.Have, in.Hole, in.Echo = StateUnknown, it.Hole, nil
-		if trigger {
+		if trigger && !again {
 			in.UnheardEpoch = it.Epoch
 		}
 		in.note(now, "hole", string(it.Action)+" without effect: "+it.Hole.Reason)

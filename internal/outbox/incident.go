@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -87,6 +86,8 @@ type Incident struct {
 
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
+	// Unresolved: PagerDuty refused to resolve an epoch before the present one.
+	Unresolved bool `json:"unresolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
@@ -204,6 +205,8 @@ type Intent struct {
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
 	// Missed are firings that ended meanwhile, if this trigger is not accepted.
 	Missed []Missed `json:"missed,omitempty"`
+	// Grown is what a digest is still to tell, if this event of it is accepted.
+	Grown *Digest `json:"grown,omitempty"`
 }
 
 // Echo is a planned repeat; it is dropped when want changes.
@@ -234,121 +237,6 @@ func IncidentID(service, dedupKey string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Want is what the incident should be at PagerDuty.
-func (in *Incident) Want() State {
-	if in.firing() == 0 {
-		return StateClosed
-	}
-	if in.Urgency == mapping.Acknowledged || in.loud() == 0 {
-		return StateAcknowledged
-	}
-	return StateOpen
-}
-
-// Status sums an incident up in one word of a closed set: blocked, pending, open,
-// acknowledged, uncovered (PagerDuty accepted it and nobody hears of it) or settled
-// (nothing is firing and nothing is to be done).
-func (in *Incident) Status() string {
-	switch {
-	case in.Blocked != nil || in.KeyFault != "":
-		return "blocked"
-	case !in.PendingSince.IsZero():
-		return "pending"
-	case in.waitsForHole():
-		return "uncovered"
-	case in.firing() == 0:
-		return "settled"
-	case in.Have == StateAcknowledged:
-		return "acknowledged"
-	default:
-		return "open"
-	}
-}
-
-// Statuses lists what Status can say.
-func Statuses() []string {
-	return []string{"pending", "open", "acknowledged", "uncovered", "blocked", "settled"}
-}
-
-// tally counts members: those for which the incident should be open, and those
-// that fire and are not muted.
-type tally struct{ open, loud int }
-
-func (c *tally) add(m *Member, n int) {
-	if m != nil && m.counts() {
-		c.open += n
-	}
-	if m != nil && m.Firing && m.Muted == nil {
-		c.loud += n
-	}
-}
-
-// tallied counts the members if nobody has: before the incident is handed out it
-// has been done, and put keeps it up.
-func (in *Incident) tallied() tally {
-	if in.tally != nil {
-		return *in.tally
-	}
-	var c tally
-	for _, m := range in.Members {
-		c.add(m, 1)
-	}
-	return c
-}
-
-// firing is the number of members for which the incident should be open.
-func (in *Incident) firing() int { return in.tallied().open }
-
-// counts says whether the incident should be open for the member.
-func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
-
-// put replaces a member.
-func (in *Incident) put(fp string, m *Member) {
-	c := in.tallied()
-	c.add(in.Members[fp], -1)
-	c.add(m, 1)
-	in.tally = &c
-	in.Members[fp] = m
-}
-
-// Held tells the late firings that are being checked apart from others; "" if
-// there are none.
-func (in *Incident) Held() string {
-	var held []string
-	for fp, m := range in.Members {
-		if !m.HeldUntil.IsZero() {
-			held = append(held, fp+"@"+m.HeldUntil.Format(time.RFC3339Nano))
-		}
-	}
-	slices.Sort(held)
-	return strings.Join(held, " ")
-}
-
-// Counts returns the number of firing and resolved members.
-func (in *Incident) Counts() (firing, resolved int) {
-	firing = in.firing()
-	return firing, len(in.Members) - firing
-}
-
-// View is the incident as mapping.Render wants it.
-func (in *Incident) View() mapping.Incident {
-	v := mapping.Incident{
-		Service: in.Service, DedupKey: in.DedupKey, Rule: in.Rule, Tier: in.Tier,
-		Urgency: in.Urgency, Severity: in.Severity, Origin: in.Origin,
-		Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupKey: in.GroupKey, GroupLabels: in.GroupLabels,
-		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason,
-	}
-	for _, m := range in.Members {
-		a := m.Alert
-		a.Status = mapping.Resolved
-		if m.Firing {
-			a.Status = mapping.Firing
-		}
-		v.Members = append(v.Members, a)
-	}
-	return v
-}
-
 // clone makes a copy whose fields, members map and history may be changed. The
 // members themselves are shared: replace, never change them.
 func (in *Incident) clone() *Incident {
@@ -376,38 +264,4 @@ func (in *Incident) note(now time.Time, what, text string) {
 		in.Omitted++
 	}
 	in.History = append(in.History, Entry{At: now, What: what, Text: text})
-}
-
-// settle brings PendingSince in line with what is still to be said.
-func (in *Incident) settle(now time.Time) {
-	switch {
-	case !in.owesPagerDuty():
-		in.PendingSince = time.Time{}
-	case in.PendingSince.IsZero():
-		in.PendingSince = now
-	}
-}
-
-// owesPagerDuty says whether PagerDuty's state differs from what it should be.
-func (in *Incident) owesPagerDuty() bool {
-	if in.Digest != nil {
-		return in.Revision > in.AcceptedRevision
-	}
-	if in.Urgency == mapping.None || in.waitsForHole() {
-		return false
-	}
-	if in.firing() > 0 {
-		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
-			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency != mapping.Change)
-	}
-	if in.Urgency == mapping.Change {
-		return in.Intent != nil
-	}
-	return in.Have != StateClosed || in.owes()
-}
-
-// owes says whether an episode that is over is still to be paged: it was taken
-// neither here nor by the fallback.
-func (in *Incident) owes() bool {
-	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
 }

@@ -253,6 +253,10 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 		}
 		late = false
 	}
+	if late && !o.AsOf.IsZero() && !last.Seen.Before(o.AsOf) && !last.Seen.After(now) { // its end came in since the list was read.
+		t.count(CountedDismissed)
+		return
+	}
 	if in == nil {
 		in = newIncident(id, o, now)
 		if grave != nil {

@@ -60,21 +60,25 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	if o.Kind != OutcomeAccepted || it.Hole != nil {
 		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
+	in.regrow(it, o.Kind == OutcomeAccepted, now)
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
+		again := it.Revision <= in.AcceptedRevision
 		in.accepted(it, now)
-		in.fell(it, now)
+		in.fell(it, again, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
 		if it.Echo && ((it.Action == Resolve && in.firing() == 0) || (it.Action == Trigger && in.firing() > 0)) { // what it was planned for may have landed.
 			in.Have = StateUnknown
 		}
-		if (it.Action == Trigger || it.Action == Change) && !it.Minimal {
+		switch {
+		case (it.Action == Trigger || it.Action == Change) && !it.Minimal:
 			in.Minimal = true
-		} else if it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.firing() > 0 || in.owes()) {
-			in.HaveEpoch = it.Epoch // a page waits for it: it leaves all the same.
-		} else {
+		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.firing() > 0 || in.owes()):
+			in.HaveEpoch, in.Unresolved = it.Epoch, true // a page waits for it: it leaves all the same.
+		case it.Action == Resolve && it.Echo && in.firing() > 0: // nothing waits for it, and nothing that is to come may.
+		default:
 			in.Blocked = &Blocked{Reason: o.Message, At: now}
 		}
 	case OutcomeBadKey:
@@ -131,13 +135,18 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an acknowledge of the epoch before timed out and can still land: paged once more"}
 			in.AmbiguousAck = time.Time{}
 		}
+		if in.Unresolved && in.Want() == StateOpen && (in.Hole == nil || in.Hole.Action != Resolve) { // such a hole has the same effect.
+			// It may have joined what somebody has acknowledged.
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "PagerDuty refused to resolve the epoch before: paged once more"}
+		}
+		in.Unresolved = false
 	case Acknowledge:
 		in.Have = StateAcknowledged
 		if !it.Echo && in.Want() == StateAcknowledged && in.Echo == nil {
 			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
 		}
 	case Resolve:
-		in.Have, in.HaveEpoch, in.LastResolve = StateClosed, it.Epoch, now
+		in.Have, in.HaveEpoch, in.LastResolve, in.Unresolved = StateClosed, it.Epoch, now, false
 		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
 		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
 			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
@@ -309,7 +318,7 @@ func part(t table, in *Incident, now time.Time) {
 			in.put(fp, &c)
 		}
 	}
-	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision = "", StateClosed, 0, 0
+	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Unresolved = "", StateClosed, 0, 0, false
 	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger, in.Hole = nil, time.Time{}, time.Time{}, nil
 }
 

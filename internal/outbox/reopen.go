@@ -12,13 +12,9 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// reopenEvery is how often it is tried to open the file at most: that may mean
-// to read all of it.
-const reopenEvery = directRetry / 2
-
 // opened is what came of opening the file, also where it ended in an error.
 type opened struct {
-	db        *bolt.DB    // nil if there is none.
+	db        *handle     // nil if there is none.
 	incidents []*Incident // what could be read of it.
 	complete  bool        // that is all there is.
 	aside     string      // where a damaged file was moved; "" if none was.
@@ -40,25 +36,31 @@ func (o *opened) open(path string, now time.Time, log *slog.Logger) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the outbox's folder: %w", err)
 	}
-	db, err := openFile(path, log)
+	h, err := openFile(path, log)
 	if errors.Is(err, syscall.EROFS) {
 		return errors.Join(err, o.peek(path, now))
 	}
 	if err != nil {
 		return err
 	}
-	if err = o.load(db, now); err == nil {
-		err = prepare(db)
+	return o.use(h, path, now)
+}
+
+// use takes an open file into use, or closes it.
+func (o *opened) use(h *handle, path string, now time.Time) error {
+	err := o.load(h, path, now)
+	if err == nil {
+		err = prepare(h)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("load outbox %s: %w", path, err), guard(db.Close))
+		return errors.Join(fmt.Errorf("load outbox %s: %w", path, err), guard(h.Close))
 	}
-	o.db = db
+	o.db = h
 	return nil
 }
 
-func (o *opened) load(db *bolt.DB, now time.Time) error {
-	incidents, err := load(db, now)
+func (o *opened) load(h *handle, path string, now time.Time) error {
+	incidents, err := load(h, path, now)
 	if err == nil || isDamage(err) { // what has a valid checksum is as good as ever.
 		o.incidents = append(o.incidents, incidents...)
 	}
@@ -79,28 +81,47 @@ func (o *opened) peek(path string, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(o.load(db, now), db.Close())
+		return errors.Join(o.load(&handle{DB: db}, path, now), db.Close())
 	})
 }
 
 // replace moves a damaged file aside and starts an empty one.
 func (o *opened) replace(path string, now time.Time, log *slog.Logger, damage error) error {
 	aside := fmt.Sprintf("%s.damaged-%s", path, now.UTC().Format("20060102T150405.000"))
-	if err := os.Rename(path, aside); err != nil {
+	if err := moveAside(path, aside); err != nil {
 		return errors.Join(damage, fmt.Errorf("move the damaged outbox aside: %w", err))
 	}
 	o.aside, o.damage, o.complete = aside, damage, false
 	return o.open(path, now, log)
 }
 
+// moveAside renames the file, unless another process is at work on it, or has put
+// one of its own in the place.
+func moveAside(path, aside string) error {
+	f, is, err := lock(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	here, err := os.Stat(path)
+	if err == nil && !os.SameFile(here, is) {
+		err = lockedByAnother(path)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(path, aside)
+}
+
 // rewrite makes a new file of one that cannot be trusted to hold what was written to
 // it: every page is written and flushed again. The incidents in it are not looked
-// at, those in memory are newer.
-func rewrite(path string, now time.Time, log *slog.Logger) (*opened, error) {
+// at, those in memory are newer. h is that file, if it is still open; it is closed in
+// any case, so that its file system can be unmounted and mended.
+func rewrite(path string, h *handle, now time.Time, log *slog.Logger) (*opened, error) {
 	o := &opened{}
-	err := copyAnew(path)
+	h, err := copyAnew(path, h, log)
 	if err == nil {
-		err = o.open(path, now, log)
+		err = o.use(h, path, now)
 	}
 	if isDamage(err) {
 		err = o.replace(path, now, log, err)
@@ -109,23 +130,42 @@ func rewrite(path string, now time.Time, log *slog.Logger) (*opened, error) {
 	return o, err
 }
 
-func copyAnew(path string) error {
+func copyAnew(path string, h *handle, log *slog.Logger) (*handle, error) {
+	here, err := os.Stat(path)
+	if err != nil || h != nil && !os.SameFile(here, h.is) {
+		h.discard(log)
+		h = nil
+	}
 	// The folder may be there and the volume in it not: an outbox that began in its
 	// place would be hidden by it, and forgotten.
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("the outbox is gone: bring its volume back, or restart to begin an empty one: %w", err)
-	}
-	db, err := openBolt(path)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("the outbox is gone: bring its volume back, or restart to begin an empty one: %w", err)
 	}
-	if err := guard(func() error { return db.View(verify) }); err != nil {
-		return errors.Join(err, guard(db.Close))
+	if h == nil {
+		if h, err = openBolt(path); err != nil {
+			return nil, err
+		}
+	} // else it stays locked from its last commit until the new one has its place.
+	if err = guard(func() error { return h.View(verify(path)) }); err == nil {
+		if h, err = compact(h, path); err != nil {
+			err = fmt.Errorf("write outbox %s anew: %w", path, err)
+		}
 	}
-	if err := guard(func() error { return compact(db, path) }); err != nil {
-		return fmt.Errorf("write outbox %s anew: %w", path, err)
+	if err != nil {
+		h.discard(log)
+		return nil, err
 	}
-	return nil
+	return h, nil
+}
+
+// discard closes a file that is not used any more, if there is one.
+func (h *handle) discard(log *slog.Logger) {
+	if h == nil {
+		return
+	}
+	if err := guard(h.Close); err != nil {
+		log.Warn("Closing the outbox failed", "err", err)
+	}
 }
 
 // ready says whether the disk can be asked for a commit. It takes a late answer,
@@ -134,34 +174,31 @@ func (s *Store) ready() error {
 	if s.hanging != nil {
 		select {
 		case a := <-s.hanging:
-			s.hanging = nil
-			s.stalled.Store(false)
-			s.log.Warn("The disk answers again", "err", a.take()) // whatever it says: all of it is written again.
+			s.answered(a)
 		default:
-			return errHanging
+			return s.waits
 		}
 	}
 	if s.db.Load() != nil {
 		return nil
 	}
-	if s.unopened != nil && time.Since(s.tried) < reopenEvery {
+	if s.unopened != nil && time.Since(s.tried) < s.rest {
 		return s.unopened
 	}
-	defer func() { s.tried = time.Now() }() // a try may take longer than reopenEvery.
+	began := time.Now()
+	defer func() { s.rested(time.Since(began)) }()
 	path, now, log := s.path, s.cfg.Now(), s.log
 	old, doubted := s.doubted, s.loaded
 	s.doubted = nil
 	s.unopened = s.ask(func() (func(), error) {
-		if old != nil { // it also keeps its file system from being unmounted and mended.
-			if err := guard(old.Close); err != nil {
-				log.Warn("Closing the outbox failed", "err", err)
-			}
-		}
-		anew := openAndLoad
+		var o *opened
+		var err error
 		if doubted {
-			anew = rewrite
+			o, err = rewrite(path, old, now, log)
+		} else {
+			old.discard(log)
+			o, err = openAndLoad(path, now, log)
 		}
-		o, err := anew(path, now, log)
 		return func() { s.adopt(o); s.unsaved.all = true }, err
 	})
 	return s.unopened

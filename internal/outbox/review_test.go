@@ -175,11 +175,11 @@ func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Resolve {
 				t.Fatalf("Next says %+v, want a resolve first", d)
 			}
-			s.say("a", outbox.Resolve, "k1", outbox.OutcomeRefused)
+			s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
 			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Trigger {
 				t.Fatalf("Next after the refusal says %+v, want a trigger", d)
 			}
-			s.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+			s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
 			if in := s.get("a"); in.KeyHash != "k2" || in.AcceptedRevision != in.Revision {
 				t.Errorf("under key %s revision %d of %d is accepted, want the last one under k2", in.KeyHash, in.AcceptedRevision, in.Revision)
 			}
@@ -188,6 +188,72 @@ func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 				t.Errorf("what the old key holds is forgotten: %+v", old)
 			}
 		})
+	}
+}
+
+// Such a page may have joined what a person has acknowledged: it is paged once more.
+func TestRefusedResolveOfTheEpochBeforeIsSentOnceMore(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		again outbox.OutcomeKind
+		then  []outbox.Action
+	}{
+		{"accepted then", outbox.OutcomeAccepted, []outbox.Action{outbox.Resolve, outbox.Trigger}},
+		{"refused for good", outbox.OutcomeRefused, []outbox.Action{outbox.Resolve}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s := open(t, quickDir(t), outbox.Policy{})
+				defer s.stop()
+				id := outbox.IncidentID("infra", "k")
+				s.observe(alert{fp: "a", key: "k", shared: true})
+				s.accept("k")
+				s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
+				s.once(id, outbox.OutcomeRefused)
+				s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
+				s.once(id, outbox.OutcomeRefused)
+				wantActions(t, s.accept("k"), outbox.Trigger)
+				time.Sleep(59 * time.Second) // virtual time.
+				wantActions(t, s.accept("k"))
+				time.Sleep(time.Second)
+				wantActions(t, s.drive(id, tc.again), tc.then...)
+				time.Sleep(time.Hour)
+				wantActions(t, s.accept("k"))
+				s.observe(alert{fp: "b", key: "k", shared: true}) // whatever became of that, this one is paged.
+				wantActions(t, s.accept("k"), outbox.Trigger)
+				time.Sleep(time.Hour)
+				wantActions(t, s.accept("k"))
+			})
+		})
+	}
+}
+
+// Nothing is, if the next resolve was accepted before any page.
+func TestRefusedResolveThatIsMadeUpForPlansNothing(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	id := outbox.IncidentID("infra", "a")
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute}, alert{fp: "a", starts: 2 * time.Minute})
+	s.once(id, outbox.OutcomeRefused)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute}, alert{fp: "a", starts: 4 * time.Minute})
+	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	if echo := s.get("a").Echo; echo != nil {
+		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
+	}
+}
+
+// It does not follow the page to a new routing key, where nothing was refused.
+func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
+	s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
+	if echo := s.get("a").Echo; echo != nil {
+		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
 	}
 }
 
@@ -443,7 +509,7 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 		}},
 		{"it was paged under a new key", false, func(r *rig) {
 			r.observingUntilIn(alert{fp: "a"})
-			r.say("a", outbox.Trigger, "k2", outbox.OutcomeAccepted)
+			r.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -460,7 +526,7 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 			tc.do(s)
 			s.observingUntilIn(alert{fp: "a", shared: tc.shared, resolved: true, ends: time.Minute})
 			if in := s.get("a"); in.KeyHash == "k2" {
-				s.say("a", outbox.Resolve, "k2", outbox.OutcomeAccepted)
+				s.say("a", sending(outbox.Resolve), "k2", outbox.OutcomeAccepted)
 			}
 			wantActions(t, s.accept("a"))
 			s.gone("a")
@@ -492,16 +558,21 @@ func (r *rig) observingUntilIn(a alert) {
 }
 
 // say sends a request under a routing key, whatever Next says.
-func (r *rig) say(key string, a outbox.Action, keyHash string, kind outbox.OutcomeKind) {
+func (r *rig) say(key string, d outbox.Decision, keyHash string, kind outbox.OutcomeKind) {
 	r.t.Helper()
 	in := r.get(key)
-	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, outbox.Decision{Kind: outbox.Send, Action: a}, keyHash)
+	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, d, keyHash)
 	if err != nil {
 		r.t.Fatalf("Begin: %v", err)
 	}
 	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, keyHash, outbox.Outcome{Kind: kind, Message: "no"}); err != nil {
 		r.t.Fatalf("Finish: %v", err)
 	}
+}
+
+// sending is the decision to send something.
+func sending(a outbox.Action) outbox.Decision {
+	return outbox.Decision{Kind: outbox.Send, Action: a}
 }
 
 // A file that cannot be compacted, as on a full disk, is used as it is.
@@ -578,7 +649,7 @@ func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
 // that is held, on an incident that others keep open.
 func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour}, d.fail)
+	s := openFailing(t, t.TempDir(), asking(), d.fail)
 	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
 	s.accept("k")
 	s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
@@ -635,6 +706,67 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 	})
 }
 
+// A disk that hangs when what is mapped of the file is read, before a commit has found
+// out, does not hold up a page any longer than one that hangs in a commit.
+func TestHangingReadDoesNotHoldUpAPage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := &hangingDisk{}
+		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) { s.BeforeReads(func() { _ = d.ask() }) })
+		defer func() { s.stop() }()
+		s.observe(alert{fp: "over"})
+		s.accept("over")
+		s.observe(alert{fp: "over", resolved: true, ends: time.Minute})
+		answers := d.hang()
+		s.accept("over") // what was remembered of it before is read as it closes.
+		s.gone("over")
+		for i := range 3 {
+			a := alert{fp: fmt.Sprint("a", i)}
+			began := time.Now()
+			answer := s.observing(a, alert{fp: fmt.Sprint("other", i), urgency: mapping.None})
+			s.acceptSoon(a.fp)
+			if took := time.Since(began); took > 3*time.Second {
+				t.Errorf("page %d left after %v, want 3s at most", i, took)
+			}
+			if err := <-answer; err != nil {
+				t.Errorf("Observe of page %d, which PagerDuty has accepted: %v", i, err)
+			}
+		}
+		if !s.Direct() {
+			t.Error("not in direct mode although the disk hangs")
+		}
+		close(answers)
+		time.Sleep(2 * time.Second) // no further webhook comes.
+		if s.Direct() {
+			t.Error("still in direct mode although the disk answers")
+		}
+		s = s.reopen()
+		s.get("a0")
+		s.gone("over")
+		s.observe(alert{fp: "over", from: "http://am-2"}) // a late duplicate is known by what was stored.
+		s.gone("over")
+	})
+}
+
+// One who reads the ledger and does not come to an end does not keep the outbox from
+// ending.
+func TestReaderDoesNotKeepTheFileFromBeingClosed(t *testing.T) {
+	s := open(t, quickDir(t), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	reading, read, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.Ledger(func(*outbox.Incident) bool { close(reading); <-read; return false })
+	}()
+	<-reading
+	s.stop()
+	close(read)
+	if err := <-done; err != nil {
+		t.Errorf("Ledger: %v", err)
+	}
+}
+
 // hangingDisk may keep a commit waiting, in the middle of it.
 type hangingDisk struct{ answers atomic.Pointer[chan struct{}] }
 
@@ -679,30 +811,40 @@ func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
 		outbox.Resolve:     outbox.Trigger,
 		outbox.Acknowledge: outbox.Resolve, // and then the page: an acknowledged one is not heard of.
 	} {
-		t.Run(string(action), func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
-			s.observe(alert{fp: "a"})
-			s.accept("a")
-			if action == outbox.Acknowledge {
-				mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
-				if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
-					t.Fatal(err)
+		for between, told := range map[string]func(s *rig){
+			"nothing between": func(*rig) {},
+			"the end of an episode between that another sidecar had": func(s *rig) {
+				s.observe(alert{fp: "a", starts: 80 * time.Second, resolved: true, ends: 90 * time.Second})
+				wantActions(s.t, s.accept("a"), outbox.Resolve)
+				s.gone("a")
+			},
+		} {
+			t.Run(string(action)+", "+between, func(t *testing.T) {
+				s := open(t, t.TempDir(), outbox.Policy{})
+				s.observe(alert{fp: "a"})
+				s.accept("a")
+				if action == outbox.Acknowledge {
+					mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
+					if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
+						t.Fatal(err)
+					}
+					answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
 				}
-				answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
-			}
-			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-			if action == outbox.Resolve {
-				answer(s, outbox.Resolve, outbox.OutcomeUnknown)
-			}
-			answer(s, outbox.Resolve, outbox.OutcomeAccepted)
-			s.accept("a")
-			s.gone("a")
-			s = s.reopen()
-			s.observe(alert{fp: "a", starts: 2 * time.Minute})
-			wantActions(t, s.accept("a"), outbox.Trigger)
-			if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
-				t.Errorf("echo is %+v, want a %s", in.Echo, want)
-			}
-		})
+				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+				if action == outbox.Resolve {
+					answer(s, outbox.Resolve, outbox.OutcomeUnknown)
+				}
+				answer(s, outbox.Resolve, outbox.OutcomeAccepted)
+				s.accept("a")
+				s.gone("a")
+				s = s.reopen()
+				told(s)
+				s.observe(alert{fp: "a", starts: 2 * time.Minute})
+				wantActions(t, s.accept("a"), outbox.Trigger)
+				if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
+					t.Errorf("echo is %+v, want a %s", in.Echo, want)
+				}
+			})
+		}
 	}
 }

@@ -3,9 +3,9 @@ package outbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -58,7 +57,7 @@ type Store struct {
 	log  *slog.Logger
 	met  *metrics
 	path string
-	db   atomic.Pointer[bolt.DB] // nil while the file cannot be opened; written by the committer.
+	db   atomic.Pointer[handle] // nil while the file cannot be opened; written by the committer.
 	// damaged is the name of a file that was moved aside; "" if none was.
 	damaged atomic.Pointer[string]
 
@@ -72,15 +71,20 @@ type Store struct {
 	direct  atomic.Bool
 	unsaved unsaved
 	hanging chan answer // what the disk has not answered yet; nil if it does.
+	waits   error       // why not.
 	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
 	took     map[string]struct{} // incidents taken from a file that is to be read again.
-	doubted  *bolt.DB            // was in use, and is to be closed.
-	unopened error               // why the file could not be opened last, when it was
-	tried    time.Time           // tried.
-	// failCommit stands in for a disk that fails, in tests.
-	failCommit func() error
+	doubted  *handle             // was in use: it is to be written anew, and closed.
+	unopened error               // why the file could not be opened last.
+	refused  error               // why it could not be written to, when all that only memory knows was to be.
+	tried    time.Time           // when either was tried last,
+	rest     time.Duration       // and for how long it is not again.
+	// These stand in for a disk that fails or hangs, in tests.
+	failCommit   func() error
+	beforeRead   func()
+	beforeEncode func()
 
 	mu        sync.RWMutex
 	open      map[string]*Incident
@@ -103,6 +107,40 @@ type op struct {
 // errDirect: the change is made, but only in memory.
 var errDirect = errors.New("the disk does not take the commit")
 
+// Open opens or creates the outbox in the folder dir. It refuses a file that
+// another process has locked or that a newer version wrote, and says what to do.
+// A damaged file is moved aside (Damaged names it) and an empty one takes its
+// place. Where the file cannot be opened otherwise, as on a full or read-only
+// disk, the store starts in direct mode and opens it later.
+func Open(dir string, cfg Config) (*Store, error) {
+	if cfg.Retention == 0 {
+		cfg.Retention = defaultRetention
+	}
+	if cfg.MaxQueue == 0 {
+		cfg.MaxQueue = defaultQueue
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	s := &Store{
+		cfg: cfg, log: nopLogger(cfg.Logger), path: filepath.Join(dir, fileName),
+		ops: make(chan *op, cfg.MaxQueue), closed: make(chan struct{}),
+		open: map[string]*Incident{}, index: map[string][]string{}, published: make(chan struct{}),
+		changed: map[string]struct{}{}, notify: make(chan struct{}, 1),
+	}
+	s.SetPolicy(Policy{})
+	s.met = newMetrics(cfg.Registerer, s)
+	o, err := openAndLoad(s.path, s.cfg.Now(), s.log)
+	s.adopt(o)
+	if refuse := (*refusal)(nil); errors.As(err, &refuse) {
+		return nil, err
+	}
+	if err != nil {
+		s.enterDirect(newTransaction(s, s.cfg.Now()), err)
+	}
+	return s, nil
+}
+
 // SetPolicy replaces the policy that observations are taken in by.
 func (s *Store) SetPolicy(p Policy) { s.policy.Store(&p) }
 
@@ -121,165 +159,6 @@ func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
 		return s.awaitPagerDuty(ctx, obs)
 	}
 	return err
-}
-
-// change runs an operation that is good enough in memory: what PagerDuty has
-// been told is better known there than not at all.
-func (s *Store) change(ctx context.Context, apply func(*transaction) error) error {
-	return s.changeBy(ctx, &op{apply: apply})
-}
-
-func (s *Store) changeBy(ctx context.Context, o *op) error {
-	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) {
-		return err
-	}
-	return nil
-}
-
-// Begin commits the intent of a request that Next decided upon for the given
-// version of an incident, and returns that version with its intent. ErrChanged
-// means that the request must not leave. A disk that takes no commit is no error:
-// the request leaves all the same.
-func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision, keyHash string) (*Incident, error) {
-	var begun *Incident
-	err := s.change(ctx, func(tx *transaction) error {
-		in := tx.incident(id)
-		if in == nil || in.Version != version || in.Intent != nil {
-			return ErrChanged
-		}
-		in = tx.edit(id)
-		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && (in.Have != StateClosed || in.triggerCanLand(tx.now)) {
-			part(tx, in, tx.now)
-		}
-		if d.Action == Trigger {
-			absorb(tx, in, keyHash)
-		}
-		in.started(d, keyHash, tx.now)
-		// A copy: later operations of the same commit edit the same value, and what
-		// is sent must be what was decided upon.
-		begun = in.clone()
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return begun, nil
-}
-
-// Finish commits what became of the request in flight. sent is that request; it
-// stands in where its intent could not be stored before it left.
-func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash string, o Outcome) error {
-	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
-		if in == nil {
-			return ErrNotFound
-		}
-		if in.Intent == nil {
-			in.Intent, in.KeyHash, in.Attempted = &sent, keyHash, true
-		}
-		in.finished(o, tx.now)
-		leaveMoved(tx, in, tx.now)
-		return nil
-	})
-}
-
-// Perform applies a step that Next decided upon for the given version. For
-// StepFallback, fallback is the service that gets the copy.
-func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decision, fallback string) error {
-	return s.change(ctx, func(tx *transaction) error {
-		in := tx.incident(id)
-		if in == nil || in.Version != version {
-			return ErrChanged
-		}
-		switch d.Step {
-		case StepForget:
-			in = tx.edit(id)
-			tx.archive(in, d.Reason)
-		case StepFallback:
-			copyTo(tx, tx.edit(id), fallback, d.Reason, tx.now)
-		case StepDrop:
-			in = tx.edit(id)
-			perform(tx, in, d, s.Policy(), tx.now)
-			tx.archive(in, d.Reason)
-		case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUnheard, StepHeard:
-			in = tx.edit(id)
-			perform(tx, in, d, s.Policy(), tx.now)
-			leaveMoved(tx, in, tx.now)
-		}
-		return nil
-	})
-}
-
-// Owe marks high-urgency incidents whose present episode waits for nothing but
-// the rate limit: they are paged even if they end meanwhile.
-func (s *Store) Owe(ctx context.Context, ids []string) error {
-	// In a storm every page would else cost two commits. Only a resolve needs the
-	// mark, and that is applied and committed after it.
-	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
-		for _, id := range ids {
-			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
-				tx.edit(id).owe(tx.now)
-			}
-		}
-		return nil
-	}})
-}
-
-// SetLimited says for which services a high page waits for nothing but the rate
-// limit now: those taken in meanwhile are owed from the start, which spares each
-// the commit of a mark of its own.
-func (s *Store) SetLimited(services map[string]bool) { s.limited.Store(&services) }
-
-// Retry lifts what blocks an incident, and its backoff.
-func (s *Store) Retry(ctx context.Context, id string) error {
-	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
-		if in == nil {
-			return ErrNotFound
-		}
-		in.retry("asked for", tx.now)
-		return nil
-	})
-}
-
-// RetryBlocked does what Retry does for every blocked incident, as after a reload.
-func (s *Store) RetryBlocked(ctx context.Context, reason string) (int, error) {
-	n := 0
-	err := s.change(ctx, func(tx *transaction) error {
-		for _, in := range s.List() {
-			if in.Blocked != nil || in.KeyFault != "" {
-				if in = tx.edit(in.ID); in != nil {
-					in.retry(reason, tx.now)
-					n++
-				}
-			}
-		}
-		return nil
-	})
-	return n, err
-}
-
-func (in *Incident) retry(reason string, now time.Time) {
-	in.Blocked, in.KeyFault, in.Minimal = nil, "", false
-	in.Attempts, in.NotBefore = 0, time.Time{}
-	in.note(now, "retry", reason)
-	in.settle(now)
-}
-
-// Drop moves an incident into the ledger without telling PagerDuty anything more.
-func (s *Store) Drop(ctx context.Context, id, reason string) error {
-	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
-		switch {
-		case in == nil:
-			return ErrNotFound
-		case in.Intent != nil:
-			return fmt.Errorf("drop incident: a request is in flight: %w", ErrChanged)
-		}
-		in.note(tx.now, "dropped", reason)
-		tx.archive(in, "dropped")
-		return nil
-	})
 }
 
 // Get returns an open incident.

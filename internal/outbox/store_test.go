@@ -31,11 +31,23 @@ func open(t *testing.T, dir string, p outbox.Policy) *rig {
 // openFailing is open with a disk that fails when fail says so.
 func openFailing(t *testing.T, dir string, p outbox.Policy, fail func() error) *rig {
 	t.Helper()
-	s, err := outbox.Open(dir, outbox.Config{})
+	return openOn(t, dir, p, outbox.Config{}, func(s *outbox.Store) { s.FailCommits(fail) })
+}
+
+// openClocked is open with a wall clock.
+func openClocked(t *testing.T, p outbox.Policy, now func() time.Time) *rig {
+	t.Helper()
+	return openOn(t, t.TempDir(), p, outbox.Config{Now: now}, func(*outbox.Store) {})
+}
+
+// openOn is open with a disk as prepare makes it.
+func openOn(t *testing.T, dir string, p outbox.Policy, cfg outbox.Config, prepare func(*outbox.Store)) *rig {
+	t.Helper()
+	s, err := outbox.Open(dir, cfg)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
-	s.FailCommits(fail)
+	prepare(s)
 	s.SetPolicy(p)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -384,7 +396,14 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 	}
 }
 
-// So with that of a trigger: the resolve may have landed.
+// refuseRepeat has PagerDuty refuse the repeat that is planned, when it is due.
+func (r *rig) refuseRepeat(key string) {
+	r.t.Helper()
+	in := r.get(key)
+	r.say(key, outbox.Next(in, evidence(), r.Policy(), in.Echo.Due), "k1", outbox.OutcomeRefused)
+}
+
+// A planned repeat of a trigger that PagerDuty refuses is not lost: the resolve may have landed.
 func TestRefusedRepeatOfATriggerIsKept(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})
@@ -394,18 +413,11 @@ func TestRefusedRepeatOfATriggerIsKept(t *testing.T) {
 	s.once(id, outbox.OutcomeUnknown)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
 	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
-	in := s.get("a")
-	begun, err := s.Begin(t.Context(), id, in.Version, outbox.Next(in, evidence(), s.Policy(), in.Echo.Due), "k1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused, Message: "no"}); err != nil {
-		t.Fatal(err)
-	}
+	s.refuseRepeat("a")
 	wantActions(t, s.accept("a"), outbox.Trigger) // as the minimal event.
 }
 
-// A planned repeat that PagerDuty refuses is not lost: the trigger may have landed.
+// So with that of a resolve: the trigger may have landed.
 func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
 	s := open(t, t.TempDir(), outbox.Policy{})
 	s.observe(alert{fp: "a"})
@@ -413,15 +425,7 @@ func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
 	s.drive(id, outbox.OutcomeUnknown)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	wantActions(t, s.accept("a"), outbox.Resolve)
-	in := s.get("a")
-	d := outbox.Next(in, evidence(), s.Policy(), in.Echo.Due)
-	begun, err := s.Begin(t.Context(), id, in.Version, d, "k1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused, Message: "no"}); err != nil {
-		t.Fatal(err)
-	}
+	s.refuseRepeat("a")
 	wantActions(t, s.accept("a"))
 	if in := s.get("a"); in.Blocked == nil {
 		t.Error("it is not blocked")
@@ -506,11 +510,48 @@ func TestMovedAlertLeavesItsIncidentOnceTheNewOneIsAccepted(t *testing.T) {
 	s.gone("old")
 }
 
+// asking is the policy of who can ask Alertmanager about a late firing.
+func asking() outbox.Policy { return outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour} }
+
+// heldFiring opens a store in which an alert has fired and ended, under a key, and both
+// were told to PagerDuty; it fires again with the same start, which is late, and held.
+func heldFiring(t *testing.T, again alert) *rig {
+	t.Helper()
+	s := open(t, t.TempDir(), asking())
+	first := alert{fp: again.fp, key: again.key}
+	s.observe(first)
+	key := or(first.key, first.fp)
+	s.accept(key)
+	first.resolved, first.ends = true, time.Minute
+	s.observe(first)
+	s.accept(key)
+	s.observe(again)
+	s.wantHeld(key)
+	return s
+}
+
+func (r *rig) wantHeld(key string) {
+	r.t.Helper()
+	if in := r.get(key); in.Held() == "" {
+		r.t.Fatalf("the late firing is not held: %+v", in)
+	}
+}
+
+// admit takes a late firing in that was held.
+func (r *rig) admit(key string) {
+	r.t.Helper()
+	in := r.get(key)
+	d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "Alertmanager says firing: page"}
+	if err := r.Perform(r.t.Context(), in.ID, in.Version, d, ""); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
 // The route is changed back, and Alertmanager has to be asked whether the alert
 // really fires there: it leaves the other incident all the same.
 func TestMovedAlertThatWasHeld(t *testing.T) {
 	for _, stays := range []bool{false, true} {
-		s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+		s := open(t, t.TempDir(), asking())
 		s.observe(alert{fp: "a", key: "new"})
 		s.accept("new")
 		s.observe(alert{fp: "a", key: "new", resolved: true, ends: time.Minute})
@@ -523,11 +564,7 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 			s.observe(alert{fp: "a", key: "new"})
 		}
 		wantActions(t, s.accept("old"))
-		in := s.get("new")
-		d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "Alertmanager says firing: page"}
-		if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
-			t.Fatal(err)
-		}
+		s.admit("new")
 		wantActions(t, s.accept("old")) // it stays open until the new one is accepted.
 		wantActions(t, s.accept("new"), outbox.Trigger)
 		if stays { // it is routed to both.
@@ -541,22 +578,11 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 // The route is changed while a firing under the old one is held: once admitted, it
 // takes the alert from no incident that has taken it in since.
 func TestHeldFiringOfAnOldRouteMovesNothing(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
-	s.observe(alert{fp: "a", key: "old"})
-	s.accept("old")
-	s.observe(alert{fp: "a", key: "old", resolved: true, ends: time.Minute})
-	s.accept("old")
-	s.observe(alert{fp: "a", key: "old"}) // with the same start: held.
+	s := heldFiring(t, alert{fp: "a", key: "old"})
 	s.observe(alert{fp: "a", key: "new"})
 	wantActions(t, s.accept("new"), outbox.Trigger)
-	in := s.get("old")
-	if in.Held() == "" {
-		t.Fatalf("the late firing is not held: %+v", in)
-	}
-	d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "no word from Alertmanager in time: page"}
-	if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
-		t.Fatal(err)
-	}
+	s.wantHeld("old")
+	s.admit("old")
 	wantActions(t, s.accept("old"), outbox.Trigger)
 	wantActions(t, s.accept("new")) // it is where the alert is now.
 }
@@ -833,15 +859,7 @@ func TestBeginReturnsTheVersionItCommitted(t *testing.T) {
 }
 
 func TestNewEpisodeWhileALateFiringIsHeld(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
-	s.observe(alert{fp: "a"})
-	s.accept("a")
-	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	s.accept("a")
-	s.observe(alert{fp: "a", from: "http://am-2"})
-	if in := s.get("a"); in.Held() == "" {
-		t.Fatalf("the late firing is not held: %+v", in)
-	}
+	s := heldFiring(t, alert{fp: "a", from: "http://am-2"})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute}) // this one is no late duplicate.
 	wantActions(t, s.accept("a"), outbox.Trigger)
 }
@@ -869,7 +887,7 @@ func TestTestDoorAndAlertmanagerMeet(t *testing.T) {
 }
 
 func TestAdmittedLateFiringDescribesTheIncident(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour})
+	s := open(t, t.TempDir(), asking())
 	s.observe(alert{fp: "high", key: "k", bare: true, shared: true}, alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low})
 	s.accept("k")
 	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, resolved: true, ends: time.Minute}, alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, resolved: true, ends: time.Minute})

@@ -1,9 +1,7 @@
 package outbox
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -22,12 +20,13 @@ type transaction struct {
 	closed   []*Incident          // the same, for the ledger.
 	holders  map[string][]string  // additions to the index.
 	counts   map[Counted]int
+	stored   map[string]*Tombstone // what the file has of these; nil if nothing.
 }
 
 func newTransaction(s *Store, now time.Time) *transaction {
 	return &transaction{
 		store: s, now: now.Round(0), // without the monotonic reading: what is stored is what was decided upon.
-		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{},
+		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{}, stored: map[string]*Tombstone{},
 	}
 }
 
@@ -85,16 +84,17 @@ func (t *transaction) hold(fp, id string) {
 }
 
 func (t *transaction) tombstone(id string) *Tombstone {
-	var ts *Tombstone
 	if in := t.archived[id]; in != nil {
 		return newTombstone(in)
 	}
-	for _, in := range slices.Backward(t.store.unsaved.closed) {
-		if in.ID == id {
-			return newTombstone(in)
-		}
+	if in := t.store.unsaved.ended[id]; in != nil {
+		return newTombstone(in)
 	}
-	err := t.store.view(func(tx *bolt.Tx) error {
+	if ts, ok := t.stored[id]; ok {
+		return ts
+	}
+	var ts *Tombstone
+	err := t.store.look(func(tx *bolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketTombstones)).Get([]byte(id)); v != nil {
 			ts = &Tombstone{}
 			return decode(v, ts)
@@ -102,11 +102,12 @@ func (t *transaction) tombstone(id string) *Tombstone {
 		return nil
 	})
 	if err != nil { // a late firing is then taken for a new one: it pages.
-		if !errors.Is(err, errHanging) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
+		if !errors.Is(err, errHanging) && !errors.Is(err, errCatchingUp) && !errors.Is(err, errNotOpen) { // of these, direct mode tells.
 			t.store.log.Error("Reading a tombstone failed", "err", err)
 		}
-		return nil
+		return nil // not ts: one who hangs may yet write it.
 	}
+	t.stored[id] = ts
 	return ts
 }
 
@@ -146,87 +147,6 @@ func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
 		}
 	}
 	return ends
-}
-
-// records are what a commit writes: made beforehand, so that a disk that hangs
-// holds up nobody and reads nothing that changes meanwhile.
-type records struct {
-	all        bool // there are no other incidents.
-	gone       []string
-	incidents  map[string][]byte
-	ledger     map[string][]byte
-	tombstones map[string][]byte
-}
-
-// records encodes the changes, and all that is in memory only.
-func (t *transaction) records() (*records, error) {
-	r := &records{all: t.store.unsaved.all, incidents: map[string][]byte{}, ledger: map[string][]byte{}, tombstones: map[string][]byte{}}
-	var failed error
-	seal := func(v any) []byte {
-		b, err := encode(v)
-		if err != nil && failed == nil {
-			failed = err
-		}
-		return b
-	}
-	add := func(id string) {
-		if r.incidents[id] != nil {
-			return
-		}
-		if in := t.incident(id); in != nil {
-			r.incidents[id] = seal(in)
-		} else {
-			r.gone = append(r.gone, id)
-		}
-	}
-	if r.all {
-		for id := range t.store.open {
-			add(id)
-		}
-	}
-	for id := range t.store.unsaved.ids {
-		add(id)
-	}
-	for id := range t.edited {
-		add(id)
-	}
-	for id := range t.archived {
-		add(id)
-	}
-	for _, in := range slices.Concat(t.store.unsaved.closed, t.closed) {
-		r.ledger[string(ledgerKey(in))] = seal(in)
-		r.tombstones[in.ID] = seal(newTombstone(in))
-	}
-	return r, failed
-}
-
-// write puts the records into a transaction of the file.
-func (r *records) write(tx *bolt.Tx) error {
-	if r.all {
-		err := tx.DeleteBucket([]byte(bucketIncidents))
-		if err == nil {
-			_, err = tx.CreateBucket([]byte(bucketIncidents))
-		}
-		if err != nil {
-			return fmt.Errorf("empty the table: %w", err)
-		}
-	}
-	for _, id := range r.gone {
-		if err := tx.Bucket([]byte(bucketIncidents)).Delete([]byte(id)); err != nil {
-			return fmt.Errorf("delete incident: %w", err)
-		}
-	}
-	for bucket, values := range map[string]map[string][]byte{
-		bucketIncidents: r.incidents, bucketLedger: r.ledger, bucketTombstones: r.tombstones,
-	} {
-		b := tx.Bucket([]byte(bucket))
-		for _, k := range slices.Sorted(maps.Keys(values)) {
-			if err := b.Put([]byte(k), values[k]); err != nil {
-				return fmt.Errorf("put into %s: %w", bucket, err)
-			}
-		}
-	}
-	return nil
 }
 
 // publish makes the changes visible.
@@ -288,12 +208,4 @@ func (s *Store) unindex(fp, id string) {
 		return
 	}
 	s.index[fp] = ids
-}
-
-func encode(v any) ([]byte, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return seal(b), nil
 }

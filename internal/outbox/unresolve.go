@@ -20,7 +20,7 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 			return false
 		}
 		k := [2]string{in.ID, in.KeyHash}
-		if in.Service == service && !newest[k] && in.wasPaged() {
+		if in.Service == service && !newest[k] && !in.LastResolve.Before(since) && in.wasPaged() {
 			resolved = append(resolved, in)
 		}
 		newest[k] = true

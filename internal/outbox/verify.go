@@ -96,22 +96,24 @@ func checkMetas(path string, pageSize int) error {
 }
 
 // verify touches every page that is in use, and holds them against the free ones.
-func verify(tx *bolt.Tx) error {
-	if err := checkMetas(tx.DB().Path(), tx.DB().Info().PageSize); err != nil {
-		return err
-	}
-	// First here, where a memory fault can be survived; bbolt's own check runs in
-	// a goroutine of its own.
-	if err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walk(b) }); err != nil {
-		return &damageError{err}
-	}
-	var first error
-	for err := range tx.Check() { // to its end: it reads the pages until then.
-		if first == nil {
-			first = &damageError{err}
+func verify(path string) func(tx *bolt.Tx) error {
+	return func(tx *bolt.Tx) error {
+		if err := checkMetas(path, tx.DB().Info().PageSize); err != nil {
+			return err
 		}
+		// First here, where a memory fault can be survived; bbolt's own check runs in
+		// a goroutine of its own.
+		if err := tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walk(b) }); err != nil {
+			return &damageError{err}
+		}
+		var first error
+		for err := range tx.Check() { // to its end: it reads the pages until then.
+			if first == nil {
+				first = &damageError{err}
+			}
+		}
+		return first
 	}
-	return first
 }
 
 func walk(b *bolt.Bucket) error {

@@ -181,18 +181,26 @@ func TestFailingFsync(t *testing.T) {
 	}
 }
 
+// openExt4 opens a store on an ext4 of its own, an image mounted on a folder, with a
+// page "before" in it.
+func openExt4(t *testing.T) (s *rig, image, mnt string) {
+	t.Helper()
+	work := quickDir(t)
+	image, mnt = filepath.Join(work, "image"), filepath.Join(work, "mnt")
+	volume.Image(t, image, 32<<20)
+	volume.Mount(t, image, mnt)
+	s = open(t, mnt, outbox.Policy{})
+	s.paged(alert{fp: "before"})
+	return s, image, mnt
+}
+
 // An ext4 that turns read-only when its disk fails is unmounted, mended and mounted
 // again, without a restart of ours: it must not be kept busy, and nothing may be
 // begun in the empty folder meanwhile.
 func TestDiskThatTurnsReadOnly(t *testing.T) {
 	t.Parallel()
 	volume.Need(t)
-	work := quickDir(t)
-	image, mnt := filepath.Join(work, "image"), filepath.Join(work, "mnt")
-	volume.Image(t, image, 32<<20)
-	volume.Mount(t, image, mnt)
-	s := open(t, mnt, outbox.Policy{})
-	s.paged(alert{fp: "before"})
+	s, image, mnt := openExt4(t)
 	volume.Run(t, "mount", "-o", "remount,abort", mnt) // what the kernel does to it itself.
 	fps := append(s.pagedUntilDirect("during"), "before", "unmounted")
 
@@ -273,12 +281,7 @@ func TestFullAtStart(t *testing.T) {
 func TestFrozenDisk(t *testing.T) {
 	t.Parallel()
 	volume.Need(t)
-	work := quickDir(t)
-	image, mnt := filepath.Join(work, "image"), filepath.Join(work, "mnt")
-	volume.Image(t, image, 32<<20)
-	volume.Mount(t, image, mnt)
-	s := open(t, mnt, outbox.Policy{})
-	s.paged(alert{fp: "before"})
+	s, _, mnt := openExt4(t)
 	thaw := volume.Freeze(t, mnt)
 	for _, fp := range []string{"a", "b"} { // one that finds out, one that knows.
 		s.paged(alert{fp: fp})

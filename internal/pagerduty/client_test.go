@@ -264,7 +264,7 @@ func TestTimeoutAfterSending(t *testing.T) {
 		c := clientOf(t, srv)
 		wantKind(t, c.Enqueue(t.Context(), "", testEvent()), pagerduty.Accepted) // the connection is up.
 		hang.Store(true)
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // time enough to send it.
 		defer cancel()
 		err := c.Enqueue(ctx, "", testEvent())
 		wantKind(t, err, pagerduty.Ambiguous)
@@ -338,7 +338,7 @@ func TestForgottenConnection(t *testing.T) {
 		l.dead.Store(true)
 	}
 	mtx.Unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second) // time enough to send it.
 	defer cancel()
 	wantKind(t, c.Enqueue(ctx, "", testEvent()), pagerduty.Ambiguous)
 	wantKind(t, c.Enqueue(t.Context(), "", testEvent()), pagerduty.Accepted)
