@@ -1,11 +1,11 @@
 package coverage
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +43,8 @@ type Settings struct {
 	Config Config
 	Source Source // not nil where Config names something.
 	Router Router
+	// Fallback is the fallback of each of pagerelay's services, "" or absent if it has none.
+	Fallback map[string]string
 }
 
 // AuditorConfig is what an Auditor may be told. Its zero value works.
@@ -65,6 +67,8 @@ type Auditor struct {
 	log  *slog.Logger
 	met  *auditorMetrics
 	wake chan struct{}
+	// judged has Run look when the next gap begins or ends.
+	judged chan struct{}
 
 	settings atomic.Pointer[Settings]
 	last     atomic.Pointer[Audit]
@@ -80,6 +84,7 @@ type Auditor struct {
 
 	pass     sync.Mutex // one audit at a time. It guards what follows.
 	failures int        // audits in a row that left something open.
+	blind    bool       // the newest audit failed: nothing more is made of what an earlier one read.
 }
 
 // NewAuditor makes an Auditor; until Apply gives it a configuration it does nothing.
@@ -96,7 +101,7 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 	if cfg.Logger == nil {
 		cfg.Logger = promslog.NewNopLogger()
 	}
-	a := &Auditor{sink: sink, cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1)}
+	a := &Auditor{sink: sink, cfg: cfg, log: cfg.Logger, wake: make(chan struct{}, 1), judged: make(chan struct{}, 1)}
 	a.met = newAuditorMetrics(cfg.Registerer, a)
 	return a
 }
@@ -104,13 +109,13 @@ func NewAuditor(sink Sink, cfg AuditorConfig) *Auditor {
 // Apply puts settings in force, and has Run audit by them at once.
 func (a *Auditor) Apply(s Settings) {
 	a.settings.Store(&s)
-	a.poke()
+	poke(a.wake)
 }
 
-// poke has Run audit now, or once more after the audit that it is making.
-func (a *Auditor) poke() {
+// poke has Run do something now, or once more after what it is doing.
+func poke(c chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -127,7 +132,7 @@ func (a *Auditor) Soon() {
 		return // it is being made.
 	}
 	a.asked.Store(&now)
-	a.poke()
+	poke(a.wake)
 }
 
 // Last returns the newest report of an audit that read something; nil if there is
@@ -158,53 +163,15 @@ func (a *Auditor) Troubles() []string {
 		list = append(list, *t)
 	}
 	if r := a.last.Load(); r != nil {
+		if by := a.heardBy.Load(); by != nil && r.circular(by.Fallback) {
+			list = append(list, circularText)
+		}
 		if n := r.Count(Critical); n > 0 {
 			list = append(list, fmt.Sprintf("The last audit of on-call coverage (%s) has critical findings: %d. Pages may open no incident; `pagerelay coverage audit` names them.",
 				r.At.UTC().Format(time.DateTime+" MST"), n))
 		}
 	}
 	return list
-}
-
-// Run audits at the start, every interval, and when Apply was called, until ctx
-// ends. An audit that left something open is made again sooner.
-func (a *Auditor) Run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	timer.Stop()
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-a.wake:
-		case <-timer.C:
-		}
-		_, _ = a.Audit(ctx) // logged there.
-		if wait := a.untilNext(); wait > 0 {
-			timer.Reset(wait)
-		}
-	}
-}
-
-// untilNext is how long to wait after an audit; 0 if there are no settings yet.
-func (a *Auditor) untilNext() time.Duration {
-	a.pass.Lock()
-	defer a.pass.Unlock()
-	s := a.settings.Load()
-	if s == nil {
-		return 0
-	}
-	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
-	if a.failures == 0 {
-		return interval
-	}
-	wait := firstRetry
-	for range a.failures - 1 {
-		if wait *= 2; wait >= interval {
-			return interval
-		}
-	}
-	return min(wait, interval)
 }
 
 // ErrNotConfigured says that there is nothing to audit.
@@ -216,6 +183,7 @@ var ErrNotConfigured = errors.New("nothing is audited: the configuration has no 
 func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 	a.pass.Lock()
 	defer a.pass.Unlock()
+	defer poke(a.judged)
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
 	s := a.settings.Load()
@@ -226,12 +194,12 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 		return nil, a.auditNothing(ctx, s)
 	}
 	begun := time.Now()
-	r, err := a.read(ctx, s)
+	r, hearing, err := a.read(ctx, s)
 	if err != nil {
 		return nil, a.failed(ctx, err)
 	}
 	a.last.Store(r)
-	a.hearing.Store(NewHearing(r.Snapshot, r.Config))
+	a.hearing.Store(hearing)
 	a.heardBy.Store(s)
 	a.cfg.OnAudit()
 	told, err := a.report(ctx, s, &r.Result, r.At)
@@ -242,13 +210,35 @@ func (a *Auditor) Audit(ctx context.Context) (*Audit, error) {
 	return r, nil
 }
 
-func (a *Auditor) read(ctx context.Context, s *Settings) (*Audit, error) {
+func (a *Auditor) read(ctx context.Context, s *Settings) (r *Audit, h *Hearing, err error) {
+	defer a.notPanic(&err)
 	snapshot, err := s.Source.Read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if last := a.last.Load(); last != nil {
+		snapshot = snapshot.remembering(last.Snapshot)
 	}
 	now := time.Now()
-	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: a.cfg.Judge(snapshot, s.Config, now)}, nil
+	result, err := a.judge(snapshot, s, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: result}, NewHearing(snapshot, s.Config), nil
+}
+
+// judge judges what was read.
+func (a *Auditor) judge(snapshot *Snapshot, s *Settings, now time.Time) (r Result, err error) {
+	defer a.notPanic(&err)
+	return a.cfg.Judge(snapshot, s.Config, now), nil
+}
+
+// notPanic makes an error of a panic: whatever PagerDuty answers, pages flow on.
+func (a *Auditor) notPanic(err *error) {
+	if r := recover(); r != nil {
+		a.log.Error("The auditor panicked, which is a fault of pagerelay", "stack", string(debug.Stack()))
+		*err = fmt.Errorf("judge on-call coverage: panic: %v", r)
+	}
 }
 
 // auditNothing ends what was reported when something was still audited.
@@ -270,6 +260,7 @@ func (a *Auditor) failed(ctx context.Context, err error) error {
 		return err // nobody waits for it any more.
 	}
 	a.failures++
+	a.blind = true
 	a.met.audits.WithLabelValues(resultFailed).Inc()
 	a.log.Error("The on-call coverage could not be audited", "err", err, "failures_in_a_row", a.failures)
 	text := "The last audit of on-call coverage failed; the log says why. Nothing is known that an earlier audit did not find."
@@ -284,6 +275,7 @@ func (a *Auditor) succeeded(r *Audit, told tally, took time.Duration) {
 		"new", told.opened, "resolved", told.resolved, "duration", took,
 	)
 	text := ""
+	a.blind = false
 	if r.Whole() {
 		a.failures = 0
 		a.met.audits.WithLabelValues(resultComplete).Inc()
@@ -296,4 +288,7 @@ func (a *Auditor) succeeded(r *Audit, told tally, took time.Duration) {
 		log.Warn("The on-call coverage was audited in part", "reasons", r.Reasons())
 	}
 	a.trouble.Store(&text)
+	if r.circular(a.heardBy.Load().Fallback) {
+		a.log.Warn(circularText)
+	}
 }

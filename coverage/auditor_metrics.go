@@ -40,7 +40,7 @@ func newAuditorMetrics(reg prometheus.Registerer, a *Auditor) *auditorMetrics {
 		ratio: prometheus.NewDesc("pagerelay_coverage_schedule_coverage_ratio",
 			"The part of the time that is required within the horizon at which somebody is on call.", []string{"schedule"}, nil),
 		nextGap: prometheus.NewDesc("pagerelay_coverage_next_gap_start_timestamp_seconds",
-			"When nobody is on call on the escalation policy next; absent if there is no gap within the horizon.", []string{"policy"}, nil),
+			"When nobody is on call on the escalation policy next, or has been since; absent if there is no gap within the horizon.", []string{"policy"}, nil),
 	}
 	for _, r := range []string{resultComplete, resultPartial, resultFailed} {
 		m.audits.WithLabelValues(r)
@@ -77,8 +77,12 @@ func (m *auditorMetrics) Collect(ch chan<- prometheus.Metric) {
 		seen[string(c.Subject.Kind)+name] = true
 		switch c.Subject.Kind {
 		case KindSchedule:
-			gauge(ch, m.engineers, float64(c.Engineers), name)
-			gauge(ch, m.ratio, c.Ratio, name)
+			if report.Result.Judged(BelowMinEngineers, c.Subject) {
+				gauge(ch, m.engineers, float64(c.Engineers), name)
+			}
+			if report.Result.Judged(ScheduleGap, c.Subject) {
+				gauge(ch, m.ratio, c.Ratio, name)
+			}
 		case KindPolicy:
 			if len(c.Gaps) > 0 {
 				gauge(ch, m.nextGap, float64(c.Gaps[0].Start.Unix()), name)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -113,7 +114,7 @@ func keep(open map[string]template.Alert, r *Result) map[Key]bool {
 	for _, old := range open {
 		check, subject := subjectOf(old)
 		k := Key{check, subject.Kind, subject.ID}
-		if severity, ok := found[k]; !r.Judged(check, subject) && (!ok || severity.below(Severity(old.Labels["severity"]))) {
+		if severity, ok := found[k]; (!r.Judged(check, subject) || r.maybe(check, subject)) && (!ok || severity.below(Severity(old.Labels["severity"]))) {
 			kept[k] = true
 		}
 	}
@@ -133,6 +134,42 @@ func standing(kept map[Key]bool, r *Result) *map[CheckID]int {
 		}
 	}
 	return &counts
+}
+
+const circularText = "What is wrong with an audited escalation policy is reported to that policy alone: when nobody is on call there, nobody hears of it. " +
+	"Give the service of coverage.report a fallback that pages another policy, or report to another service."
+
+// circular says whether a report about one of the audited policies goes to that policy
+// alone, also by way of its fallbacks, as PagerDuty has it. What the configuration says
+// of this is refused when it is loaded.
+func (a *Audit) circular(fallback map[string]string) bool {
+	var way []string
+	for next := a.Config.Report.Service; next != "" && !slices.Contains(way, next); next = fallback[next] {
+		way = append(way, next)
+	}
+	policies := byName(a.Snapshot.Policies, func(p *Policy) string { return p.Name })
+	for _, c := range a.Config.Policies {
+		p := policies(c.Name)
+		leaves := func(service string) bool { return p == nil || !a.Snapshot.pages(service, p.ID) }
+		if len(way) > 0 && !slices.ContainsFunc(way, leaves) {
+			return true
+		}
+	}
+	return false
+}
+
+// pages says whether all that is known to be behind one of pagerelay's services uses a
+// policy, and something is known.
+func (s *Snapshot) pages(service, policy string) bool {
+	known := false
+	for _, svc := range s.Services {
+		if slices.Contains(svc.Relays, service) {
+			if known = true; svc.Policy != policy {
+				return false
+			}
+		}
+	}
+	return known
 }
 
 // route says which incidents an alert belongs to.

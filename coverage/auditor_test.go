@@ -196,6 +196,13 @@ func oneEngineer() coverage.Finding {
 	}
 }
 
+func notFound() coverage.Finding {
+	return coverage.Finding{
+		Check: coverage.NotFound, Severity: coverage.Warning,
+		Subject: coverage.Subject{Kind: coverage.KindSchedule, ID: "prod", Name: "prod"}, Text: "PagerDuty has no prod.",
+	}
+}
+
 // A finding is an alert like any other: the rules decide everything but its service.
 func TestFindingIsReported(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -330,7 +337,36 @@ func TestFindingsOverTime(t *testing.T) {
 		},
 		{
 			"another policy is not known",
-			[]func(*world){func(w *world) { w.result = unknown("", coverage.KindPolicy, "POTHER") }},
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "POTHER")
+				w.result.Cover = []coverage.Cover{{Subject: gap(coverage.Warning).Subject}}
+			}},
+			[]string{},
+		},
+		{
+			"the policy may be the one of that name", // its alert bears an older one.
+			[]func(*world){func(w *world) { w.result = unknown("", coverage.KindPolicy, "infra, renamed") }},
+			[]string{"policy_gap warning since 00:00"},
+		},
+		{
+			"one that was judged is not known well", // so that it is no other.
+			[]func(*world){func(w *world) {
+				w.result = unknown("", coverage.KindPolicy, "POTHER")
+				w.result.Cover = []coverage.Cover{{Subject: withID(coverage.KindPolicy, "POTHER")}}
+			}},
+			[]string{},
+		},
+		{
+			"was not found and is, while another is not",
+			[]func(*world){
+				func(w *world) { w.found(notFound()) },
+				func(w *world) { w.result = unknown("", coverage.KindSchedule, "platform-oncall") },
+			},
+			[]string{},
+		},
+		{
+			"one check of another policy is not known",
+			[]func(*world){func(w *world) { w.result = unknown(coverage.PolicyGap, coverage.KindPolicy, "POTHER") }},
 			[]string{},
 		},
 		{
@@ -457,6 +493,46 @@ func findings(t *testing.T, reg *prometheus.Registry, check string) float64 {
 	}
 	t.Fatalf("no series of findings for %s", check)
 	return 0
+}
+
+// A panic in reading or judging is an audit that failed, and ends nothing.
+func TestPanicIsAFailedAudit(t *testing.T) {
+	w := newWorld(t)
+	w.apply()
+	w.found(gap(coverage.Critical))
+	w.audit()
+	for _, tc := range []struct {
+		name          string
+		reads, judges bool
+	}{{"reads", true, false}, {"judges", false, true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			log := &bytes.Buffer{}
+			auditor := coverage.NewAuditor(w.sink, coverage.AuditorConfig{
+				Logger: slog.New(slog.NewTextHandler(log, nil)),
+				Judge: func(*coverage.Snapshot, coverage.Config, time.Time) coverage.Result {
+					if tc.judges {
+						panic("no such level")
+					}
+					return coverage.Result{}
+				},
+			})
+			auditor.Apply(coverage.Settings{Config: healthy().cfg, Router: router(t), Source: source(func() *scene {
+				if tc.reads {
+					panic("no such level")
+				}
+				return healthy()
+			})})
+			if _, err := auditor.Audit(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: no such level") {
+				t.Errorf("got %v, want an error that names the panic", err)
+			}
+			if len(w.sink.lines()) != 1 || len(auditor.Troubles()) != 1 {
+				t.Errorf("got %q firing and troubles %q, want one each", w.sink.lines(), auditor.Troubles())
+			}
+			if !strings.Contains(log.String(), "auditor_test.go") {
+				t.Errorf("got no stack in the log: %s", log)
+			}
+		})
+	}
 }
 
 // Nothing is stored where nothing is found and nothing was.
@@ -618,7 +694,7 @@ func TestAuditorMetrics(t *testing.T) {
 			"pagerelay_coverage_next_gap_start_timestamp_seconds",
 		}
 		expect("by name", fmt.Sprintf(`
-# HELP pagerelay_coverage_next_gap_start_timestamp_seconds When nobody is on call on the escalation policy next; absent if there is no gap within the horizon.
+# HELP pagerelay_coverage_next_gap_start_timestamp_seconds When nobody is on call on the escalation policy next, or has been since; absent if there is no gap within the horizon.
 # TYPE pagerelay_coverage_next_gap_start_timestamp_seconds gauge
 pagerelay_coverage_next_gap_start_timestamp_seconds{policy="PINFRA"} %d
 # HELP pagerelay_coverage_schedule_coverage_ratio The part of the time that is required within the horizon at which somebody is on call.

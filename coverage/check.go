@@ -11,7 +11,8 @@ import (
 //
 // Nothing is concluded from what was not read: that is in Result.Unknown. A person
 // that nothing is known of counts as one who can be paged, one without an account
-// (User.Gone) as nobody.
+// (User.Gone) as nobody. Where somebody is on call who was not read, a gap that is
+// found is one; that none is found says nothing.
 func Check(s *Snapshot, c Config, now time.Time) Result {
 	c = c.WithDefaults()
 	j := &judge{config: c, now: now.UTC(), listed: map[Key]bool{}, zones: map[string]*time.Location{}}
@@ -29,6 +30,7 @@ func Check(s *Snapshot, c Config, now time.Time) Result {
 	// A gap that has begun is as long as it is, not as what remains of it.
 	j.read = Span{s.Window.Start.UTC(), window.End}
 	j.required = newRequirements(c, j.read)
+	j.doubted = s.doubted()
 	j.gone = map[string]bool{}
 	for id, u := range s.Users {
 		if u.Gone {
@@ -60,7 +62,9 @@ type judge struct {
 	relayed  []*Service // that pagerelay is known to page, by id.
 	unjudged []*Policy  // of the configuration; nil where it was not read at all.
 
-	gone   map[string]bool // people without an account.
+	gone    map[string]bool // people without an account.
+	doubted func(user string) bool
+
 	zones  map[string]*time.Location
 	listed map[Key]bool // what is in result.Unknown.
 	result Result
@@ -79,13 +83,14 @@ type auditedPolicy struct {
 	required []Span  // within read.
 	onCalls  []int32 // places in Snapshot.OnCalls.
 	nobody   []Span  // within read, required or not, however short.
+	doubted  bool    // there may be more of that.
 }
 
 // find looks up what the configuration names. What it cannot find, or what could
 // not be read, is not known.
 func (j *judge) find() {
 	for _, u := range j.s.Unread {
-		j.unknown("", u.Kind, u.ID, u.Reason)
+		j.unknown(u.Check, u.Kind, u.ID, u.Reason)
 	}
 	schedules := byName(j.s.Schedules, func(s *Schedule) string { return s.Name })
 	policies := byName(j.s.Policies, func(p *Policy) string { return p.Name })
@@ -206,10 +211,15 @@ func (j *judge) live(user string) bool { return user != "" && !j.gone[user] }
 // seen cuts spans of what was read to what is judged.
 func (j *judge) seen(spans []Span) []Span { return intersect(spans, []Span{j.window}) }
 
-// longEnough is the spans of a normal list that are worth a report, whose length
-// counts from before now, cut to what is judged.
+// longEnough is the spans of a normal list that are worth a report and not over. Who
+// asks how long it has lasted is told when it began, as far as was read.
 func (j *judge) longEnough(spans []Span) []Span {
-	return j.seen(atLeast(spans, time.Duration(j.config.IgnoreShorterThan)))
+	spans = atLeast(spans, time.Duration(j.config.IgnoreShorterThan))
+	i := slices.IndexFunc(spans, func(s Span) bool { return s.End.After(j.window.Start) })
+	if i < 0 {
+		return nil
+	}
+	return spans[i:]
 }
 
 // notFound: a schedule or policy of the configuration is not there by that name or

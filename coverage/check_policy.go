@@ -18,6 +18,7 @@ func (j *judge) policyChecks() {
 		for _, at := range p.onCalls {
 			o := &j.s.OnCalls[at]
 			if l, ok := o.lap(j.read); ok && j.live(o.User) {
+				p.doubted = p.doubted || j.doubted(o.User)
 				laps = append(laps, l)
 				stays = append(stays, stay{o.Span, o.User, o.Level})
 			}
@@ -29,8 +30,16 @@ func (j *judge) policyChecks() {
 		j.policyGap(p, gaps)
 		j.policyLevels(p, stays)
 		j.ladder(p)
+		if p.doubted {
+			for _, check := range []CheckID{PolicyGap, PolicyNobodyNow, BelowMinPeople, SamePersonOnLevels} {
+				j.unknown(check, KindPolicy, p.ID, doubtedReason)
+			}
+		}
 	}
 }
+
+// doubtedReason is why it is not known who is there.
+const doubtedReason = "not all of its people were read, and some may have no account"
 
 func (p *auditedPolicy) finding(check CheckID, severity Severity, spans []Span, text string) Finding {
 	return Finding{
@@ -212,6 +221,9 @@ func (j *judge) ladder(p *auditedPolicy) {
 	var diffs []string
 	if len(p.config.Levels) > 0 {
 		diffs = compareLevels(p.config.Levels, p.Levels)
+	}
+	if len(p.config.Services) > 0 && slices.ContainsFunc(j.s.Unread, func(u Unread) bool { return u.Kind == KindService && u.Check == "" }) {
+		j.unknown(EscalationLadder, KindPolicy, p.ID, "which policy its services use was not read of all")
 	}
 	for _, s := range j.relayed {
 		if s.Policy == "" || s.Policy == p.ID {

@@ -17,8 +17,16 @@ const (
 func (j *judge) scheduleChecks() {
 	for _, a := range j.schedules {
 		laps := make([]lap, 0, len(a.Shifts))
-		for _, turns := range a.turns {
+		doubted := false
+		for user, turns := range a.turns {
 			laps = append(laps, turns...)
+			doubted = doubted || j.doubted(user)
+		}
+		if doubted {
+			j.unknown(ScheduleGap, KindSchedule, a.ID, doubtedReason)
+		}
+		if doubted || slices.ContainsFunc(a.Engineers, j.doubted) {
+			j.unknown(Overload, KindSchedule, a.ID, doubtedReason)
 		}
 		uncovered := subtract(a.required, asSpans(merge(laps), j.read))
 		gaps := j.longEnough(uncovered)
@@ -70,28 +78,33 @@ func (a auditedSchedule) title() string { return "Schedule " + named(a.Name, a.I
 // where no policy of the configuration uses it: nothing shows then that anybody would
 // be paged.
 //
-// Where a policy that may use it could not be judged, and no other one makes it
-// critical, it is a warning and the check is not known: it may be critical, and what
-// is open of it stays.
+// Where a policy that may use it could not be judged, or the people on call on it not
+// be read, and no other one makes it critical, it is a warning and the check is not
+// known: it may be critical, and what is open of it stays.
 func (j *judge) scheduleGap(a auditedSchedule, gaps []Span) {
 	if len(gaps) == 0 {
 		return
 	}
 	var caught, lost []string
+	doubted := false
 	for _, p := range j.policies {
 		if !p.uses(a.Schedule) {
 			continue
 		}
-		if len(intersect(p.nobody, gaps)) > 0 {
+		if len(intersect(p.nobody, j.seen(gaps))) > 0 {
 			lost = append(lost, named(p.Name, p.ID))
 		} else {
 			caught = append(caught, named(p.Name, p.ID))
+			doubted = doubted || p.doubted
 		}
 	}
 	severity, meaning := Critical, ""
 	maybe := slices.ContainsFunc(j.unjudged, func(p *Policy) bool { return p == nil || p.uses(a.Schedule) })
-	if maybe && len(lost) == 0 {
+	if len(lost) == 0 && maybe {
 		j.unknown(ScheduleGap, KindSchedule, a.ID, "how severe its gaps are depends on an escalation policy that was not read")
+	}
+	if len(lost) == 0 && doubted {
+		j.unknown(ScheduleGap, KindSchedule, a.ID, doubtedReason)
 	}
 	switch {
 	case len(lost) > 0:
@@ -130,7 +143,7 @@ func (j *judge) belowMinEngineers(a auditedSchedule) {
 	people := j.engineers(a)
 	want := a.config.MinEngineers
 	if len(people) >= want {
-		if j.s.unread(KindUser, people...) {
+		if slices.ContainsFunc(people, j.doubted) {
 			j.unknown(BelowMinEngineers, KindSchedule, a.ID, "not all people assigned to it were read")
 		}
 		return

@@ -72,29 +72,47 @@ func (s *Service) title() string {
 const (
 	severityBased = "severity_based"
 	constantLow   = "low"
-	supportHours  = "support_hours"
 )
 
 // urgencyRule is urgency_rule_ignores_severity: the service does not make an
-// incident's urgency of the event's severity, which is all that pagerelay can say.
-// Critical if the urgency is always low, because then a critical page uses people's
-// low-urgency rules and never escalates. Warning otherwise: warnings wake people.
+// incident's urgency of the event's severity, which is all that pagerelay can say, or
+// not at all hours. Critical if the urgency is low then, because a critical page uses
+// people's low-urgency rules and never escalates. Warning otherwise: warnings wake people.
 func (j *judge) urgencyRule(s *Service, mute []string) {
-	severity, meaning := Warning, "every page, also a warning, wakes people"
-	switch s.Urgency {
-	case severityBased:
-		return
-	case "":
+	if s.Urgency == "" {
 		j.unknown(UrgencyIgnoresSeverity, KindService, s.ID, "its urgency rule was not read")
 		return
-	case constantLow:
-		severity, meaning = Critical, "also a critical page is of low urgency, which never escalates"
-	case supportHours:
-		meaning = "how urgent a page is depends on the time of day alone"
+	}
+	halves := []struct{ urgency, when string }{{s.Urgency, ""}}
+	if s.Outside != "" {
+		halves = []struct{ urgency, when string }{{s.Urgency, " in support hours"}, {s.Outside, " outside support hours"}}
+	}
+	severity := Warning
+	var rules, ignored, meanings []string
+	for _, h := range halves {
+		rules = append(rules, clean(h.urgency, maxName)+h.when)
+		if h.urgency == severityBased {
+			continue
+		}
+		ignored = append(ignored, h.when)
+		switch h.urgency {
+		case constantLow:
+			severity = Critical
+			meanings = append(meanings, "also a critical page"+h.when+" is of low urgency, which never escalates")
+		default:
+			meanings = append(meanings, "every page"+h.when+", also a warning, wakes people")
+		}
+	}
+	when := ""
+	switch len(ignored) {
+	case 0:
+		return
+	case 1:
+		when = ignored[0]
 	}
 	j.add(mute, s.finding(UrgencyIgnoresSeverity, severity, nil, fmt.Sprintf(
-		"%s has the urgency rule %s and ignores the severity of events: %s. Set it to be based on severity.",
-		s.title(), clean(s.Urgency, maxName), meaning)))
+		"%s has the urgency rule %s, and ignores the severity of events%s: %s. Set it to be based on severity.",
+		s.title(), list(rules), when, semicolons(meanings))))
 }
 
 // serviceDisabled: Critical: PagerDuty accepts pages to it and opens no incident.

@@ -73,19 +73,24 @@ func checkCases() []struct {
 			w.OnCalls = append(w.OnCalls, coverage.OnCall{Policy: "PINFRA", Level: 3, User: "UANN"})
 			w.cfg.Policies[0].MinPeople, w.cfg.Policies[0].Levels = 1, nil
 		}, []string{
-			"warning schedule_gap schedule PLEAD 2026-11-23 08:00/2026-12-07 08:00",
-			"warning schedule_gap schedule PPROD 2026-11-23 08:00/2026-12-07 08:00",
+			"warning schedule_gap schedule PLEAD 2026-11-22 08:00/2026-12-07 08:00",
+			"warning schedule_gap schedule PPROD 2026-11-22 08:00/2026-12-07 08:00",
 		}},
 		{"nobody now, since yesterday", func(w *scene) {
 			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-22 20:00", "UBEN 2026-11-23 08:00:30/2026-12-07 08:00")
 			w.shifts("PLEAD", "UCAT 2026-11-23 08:00:30/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
 		}, []string{
-			"critical policy_gap policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:30",
-			"critical policy_nobody_now policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:30",
-			"critical schedule_gap schedule PLEAD 2026-11-23 08:00/2026-11-23 08:00:30",
-			"critical schedule_gap schedule PPROD 2026-11-23 08:00/2026-11-23 08:00:30",
-			"warning below_min_people policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:30",
+			"critical policy_gap policy PINFRA 2026-11-22 20:00/2026-11-23 08:00:30",
+			"critical policy_nobody_now policy PINFRA 2026-11-22 20:00/2026-11-23 08:00:30",
+			"critical schedule_gap schedule PLEAD 2026-11-22 08:00/2026-11-23 08:00:30",
+			"critical schedule_gap schedule PPROD 2026-11-22 20:00/2026-11-23 08:00:30",
+			"warning below_min_people policy PINFRA 2026-11-22 08:00/2026-11-23 08:00:30",
 		}},
+		{"nobody in a schedule, and on its policy no more", func(w *scene) {
+			w.shifts("PPROD", "UBEN 2026-11-24 08:00/2026-12-07 08:00")
+			w.shifts("PLEAD", "UCAT 2026-11-22 20:00/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
+			w.cfg.Policies[0].MinPeople = 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-22 08:00/2026-11-24 08:00"}},
 		{"nobody at hours that are not required", func(w *scene) {
 			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-27 17:00", "UBEN 2026-11-30 08:00/2026-12-07 08:00")
 			w.shifts("PLEAD", "UCAT 2026-11-22 08:00/2026-11-27 17:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
@@ -183,8 +188,8 @@ func checkCases() []struct {
 			w.Policies["PINFRA"].Levels, w.OnCalls = nil, nil
 			w.cfg.Schedules, w.cfg.Policies[0].Levels, w.cfg.Policies[0].MinPeople = nil, nil, 1
 		}, []string{
-			"critical policy_gap policy PINFRA 2026-11-23 08:00/2026-12-07 08:00",
-			"critical policy_nobody_now policy PINFRA 2026-11-23 08:00/2026-12-07 08:00",
+			"critical policy_gap policy PINFRA 2026-11-22 08:00/2026-12-07 08:00",
+			"critical policy_nobody_now policy PINFRA 2026-11-22 08:00/2026-12-07 08:00",
 		}},
 		{"somebody unreachable who is not on call", func(w *scene) {
 			w.Users["UEVE"] = &coverage.User{ID: "UEVE", Name: "Eve"}
@@ -264,7 +269,16 @@ func checkCases() []struct {
 			w.Services["PCORE"].Urgency = "low"
 		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
 		{"urgency by the time of day", func(w *scene) {
-			w.Services["PCORE"].Urgency = "support_hours"
+			w.Services["PCORE"].Urgency, w.Services["PCORE"].Outside = "high", "low"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency low outside support hours, else by severity", func(w *scene) {
+			w.Services["PCORE"].Outside = "low"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency low in support hours", func(w *scene) {
+			w.Services["PCORE"].Urgency, w.Services["PCORE"].Outside = "low", "severity_based"
+		}, []string{"critical urgency_rule_ignores_severity service PCORE"}},
+		{"urgency high outside support hours, else by severity", func(w *scene) {
+			w.Services["PCORE"].Outside = "high"
 		}, []string{"warning urgency_rule_ignores_severity service PCORE"}},
 		{"a disabled service", func(w *scene) {
 			w.Services["PCORE"].Status = "disabled"

@@ -21,6 +21,7 @@ func (j *judge) userChecks() {
 			j.inactive(u, assigned[id])
 		case j.s.unread(KindUser, id), u == nil:
 			j.unknown("", KindUser, id, "nothing was read of this person")
+		case j.s.lacks(UserUnreachable, KindUser, id): // noted already.
 		default:
 			j.unreachable(u, assigned[id])
 		}
@@ -201,7 +202,8 @@ func (j *judge) collision(id string, stays []stay) {
 			}
 		}
 	})
-	if both = j.longEnough(both); len(both) == 0 {
+	// When it began is not told: schedules of which only the past has a turn take no part.
+	if both = j.seen(j.longEnough(both)); len(both) == 0 {
 		return
 	}
 	u := j.s.Users[id]

@@ -53,7 +53,10 @@ type Snapshot struct {
 
 // Unread is something that could not be read.
 type Unread struct {
-	Kind Kind
+	// Check is the only one that needs it, where the rest of the subject was read; ""
+	// where none of it was.
+	Check CheckID
+	Kind  Kind
 	// ID is PagerDuty's, or the configuration's name where that could not be looked
 	// up; "" means all of the kind.
 	ID string
@@ -139,9 +142,10 @@ type Service struct {
 	ID, Name, URL string
 	Policy        string // id of its escalation policy.
 	Status        string // PagerDuty's: active, warning, critical, maintenance or disabled.
-	// Urgency is how it makes an incident's urgency: severity_based, high, low, or
-	// support_hours where it depends on the time of day.
-	Urgency string
+	// Urgency is how it makes an incident's urgency: severity_based, high or low; ""
+	// where that is not known. Outside is the same for the hours that are not support
+	// hours, where it differs; Urgency is of support hours then.
+	Urgency, Outside string
 	// Maintenance are the windows that are open or to come.
 	Maintenance []Span
 	// Relays are the names of pagerelay's services that page it, as far as is known:

@@ -98,8 +98,9 @@ type Cover struct {
 	Subject Subject
 	// Window is the time that was judged.
 	Window Span
-	// Gaps are the times within Window at which somebody is required and nobody is
-	// on call, in order; those that are ignored are left out.
+	// Gaps are the times at which somebody is required and nobody is on call, in order;
+	// those that are ignored are left out. One that is running begins before Window, as
+	// far as was read.
 	Gaps []Span
 	// Ratio is the part of the required time that is covered, from 0 to 1; 1 if none
 	// is required.
@@ -119,6 +120,17 @@ func (r Result) Judged(check CheckID, subject Subject) bool {
 		}
 	}
 	return true
+}
+
+// maybe says whether a schedule or policy that was not judged may be one of those that
+// could not be looked up: it may bear another name than it did. What was not found is
+// told by the name that the configuration has.
+func (r Result) maybe(check CheckID, s Subject) bool {
+	judged := func(id string) bool {
+		return slices.ContainsFunc(r.Cover, func(c Cover) bool { return c.Subject.Kind == s.Kind && c.Subject.ID == id })
+	}
+	return check != NotFound && (s.Kind == KindSchedule || s.Kind == KindPolicy) && !judged(s.ID) &&
+		slices.ContainsFunc(r.Unknown, func(u Unknown) bool { return u.Check == "" && u.Kind == s.Kind && !judged(u.ID) })
 }
 
 // Unknown is a check that could not be made. An empty ID stands for every subject

@@ -66,6 +66,7 @@ type way struct {
 	service *Service // nil where it is not known or was not read.
 	policy  string   // name.
 	gaps    []Span   // at which nobody may be on call, normal; none where that is not known.
+	doubts  []Span   // gaps, and at which whoever is on call may have no account.
 	unknown bool     // nobody knows that pages are heard outside the gaps.
 }
 
@@ -74,7 +75,7 @@ type way struct {
 // What PagerDuty says of a service (Service.Relays) counts before what the
 // configuration joins. What is required or muted does not matter: a page is lost at
 // any hour, and in the shortest gap. A policy that is not to be audited is taken to
-// have somebody.
+// have somebody. Whether people hear who were not read is not known.
 //
 // A gap or maintenance window counts from five seconds before its start to a minute
 // after its end, by which PagerDuty's clock may differ from ours and a page may take.
@@ -83,17 +84,22 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	h := &Hearing{ways: map[string][]way{}, window: Span{s.Window.Start.UTC(), s.Window.End.UTC()}, partial: s.unread(KindService)}
 	policies := byName(s.Policies, func(p *Policy) string { return p.Name })
 	onCalls := s.byPolicy()
+	doubted := s.doubted()
+	certain := func(user string) bool { return s.live(user) && !doubted(user) }
 	audited := map[string]way{} // by the policy: of others the on-calls were not asked for.
 	joined := map[string][]way{}
 	other := way{} // of a policy that is not audited, or may be one that was not read.
 	for _, pc := range c.Policies {
 		w := way{unknown: true}
 		if p := policies(pc.Name); p != nil && !s.unread(KindPolicy, p.ID, p.Name, pc.Name) {
-			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window)}
+			w = way{policy: p.Name, gaps: s.nobody(onCalls[p.ID], h.window, s.live)}
+			if s.Unread != nil {
+				w.doubts = s.nobody(onCalls[p.ID], h.window, certain)
+			}
 			audited[p.ID] = w
 		}
 		other.unknown = other.unknown || w.unknown
-		if p := policies(pc.Name); p != nil && s.unread(KindService, p.Services...) {
+		if p := policies(pc.Name); p != nil && (s.unread(KindService, p.Services...) || s.lacks(ServiceInMaintenance, KindService, p.Services...)) {
 			w.unknown = true // the service behind it may take no pages.
 		}
 		for _, name := range pc.Services {
@@ -109,6 +115,7 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 		if w.service = svc; s.unread(KindService, svc.ID, svc.Name) {
 			w.service, w.unknown = nil, true
 		}
+		w.unknown = w.unknown || s.lacks(ServiceInMaintenance, KindService, svc.ID)
 		for _, relay := range svc.Relays {
 			h.ways[relay] = append(h.ways[relay], w)
 		}
@@ -121,12 +128,12 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	return h
 }
 
-// nobody is when none of the on-calls may be running.
-func (s *Snapshot) nobody(onCalls []int32, window Span) []Span {
+// nobody is when none of the on-calls of people that are live may be running.
+func (s *Snapshot) nobody(onCalls []int32, window Span, live func(user string) bool) []Span {
 	laps := make([]lap, 0, len(onCalls))
 	for _, at := range onCalls {
 		o := &s.OnCalls[at]
-		if l, ok := o.lap(window); ok && s.live(o.User) {
+		if l, ok := o.lap(window); ok && live(o.User) {
 			laps = append(laps, l)
 		}
 	}
@@ -165,9 +172,10 @@ func (h *Hearing) Heard(service string, at time.Time) (Heard, Hole) {
 	for _, w := range ways {
 		hole, ok := w.hole(at, h.window)
 		switch {
-		case !ok && !w.unknown:
-			return Hears, Hole{}
 		case !ok:
+			if _, doubt := covering(w.doubts, at); !doubt && !w.unknown {
+				return Hears, Hole{}
+			}
 			known = false
 		case first.Until.IsZero() || !hole.Until.IsZero() && hole.Until.Before(first.Until):
 			first = hole
@@ -185,15 +193,24 @@ func (w way) hole(at time.Time, window Span) (Hole, bool) {
 			return h, true
 		}
 	}
-	i := sort.Search(len(w.gaps), func(i int) bool { return w.gaps[i].End.After(at) })
-	if i == len(w.gaps) || !w.gaps[i].contains(at) {
+	gap, ok := covering(w.gaps, at)
+	if !ok {
 		return Hole{}, false
 	}
 	h := Hole{Reason: NobodyOnCall, Policy: w.policy}
-	if w.gaps[i].End.Before(window.End) {
-		h.Until = w.gaps[i].End
+	if gap.End.Before(window.End) {
+		h.Until = gap.End
 	}
 	return h, true
+}
+
+// covering is the span of a normal list that contains a time.
+func covering(spans []Span, at time.Time) (Span, bool) {
+	i := sort.Search(len(spans), func(i int) bool { return spans[i].End.After(at) })
+	if i == len(spans) || !spans[i].contains(at) {
+		return Span{}, false
+	}
+	return spans[i], true
 }
 
 // hole says whether the service itself takes no pages.

@@ -141,6 +141,18 @@ func TestHole(t *testing.T) {
 		{"maintenance", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 07:00/2026-11-23 08:30"), span("2026-11-23 08:15/2026-11-23 09:00")}
 		}, coverage.Hole{Reason: coverage.UnderMaintenance, Since: instant("2026-11-23 06:59:55"), Until: instant("2026-11-23 09:01")}},
+		{"disabled, while the maintenance windows are not known", "", "", func(w *scene) {
+			windowsUnread(w)
+			w.Services["PCORE"].Status = "disabled"
+		}, coverage.Hole{Reason: coverage.DisabledService}},
+		{"nobody is, and no person was read", "", "", func(w *scene) {
+			nobody(w)
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser}}
+		}, gap},
+		{"nobody is, while the maintenance windows are not known", "", "", func(w *scene) {
+			windowsUnread(w)
+			nobody(w)
+		}, gap},
 		{"maintenance to come", "", "", func(w *scene) {
 			w.Services["PCORE"].Maintenance = []coverage.Span{span("2026-11-23 08:01/2026-11-23 09:00")}
 		}, none},
@@ -184,6 +196,10 @@ func TestHole(t *testing.T) {
 	}
 }
 
+func windowsUnread(w *scene) {
+	w.Unread = []coverage.Unread{{Check: coverage.ServiceInMaintenance, Kind: coverage.KindService}}
+}
+
 // That nobody knows is not that somebody hears: what fell into a hole waits for it.
 func TestHeardOrNotKnown(t *testing.T) {
 	unread := func(kind coverage.Kind, id string) func(*scene) {
@@ -220,6 +236,23 @@ func TestHeardOrNotKnown(t *testing.T) {
 			unread(coverage.KindService, "PELSE")(w)
 		}, coverage.Hears},
 		{"the service was not read", "infra-core", "", unread(coverage.KindService, "PCORE"), coverage.NotKnown},
+		{"who is on call was not read", "infra-core", "", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UANN"}, {Kind: coverage.KindUser, ID: "UCAT"}}
+		}, coverage.NotKnown},
+		{"nor are they, who were on call before somebody that was", "infra-core", "2026-11-30 08:01", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UANN"}, {Kind: coverage.KindUser, ID: "UCAT"}}
+		}, coverage.Hears},
+		{"one of two on call was not read", "infra-core", "", unread(coverage.KindUser, "UANN"), coverage.Hears},
+		{"nobody was read", "infra-core", "", unread(coverage.KindUser, ""), coverage.NotKnown},
+		{"the contact methods of who is on call are hidden", "infra-core", "", func(w *scene) {
+			w.Unread = []coverage.Unread{{Check: coverage.UserUnreachable, Kind: coverage.KindUser}}
+		}, coverage.Hears},
+		{"the maintenance windows were not read", "infra-core", "", windowsUnread, coverage.NotKnown},
+		{"nor are they, of a service that only a policy tells of", "infra-core", "", func(w *scene) {
+			windowsUnread(w)
+			w.Services = nil
+		}, coverage.NotKnown},
+		{"nor are they, and nobody knows the service", "web", "", windowsUnread, coverage.NotAudited},
 		{"after what was read", "infra-core", "2026-12-07 08:00", func(*scene) {}, coverage.NotKnown},
 		{"a policy that is not audited", "infra-core", "", func(w *scene) { w.cfg.Policies = nil }, coverage.Hears},
 		{"one of two policies is not known", "infra-core", "", func(w *scene) {

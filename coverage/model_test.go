@@ -231,7 +231,11 @@ func (m *minutes) judge(all []minute) []string {
 	}
 	var out []string
 	for q, is := range questions {
-		line, now := m.runs(all, is)
+		since := m.window.Start
+		if strings.Contains(q, "predicted_collision") {
+			since = m.now
+		}
+		line, now := m.runs(all, since, is)
 		if line != "" {
 			out = append(out, q+line)
 		}
@@ -260,7 +264,7 @@ func (m *minutes) cover(all []minute, id string) (gaps string, ratio float64) {
 			}
 		}
 	}
-	gaps, _ = m.runs(all, func(x minute) bool { return needed(x) && nobody(x) })
+	gaps, _ = m.runs(all, m.window.Start, func(x minute) bool { return needed(x) && nobody(x) })
 	if need == 0 {
 		return gaps, 1
 	}
@@ -269,9 +273,9 @@ func (m *minutes) cover(all []minute, id string) (gaps string, ratio float64) {
 
 func (x minute) nobody() bool { return x.on[0]|x.on[1]|x.on[2] == 0 }
 
-// runs are the times of which something is true, long enough and cut to what is
-// judged; now is the one that contains this minute.
-func (m *minutes) runs(all []minute, is func(minute) bool) (line, now string) {
+// runs are the times of which something is true, long enough and not over, from
+// since on; now is the one that contains this minute.
+func (m *minutes) runs(all []minute, since time.Time, is func(minute) bool) (line, now string) {
 	for i := 0; i < len(all); i++ {
 		from := i
 		for i < len(all) && is(all[i]) {
@@ -284,11 +288,11 @@ func (m *minutes) runs(all []minute, is func(minute) bool) (line, now string) {
 		if from == i || s.End.Sub(s.Start) < time.Duration(m.cfg.IgnoreShorterThan) || !s.End.After(m.now) {
 			continue
 		}
-		if s.Start.Before(m.now) {
-			s.Start = m.now
+		if s.Start.Before(since) {
+			s.Start = since
 		}
 		line += " " + showSpan(s)
-		if s.Start.Equal(m.now) {
+		if !s.Start.After(m.now) {
 			now = " " + showSpan(s)
 		}
 	}

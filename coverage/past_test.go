@@ -27,11 +27,11 @@ func TestWhatIsOver(t *testing.T) {
 			w.shifts("PPROD", "UBEN 2026-11-22 08:00/2026-11-22 20:00", "UANN 2026-11-23 08:00:10/2026-11-30 08:00", "UBEN 2026-11-30 08:00/2026-12-07 08:00")
 			w.shifts("PLEAD", "UDAN 2026-11-22 08:00/2026-11-22 20:00", "UCAT 2026-11-23 08:00:10/2026-11-30 08:00", "UDAN 2026-11-30 08:00/2026-12-07 08:00")
 		}, []string{
-			"critical policy_gap policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:10",
-			"critical policy_nobody_now policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:10",
-			"critical schedule_gap schedule PLEAD 2026-11-23 08:00/2026-11-23 08:00:10",
-			"critical schedule_gap schedule PPROD 2026-11-23 08:00/2026-11-23 08:00:10",
-			"warning below_min_people policy PINFRA 2026-11-23 08:00/2026-11-23 08:00:10",
+			"critical policy_gap policy PINFRA 2026-11-22 20:00/2026-11-23 08:00:10",
+			"critical policy_nobody_now policy PINFRA 2026-11-22 20:00/2026-11-23 08:00:10",
+			"critical schedule_gap schedule PLEAD 2026-11-22 20:00/2026-11-23 08:00:10",
+			"critical schedule_gap schedule PPROD 2026-11-22 20:00/2026-11-23 08:00:10",
+			"warning below_min_people policy PINFRA 2026-11-22 20:00/2026-11-23 08:00:10",
 		}},
 		{"the duty of somebody of whom nothing was read", func(w *scene) {
 			w.shifts("PPROD", "UOLD 2026-11-22 08:00/2026-11-23 08:00", "UANN 2026-11-23 08:00/2026-11-30 08:00", "UBEN 2026-11-30 08:00/2026-12-07 08:00")

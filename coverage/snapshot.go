@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -35,10 +36,39 @@ func (s *Snapshot) ahead() Span {
 
 // unread says whether something, known by any of these ids and names, could not be
 // read.
-func (s *Snapshot) unread(kind Kind, ids ...string) bool {
+func (s *Snapshot) unread(kind Kind, ids ...string) bool { return s.lacks("", kind, ids...) }
+
+// lacks says whether what one check needs could not be read of something that was.
+func (s *Snapshot) lacks(check CheckID, kind Kind, ids ...string) bool {
 	return slices.ContainsFunc(s.Unread, func(u Unread) bool {
-		return u.Kind == kind && (u.ID == "" || slices.Contains(ids, u.ID))
+		return u.Check == check && u.Kind == kind && (u.ID == "" || slices.Contains(ids, u.ID))
 	})
+}
+
+// doubted says of a person whether only the account is in doubt: nothing was read of
+// them, nor is it known that they have none.
+func (s *Snapshot) doubted() func(user string) bool {
+	unread := map[string]bool{} // with "" for all.
+	for _, u := range s.Unread {
+		if u.Kind == KindUser && u.Check == "" {
+			unread[u.ID] = true
+		}
+	}
+	return func(user string) bool { return (unread[""] || unread[user]) && s.live(user) }
+}
+
+// remembering is s with those who had no account when before was read, and could not
+// be read now: nobody gets an account back.
+func (s *Snapshot) remembering(before *Snapshot) *Snapshot {
+	with := *s
+	with.Users = map[string]*User{}
+	maps.Copy(with.Users, s.Users)
+	for id, u := range before.Users {
+		if u.Gone && s.unread(KindUser, id) {
+			with.Users[id] = u
+		}
+	}
+	return &with
 }
 
 // live says whether a person can be paged, as far as is known. An empty id is what

@@ -119,7 +119,15 @@ func TestUnknown(t *testing.T) {
 			w.Users = nil
 		}, nil, []string{
 			"* user *: the token may not",
+			"policy_gap policy PINFRA: not all of its people were read, and some may have no account",
+			"policy_nobody_now policy PINFRA: not all of its people were read, and some may have no account",
+			"below_min_people policy PINFRA: not all of its people were read, and some may have no account",
+			"same_person_on_levels policy PINFRA: not all of its people were read, and some may have no account",
+			"schedule_gap schedule PPROD: not all of its people were read, and some may have no account",
+			"overload schedule PPROD: not all of its people were read, and some may have no account",
 			"below_min_engineers schedule PPROD: not all people assigned to it were read",
+			"schedule_gap schedule PLEAD: not all of its people were read, and some may have no account",
+			"overload schedule PLEAD: not all of its people were read, and some may have no account",
 			"below_min_engineers schedule PLEAD: not all people assigned to it were read",
 		}},
 		{"one person", func(w *scene) {
@@ -127,12 +135,53 @@ func TestUnknown(t *testing.T) {
 			w.Users["UBEN"].Contacts = nil
 		}, nil, []string{
 			"* user UBEN: timed out",
+			"policy_gap policy PINFRA: not all of its people were read, and some may have no account",
+			"policy_nobody_now policy PINFRA: not all of its people were read, and some may have no account",
+			"below_min_people policy PINFRA: not all of its people were read, and some may have no account",
+			"same_person_on_levels policy PINFRA: not all of its people were read, and some may have no account",
+			"schedule_gap schedule PPROD: not all of its people were read, and some may have no account",
+			"overload schedule PPROD: not all of its people were read, and some may have no account",
 			"below_min_engineers schedule PPROD: not all people assigned to it were read",
 		}},
 		{"too few engineers, whoever they are", func(w *scene) {
 			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UBEN", Reason: "timed out"}}
 			w.cfg.Schedules[0].MinEngineers = 3
-		}, []string{"critical below_min_engineers schedule PPROD"}, []string{"* user UBEN: timed out"}},
+		}, []string{"critical below_min_engineers schedule PPROD"}, []string{
+			"* user UBEN: timed out",
+			"policy_gap policy PINFRA: not all of its people were read, and some may have no account",
+			"policy_nobody_now policy PINFRA: not all of its people were read, and some may have no account",
+			"below_min_people policy PINFRA: not all of its people were read, and some may have no account",
+			"same_person_on_levels policy PINFRA: not all of its people were read, and some may have no account",
+			"schedule_gap schedule PPROD: not all of its people were read, and some may have no account",
+			"overload schedule PPROD: not all of its people were read, and some may have no account",
+		}},
+		{"a person who is known to have no account", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UBEN", Reason: "timed out"}}
+			w.Users["UBEN"].Gone = true
+			w.cfg.Policies[0].MinPeople, w.cfg.Schedules[0].MinEngineers = 1, 1
+		}, []string{
+			"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00",
+			"warning inactive_user user UBEN",
+		}, []string{"* user UBEN: timed out"}},
+		{"a person on another level than the gap", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindUser, ID: "UDAN", Reason: "timed out"}}
+			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00")
+			w.cfg.Policies[0].MinPeople, w.cfg.Schedules[1].MinEngineers = 1, 1
+		}, []string{"warning schedule_gap schedule PPROD 2026-11-30 08:00/2026-12-07 08:00"}, []string{
+			"* user UDAN: timed out",
+			"policy_gap policy PINFRA: not all of its people were read, and some may have no account",
+			"policy_nobody_now policy PINFRA: not all of its people were read, and some may have no account",
+			"below_min_people policy PINFRA: not all of its people were read, and some may have no account",
+			"same_person_on_levels policy PINFRA: not all of its people were read, and some may have no account",
+			"schedule_gap schedule PPROD: not all of its people were read, and some may have no account",
+			"schedule_gap schedule PLEAD: not all of its people were read, and some may have no account",
+			"overload schedule PLEAD: not all of its people were read, and some may have no account",
+			"below_min_engineers schedule PLEAD: not all people assigned to it were read",
+		}},
+		{"somebody's contact methods", func(w *scene) {
+			w.Unread = []coverage.Unread{{Check: coverage.UserUnreachable, Kind: coverage.KindUser, ID: "UBEN", Reason: "they are hidden"}}
+			w.Users["UBEN"].Contacts = nil
+		}, nil, []string{"user_unreachable user UBEN: they are hidden"}},
 		{"a person that nothing speaks of", func(w *scene) {
 			delete(w.Users, "UBEN")
 		}, nil, []string{"* user UBEN: nothing was read of this person"}},
@@ -141,7 +190,23 @@ func TestUnknown(t *testing.T) {
 			w.Services["PCORE"].Status = "disabled"
 		}, nil, []string{
 			"* service *: timed out",
+			"escalation_ladder_differs policy PINFRA: which policy its services use was not read of all",
 		}},
+		{"a service, of a policy whose levels differ", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindService, ID: "PELSE", Reason: "timed out"}}
+			w.cfg.Policies[0].Levels = w.cfg.Policies[0].Levels[:1]
+		}, []string{"warning escalation_ladder_differs policy PINFRA"}, []string{
+			"* service PELSE: timed out",
+			"escalation_ladder_differs policy PINFRA: which policy its services use was not read of all",
+		}},
+		{"the services, of a policy that names none", func(w *scene) {
+			w.Unread = []coverage.Unread{{Kind: coverage.KindService, Reason: "timed out"}}
+			w.cfg.Policies[0].Services = nil
+		}, nil, []string{"* service *: timed out"}},
+		{"the maintenance windows, of a service that is disabled", func(w *scene) {
+			w.Unread = []coverage.Unread{{Check: coverage.ServiceInMaintenance, Kind: coverage.KindService, Reason: "403"}}
+			w.Services["PCORE"].Status = "disabled"
+		}, []string{"critical service_disabled service PCORE"}, []string{"service_in_maintenance service *: 403"}},
 		{"a service that is not joined", func(w *scene) {
 			w.Services["PCORE"].Relays, w.Services["PCORE"].Status = nil, "disabled"
 		}, nil, []string{

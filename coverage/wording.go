@@ -92,7 +92,7 @@ func list(names []string) string {
 // clock writes times by the clock of a place.
 type clock struct {
 	*time.Location
-	window Span
+	read Span
 }
 
 // clock is the clock of a time zone of the IANA database; UTC if it is not known.
@@ -105,7 +105,7 @@ func (j *judge) clock(zone string) clock {
 		}
 		j.zones[zone] = loc
 	}
-	return clock{loc, j.window}
+	return clock{loc, j.read}
 }
 
 const (
@@ -131,7 +131,10 @@ func (c clock) span(s Span) string {
 	} else if start.YearDay() == end.YearDay() && start.Year() == end.Year() {
 		to = end.Format(hour + " MST")
 	}
-	if !s.End.Before(c.window.End) {
+	if !s.Start.After(c.read.Start) {
+		from = "at least from " + from // what was before was not read.
+	}
+	if !s.End.Before(c.read.End) {
 		to = "at least " + to // what comes after was not judged.
 	}
 	return fmt.Sprintf("%s to %s (%s)", from, to, length(s.duration()))

@@ -62,11 +62,12 @@ func assemble(cfg *config.Config, reg prometheus.Registerer) (*parts, error) {
 		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members(), Services: cfg.ServiceNames()},
 		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
-	p.coverage = coverage.Settings{Config: cfg.Coverage, Source: p.source, Router: mapper}
+	p.coverage = coverage.Settings{Config: cfg.Coverage, Source: p.source, Router: mapper, Fallback: map[string]string{}}
 	if client.Configured() {
 		p.reconcile.Source, p.alertmanager = client, client
 	}
 	for name, s := range cfg.Services {
+		p.coverage.Fallback[name] = s.Fallback
 		p.settings.Services[name] = delivery.Service{
 			Name: name, Region: s.Region, Fallback: s.Fallback, EventsPerMinute: s.EventsPerMinute,
 			Key: s.Key,

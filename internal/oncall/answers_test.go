@@ -51,12 +51,15 @@ func listing(key string, items ...string) string {
 
 const policyP1 = `{"id":"PP1","name":"policy","escalation_rules":[{"escalation_delay_in_minutes":5,"targets":[{"id":"PC1","type":"schedule_reference","summary":"schedule"}]}],"services":[]}`
 
+// onCall1 is somebody on call on policy PP1.
+const onCall1 = `{"escalation_policy":{"id":"PP1"},"escalation_level":1,"user":{"id":"PU1"}}`
+
 // account1 has a policy on schedule PC1, whose answer is given.
 func account1(schedule string) *answers {
 	return &answers{bodies: map[string]string{
 		"/escalation_policies": listing("escalation_policies", policyP1),
 		"/schedules/PC1":       schedule,
-		"/oncalls":             listing("oncalls"),
+		"/oncalls":             listing("oncalls", onCall1),
 		"/users/PU1":           `{"user":{"id":"PU1","name":"Ada"}}`,
 		"/users/PU2":           `{"user":{"id":"PU2","name":"Grace"}}`,
 	}}
@@ -204,8 +207,8 @@ func TestPolicyAnswers(t *testing.T) {
 func TestUserAnswers(t *testing.T) {
 	for _, tc := range []struct{ name, user, unread string }{
 		{"nothing to reach them by", `{"user":{"id":"PU1","contact_methods":[],"notification_rules":[]}}`, ""},
-		{"contact methods are hidden", `{"user":{"id":"PU1","contact_methods":[{"id":"C1","type":"phone_contact_method_reference"}]}}`, "user/PU1: shows this token no contact methods"},
-		{"rules are hidden", `{"user":{"id":"PU1","notification_rules":[{"id":"C1","type":"assignment_notification_rule_reference"}]}}`, "user/PU1: shows this token no contact methods"},
+		{"contact methods are hidden", `{"user":{"id":"PU1","contact_methods":[{"id":"C1","type":"phone_contact_method_reference"}]}}`, "user/PU1 user_unreachable: shows this token no contact methods"},
+		{"rules are hidden", `{"user":{"id":"PU1","notification_rules":[{"id":"C1","type":"assignment_notification_rule_reference"}]}}`, "user/PU1 user_unreachable: shows this token no contact methods"},
 		{"not what it should be", `{"user":{"id":"PU1","contact_methods":"none"}}`, "user/PU1: read answer"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -79,13 +79,14 @@ func TestJoin(t *testing.T) {
 }
 
 func TestServiceAnswers(t *testing.T) {
-	for _, tc := range []struct{ name, rule, want string }{
-		{"by severity", `{"type":"constant","urgency":"severity_based"}`, "severity_based"},
-		{"always high", `{"type":"constant","urgency":"high"}`, "high"},
-		{"by support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"high"},"outside_support_hours":{"urgency":"low"}}`, "support_hours"},
-		{"the same in and out of support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"severity_based"},"outside_support_hours":{"urgency":"severity_based"}}`, "severity_based"},
-		{"half of support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"severity_based"}}`, "support_hours"},
-		{"none", `null`, ""},
+	for _, tc := range []struct{ name, rule, want, outside string }{
+		{"by severity", `{"type":"constant","urgency":"severity_based"}`, "severity_based", ""},
+		{"always high", `{"type":"constant","urgency":"high"}`, "high", ""},
+		{"by support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"high"},"outside_support_hours":{"urgency":"low"}}`, "high", "low"},
+		{"the same in and out of support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"severity_based"},"outside_support_hours":{"urgency":"severity_based"}}`, "severity_based", ""},
+		{"half of support hours", `{"type":"use_support_hours","during_support_hours":{"urgency":"severity_based"}}`, "", ""},
+		{"half of them empty", `{"type":"use_support_hours","during_support_hours":{"urgency":"severity_based"},"outside_support_hours":{}}`, "", ""},
+		{"none", `null`, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -100,10 +101,10 @@ func TestServiceAnswers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if s := got.Services["PS1"]; s == nil || s.Urgency != tc.want || s.Status != "warning" {
-					t.Errorf("got %+v, want urgency %q", s, tc.want)
+				if s := got.Services["PS1"]; s == nil || s.Urgency != tc.want || s.Outside != tc.outside || s.Status != "warning" {
+					t.Errorf("got %+v, want urgency %q, outside support hours %q", s, tc.want, tc.outside)
 				}
-				wantUnread(t, got, []string{"service/PS1: maintenance window PW1: "})
+				wantUnread(t, got, []string{"service/PS1 service_in_maintenance: maintenance window PW1: "})
 				want := []coverage.Span{{Start: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), End: day(2, 0)}}
 				if diff := cmp.Diff(want, got.Services["PS1"].Maintenance); diff != "" {
 					t.Errorf("maintenance: -want +got:\n%s", diff)

@@ -128,26 +128,39 @@ func TestMaintenanceThatIsOver(t *testing.T) {
 	})
 }
 
-// A level that names a person always has somebody on call: a list without anybody is
+// A level that names a person always has somebody on call, and one that names a
+// schedule has while the schedule has a shift of somebody: a list without anybody is
 // not one to believe.
 func TestNobodyListedThoughALevelNamesSomebody(t *testing.T) {
-	const person = `{"id":"PU1","type":"user_reference","summary":"Ada"}`
+	const (
+		person    = `{"id":"PU1","type":"user_reference","summary":"Ada"}`
+		schedule1 = `{"id":"PC1","type":"schedule_reference","summary":"schedule"}`
+		user      = `{"user":{"id":"PU1"}}`
+		shift     = `{"user":{"id":"PU1"},"start":"2000-01-03T00:00:00Z","end":"2000-01-04T00:00:00Z"}`
+		deleted   = `{"user":null,"start":"2000-01-03T00:00:00Z","end":"2000-01-04T00:00:00Z"}`
+	)
 	for _, tc := range []struct {
 		name    string
 		target  string
+		shifts  string
 		oncalls string
 		user    string // "": 404.
 		unread  []string
 	}{
-		{"nobody", person, "", `{"user":{"id":"PU1"}}`, []string{"policy/PP1: lists nobody on call, though level 1 names the person PU1"}},
-		{"somebody", person, `{"escalation_policy":{"id":"PP1"},"escalation_level":1,"user":{"id":"PU1"}}`, `{"user":{"id":"PU1"}}`, nil},
-		{"somebody without an account", person, "", "", nil},
-		{"a schedule", `{"id":"PC1","type":"schedule_reference","summary":"schedule"}`, "", `{"user":{"id":"PU1"}}`, nil},
+		{"a person", person, "", "", user, []string{"policy/PP1: lists nobody on call, though level 1 names the person PU1"}},
+		{"a person who is listed", person, "", onCall1, user, nil},
+		{"a person without an account", person, "", "", "", nil},
+		{"a schedule without shifts", schedule1, "", "", user, nil},
+		{"a schedule with a shift", schedule1, shift, "", user, []string{"policy/PP1: lists nobody on call, though level 1 names the schedule PC1, which has somebody"}},
+		{"a schedule with a shift that is listed", schedule1, shift, onCall1, user, nil},
+		{"a schedule with a shift of somebody without an account", schedule1, shift, "", "", nil},
+		{"a schedule with a shift of somebody who was deleted", schedule1, deleted, "", user, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				a := account1(scheduleOf("0", ""))
+				a := account1(scheduleOf("0", tc.shifts))
 				a.bodies["/escalation_policies"] = listing("escalation_policies", `{"id":"PP1","name":"policy","escalation_rules":[{"escalation_delay_in_minutes":5,"targets":[`+tc.target+`]}],"services":[]}`)
+				a.bodies["/oncalls"] = listing("oncalls")
 				if tc.oncalls != "" {
 					a.bodies["/oncalls"] = listing("oncalls", tc.oncalls)
 				}

@@ -2,7 +2,6 @@ package oncall
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -67,6 +66,9 @@ func (p *pass) user(out *coverage.User, u pagerduty.User) {
 		})
 	}
 	if hidden {
-		p.unread(coverage.KindUser, u.ID, errors.New("PagerDuty shows this token no contact methods or notification rules, only that there are some"))
+		p.snap.Unread = append(p.snap.Unread, coverage.Unread{
+			Check: coverage.UserUnreachable, Kind: coverage.KindUser, ID: u.ID,
+			Reason: "PagerDuty shows this token no contact methods or notification rules, only that there are some",
+		})
 	}
 }

@@ -167,7 +167,8 @@ func (p *pass) onCallsOf(ctx context.Context, ids []string, window coverage.Span
 }
 
 // contradictions finds the policies of which PagerDuty lists nobody, though a level
-// names a person, who is always on call there: they were not read, and have not nobody.
+// names a person, who is always on call there, or a schedule that has a shift of
+// somebody: they were not read, and have not nobody.
 func (p *pass) contradictions() {
 	listed := map[string]bool{}
 	for i := range p.snap.OnCalls {
@@ -179,19 +180,25 @@ func (p *pass) contradictions() {
 		}
 	}
 	for id, policy := range p.snap.Policies {
-		if who, level := p.permanent(policy); level > 0 && !listed[id] {
-			p.unread(coverage.KindPolicy, id, fmt.Errorf("PagerDuty lists nobody on call, though level %d names the person %.40s", level, who))
+		if who, level := p.somebody(policy); level > 0 && !listed[id] {
+			p.unread(coverage.KindPolicy, id, fmt.Errorf("PagerDuty lists nobody on call, though level %d names %s", level, who))
 		}
 	}
 }
 
-// permanent is the first person that a level names and that has an account, and the
-// level; 0 if there is none.
-func (p *pass) permanent(policy *coverage.Policy) (who string, level int) {
+// somebody is the first person that a level names and that has an account, or the
+// first schedule that has such a person on call, and the level; 0 if there is none.
+func (p *pass) somebody(policy *coverage.Policy) (who string, level int) {
+	there := func(user string) bool { u := p.snap.Users[user]; return u != nil && !u.Gone }
 	for i, l := range policy.Levels {
 		for _, t := range l.Targets {
-			if u := p.snap.Users[t.ID]; t.Kind == coverage.KindUser && u != nil && !u.Gone {
-				return t.ID, i + 1
+			s := p.snap.Schedules[t.ID]
+			switch {
+			case t.Kind == coverage.KindUser && there(t.ID):
+				return fmt.Sprintf("the person %.40s", t.ID), i + 1
+			case t.Kind == coverage.KindSchedule && s != nil &&
+				slices.ContainsFunc(s.Shifts, func(shift coverage.Shift) bool { return there(shift.User) }):
+				return fmt.Sprintf("the schedule %.40s, which has somebody", t.ID), i + 1
 			}
 		}
 	}

@@ -87,8 +87,9 @@ func (p *pass) eachService(ctx context.Context, visit func(*pagerduty.Service)) 
 
 func (p *pass) service(s *pagerduty.Service, relays map[string]string) keyed {
 	k := keyed{hidden: true, Service: &coverage.Service{
-		ID: s.ID, Name: s.Name, URL: s.HTMLURL, Policy: p.own(s.EscalationPolicy.ID), Status: s.Status, Urgency: urgency(s.IncidentUrgencyRule),
+		ID: s.ID, Name: s.Name, URL: s.HTMLURL, Policy: p.own(s.EscalationPolicy.ID), Status: s.Status,
 	}}
+	k.Urgency, k.Outside = urgency(s.IncidentUrgencyRule)
 	for _, i := range s.Integrations {
 		if i.Key == "" {
 			continue
@@ -102,17 +103,20 @@ func (p *pass) service(s *pagerduty.Service, relays map[string]string) keyed {
 	return k
 }
 
-// urgency is how a service makes the urgency of its incidents; "" if it does not say.
-func urgency(r *pagerduty.UrgencyRule) string {
+// urgency is how a service makes the urgency of its incidents, and how outside support
+// hours where that differs; "" if it does not say, of both.
+func urgency(r *pagerduty.UrgencyRule) (urgency, outside string) {
 	switch {
 	case r == nil:
-		return ""
+		return "", ""
 	case r.Type != "use_support_hours":
-		return r.Urgency
-	case r.During != nil && r.Outside != nil && r.During.Urgency == r.Outside.Urgency:
-		return r.During.Urgency
+		return r.Urgency, ""
+	case r.During == nil || r.Outside == nil || r.During.Urgency == "" || r.Outside.Urgency == "":
+		return "", ""
+	case r.During.Urgency == r.Outside.Urgency:
+		return r.During.Urgency, ""
 	}
-	return "support_hours"
+	return r.During.Urgency, r.Outside.Urgency
 }
 
 // join says which service of pagerelay pages which of PagerDuty's: by the routing key;
@@ -166,8 +170,14 @@ func (p *pass) maintenance(ctx context.Context) {
 		windows, err = pagerduty.All(ctx, p.api.OpenMaintenanceWindows)
 		return err
 	})
+	// What else is known of the services stands: a disabled one is.
+	unread := func(service string, err error) {
+		p.snap.Unread = append(p.snap.Unread, coverage.Unread{
+			Check: coverage.ServiceInMaintenance, Kind: coverage.KindService, ID: service, Reason: err.Error(),
+		})
+	}
 	if err != nil {
-		p.unread(coverage.KindService, "", err)
+		unread("", err)
 		return
 	}
 	for _, w := range windows {
@@ -181,7 +191,7 @@ func (p *pass) maintenance(ctx context.Context) {
 			switch {
 			case s == nil:
 			case err != nil:
-				p.unread(coverage.KindService, s.ID, fmt.Errorf("maintenance window %s: %w", w.ID, err))
+				unread(s.ID, fmt.Errorf("maintenance window %s: %w", w.ID, err))
 			case end.After(start) && end.After(p.snap.At):
 				s.Maintenance = append(s.Maintenance, coverage.Span{Start: start, End: end})
 			}
