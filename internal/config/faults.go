@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,8 +49,9 @@ func (fs *Faults) addAll(prefix string, err error) {
 	if err == nil {
 		return
 	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) {
+	// Not errors.As: it would find what one fault wraps, and take its parts for
+	// faults that have no path.
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
 			fs.addAll(prefix, e)
 		}
