@@ -3,6 +3,7 @@ package examples_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -12,11 +13,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pagerelay/pagerelay/internal/config"
+	"github.com/pagerelay/pagerelay/internal/e2e/stack"
+	"github.com/pagerelay/pagerelay/internal/emulator"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -135,21 +139,83 @@ func amtoolChecks(t *testing.T, path string) {
 	}
 }
 
-// amtool is where the real amtool is. `make test` puts it there.
+// README.md names alertmanager.yml beside pagerelay-minimal.yml: the one must reach
+// the other as they stand, but for addresses, the place of the key, and a wait.
+func TestAlertmanagerPagesThroughTheMinimalConfig(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	replaced := func(file string, pairs ...string) string {
+		text := string(read(t, file))
+		for i := 0; i < len(pairs); i += 2 {
+			if !strings.Contains(text, pairs[i]) {
+				t.Fatalf("%s has no %q", file, pairs[i])
+			}
+		}
+		return strings.NewReplacer(pairs...).Replace(text)
+	}
+	start := func(path string, args ...string) *stack.Process {
+		p, err := stack.Start(t.Context(), stack.Program{Name: filepath.Base(path), Path: path, Args: args, Addr: "127.0.0.1:0"})
+		t.Cleanup(func() {
+			if err := p.Stop(patience); err != nil || t.Failed() {
+				t.Errorf("%s: %v, log:\n%s", path, err, p.Tail(20))
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	pd := stack.Emulator{URL: start(built(t, "pagerduty-emulator")).URL()}
+	minimal := replaced("pagerelay-minimal.yml", "/etc/pagerelay/keys/ops", write("key", emulator.DefaultRoutingKey))
+	relay := start(built(t, "pagerelay"), "serve", "--storage.path="+filepath.Join(dir, "data"),
+		"--config.file="+write("pagerelay.yml", minimal+"\npagerduty: {events_url: '"+pd.URL+"'}\n"))
+	am := start(tool(t, "alertmanager"), "--cluster.listen-address=", "--storage.path="+filepath.Join(dir, "alertmanager"),
+		"--config.file="+write("alertmanager.yml", replaced("alertmanager.yml", "http://127.0.0.1:9095", relay.URL(), "group_wait: 10s", "group_wait: 100ms")))
+
+	if out, err := exec.Command(amtool(t), "--alertmanager.url="+am.URL(), "alert", "add", "DiskFull", "severity=critical").CombinedOutput(); err != nil {
+		t.Fatalf("amtool: %v\n%s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		list, err := pd.Incidents(ctx)
+		if err != nil {
+			t.Fatalf("the alert is no incident: %v", err)
+		}
+		if len(list) == 1 && list[0].Urgency == "high" {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// amtool is where the real amtool is.
 func amtool(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../.tools/bin/amtool")
+	return tool(t, "amtool")
+}
+
+// tool is where a program of Alertmanager's is. `make test` puts it there.
+func tool(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs("../.tools/bin/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if named := os.Getenv("AMTOOL_BIN"); named != "" {
+	if named := os.Getenv(strings.ToUpper(name) + "_BIN"); named != "" {
 		path = named
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if os.Getenv("PAGERELAY_REQUIRE_ALERTMANAGER") == "1" {
-			t.Fatalf("no amtool in %s", path)
+			t.Fatalf("no %s in %s", name, path)
 		}
-		t.Skipf("no amtool in %s; `make alertmanager` builds it", path)
+		t.Skipf("no %s in %s; `make alertmanager` builds it", name, path)
 	}
 	return path
 }
