@@ -58,8 +58,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 0
 	}
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	// A signal ends what takes no ctx, as it ends any program.
 	code := 1
 	switch name {
 	case checkConfig.name:
@@ -69,12 +68,18 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case simulate.name:
 		err = simulate.run(*configFile, stdin, stdout)
 	case sendTest.name:
+		ctx, stop := interruptible()
+		defer stop()
 		err = sendTest.run(ctx, *configFile, stdout)
 	case coverage.audit.name, coverage.export.name:
+		ctx, stop := interruptible()
+		defer stop()
 		if code, err = coverage.run(ctx, name, *configFile, stdout, stderr); err == nil {
 			return code
 		}
 	case outbox.list.name, outbox.show.name, outbox.retry.name, outbox.drop.name:
+		ctx, stop := interruptible()
+		defer stop()
 		err = outbox.run(ctx, name, stdout)
 	case token.create:
 		err = token.run(stdout)
@@ -84,6 +89,12 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return code
 	}
 	return 0
+}
+
+// interruptible is a context that a signal ends, for those who heed it: the
+// signal itself does nothing then.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 }
 
 // logLines logs an error, each of its lines as one record: a configuration has
