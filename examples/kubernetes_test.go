@@ -61,8 +61,10 @@ type (
 			ContainerPort  int
 		}
 		StartupProbe, LivenessProbe, ReadinessProbe struct {
-			HTTPGet struct{ Path, Port string }
+			HTTPGet                         struct{ Path, Port string }
+			PeriodSeconds, FailureThreshold int
 		}
+		Resources       struct{ Limits struct{ Memory string } }
 		SecurityContext struct {
 			RunAsUser                int
 			AllowPrivilegeEscalation *bool
@@ -261,6 +263,20 @@ func TestKubernetesPortsAndProbes(t *testing.T) {
 	}
 	if text := all["ConfigMap/alertmanager-config"].Data["alertmanager.yml"]; !strings.Contains(text, "url: http://127.0.0.1:9095/webhook/alertmanager\n") {
 		t.Error("alertmanager.yml does not send to the sidecar")
+	}
+}
+
+// The kubelet must not kill what is busy: in a storm (internal/e2e.TestOverloadOfConnectionsAndBodies allows
+// 1 GiB), or while it reads its outbox from a slow disk.
+func TestKubernetesLeavesRoom(t *testing.T) {
+	_, _, containers := statefulSet(t)
+	c := containers["pagerelay"]
+	if got := c.Resources.Limits.Memory; got != "1Gi" {
+		t.Errorf("pagerelay: memory limit: got %q, want 1Gi", got)
+	}
+	probe := c.StartupProbe
+	if probe.HTTPGet.Path != "/-/ready" || probe.HTTPGet.Port != "pagerelay" || probe.PeriodSeconds*probe.FailureThreshold < 600 {
+		t.Errorf("pagerelay: startup: got %+v, want /-/ready on pagerelay, and 10 minutes for it", probe)
 	}
 }
 
