@@ -86,7 +86,14 @@ func TestNewReportsEveryFaultWithItsPath(t *testing.T) {
 			},
 		},
 		{"template call", event(mapping.EventTemplates{Summary: `{{ template "x" . }}`}), []string{"rules[0].event.summary: "}},
-		{"endless range", event(mapping.EventTemplates{Summary: `{{ range 1000000000000 }}{{ end }}`}), []string{"rules[0].event.summary: "}},
+		{"number as a range", event(mapping.EventTemplates{Summary: `{{ range 9000000000 }}{{ end }}`}), []string{"rules[0].event.summary: its loops"}},
+		{"variable", event(mapping.EventTemplates{Summary: `{{ $n := 9000000000 }}{{ range $n }}{{ end }}x`}), []string{"rules[0].event.summary: its loops"}},
+		{"parentheses", event(mapping.EventTemplates{Summary: `{{ range $i := (9000000000) }}{{ continue }}{{ end }}`}), []string{"rules[0].event.summary: its loops"}},
+		{"what a function returns", event(mapping.EventTemplates{Summary: `{{ range index (list 9000000000) 0 }}{{ end }}`}), []string{"rules[0].event.summary: its loops"}},
+		{"what a method returns", options(mapping.Options{Tier: `{{ range .StartsAt.Unix }}{{ end }}`}), []string{"rules[0].tier: its loops"}},
+		{"range in a range", by(mapping.DedupBy{Key: `{{ range 4000 }}{{ range 4000 }}{{ end }}{{ end }}`}), []string{"defaults.dedup.by.key: its loops"}},
+		{"range in a condition", event(mapping.EventTemplates{Summary: `{{ if .Labels }}{{ with 9000000000 }}{{ range . }}{{ else }}{{ end }}{{ end }}{{ end }}`}), []string{"rules[0].event.summary: its loops"}},
+		{"range in an else", event(mapping.EventTemplates{Summary: `{{ range .Alerts.Resolved }}{{ else }}{{ range 9000000000 }}{{ end }}{{ end }}`}), []string{"rules[0].event.summary: its loops"}},
 		{
 			"all at once",
 			mapping.Config{
@@ -129,6 +136,7 @@ func TestNewTakesWhatDependsOnTheData(t *testing.T) {
 		Source:  `{{ (index .Alerts 7).Labels.x }}`, // nor so many alerts.
 		Class:   `{{ .Labels.url | urlUnescape }}`,
 		Group:   `{{ reReplaceAll "(" "" .Labels.a }}`, // a bad pattern is found at run time only.
+		Client:  `{{ range 100000 }}{{ end }}x`,        // as many passes as a template may make.
 	}}}})
 }
 

@@ -327,6 +327,7 @@ func TestHostileLabelInTemplate(t *testing.T) {
 		"width in a format":        {`{{ printf .Labels.x }}`, strings.Repeat("%999999d", 2000)},
 		"repeated verb":            {`{{ printf .Labels.x .Labels.y }}`, strings.Repeat("%[1]s", 2000)},
 		"long value":               {`{{ .Labels.x }}-`, long},
+		"length as a range":        {`{{ range len .Labels.x }}{{ end }}critical`, long},
 		"bad pattern":              {`{{ reReplaceAll .Labels.x "" "a" }}`, "("},
 		"replacement for each":     {`{{ reReplaceAll "x" .Labels.y .Labels.x }}`, long},
 		"pattern that needs paths": {`{{ match .Labels.x "aaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }}`, "((a*)*)*b{1001}"},

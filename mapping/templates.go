@@ -13,12 +13,18 @@ import (
 	"github.com/prometheus/alertmanager/template"
 )
 
-// Limits of one execution of a template. Both are ours: what a field can use is
+// Limits of one execution of a template. All are ours: what a field can use is
 // far smaller, and a label from the network must not make us build more.
 const (
 	maxOutput = 64 << 10 // bytes that a template may write.
 	maxPrintf = 1 << 20  // bytes that one printf may come to.
+	// maxPasses is how often its loops may run, all in all: twice for each of the
+	// 40,000 alerts that the largest webhook by default can hold.
+	maxPasses = 100_000
 )
+
+// errPasses ends a template that would run for too long.
+var errPasses = fmt.Errorf("its loops run more than %d times", maxPasses)
 
 // clock says whether a template may ask for the time.
 type clock bool
@@ -79,6 +85,9 @@ func plainParseError(err error, path string) error {
 // certain says whether an error of a trial execution would come with any data.
 // Others (an index out of range, a URL that does not parse) depend on the labels.
 func certain(err error) bool {
+	if errors.Is(err, errPasses) {
+		return true
+	}
 	for _, sign := range []string{"can't evaluate field", "wrong number of args", "wrong type for value"} {
 		if strings.Contains(err.Error(), sign) {
 			return true
@@ -119,11 +128,21 @@ func (t *text) execute(data any, b bindings) (out string, err error) {
 	return w.String(), nil
 }
 
-// limited collects up to maxOutput bytes.
-type limited struct{ strings.Builder }
+// limited collects up to maxOutput bytes, of up to maxPasses passes.
+type limited struct {
+	strings.Builder
+	passes int
+}
 
-// Write refuses what would go over the limit, which ends the execution.
+// Write refuses what would go over a limit, which ends the execution. Nothing to
+// write is how a loop tells of a pass.
 func (l *limited) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		l.passes++
+	}
+	if l.passes > maxPasses {
+		return 0, errPasses
+	}
 	if l.Len()+len(p) > maxOutput {
 		return 0, fmt.Errorf("output is larger than %d bytes", maxOutput)
 	}
@@ -182,7 +201,7 @@ func printf(format string, args ...any) (string, error) {
 // uses is what a template asks for beside its data.
 type uses struct{ clock, routeLabels bool }
 
-// walk notes the functions under n and refuses what could run without end.
+// walk notes the functions under n, and has its loops counted.
 func (u *uses) walk(n parse.Node) error {
 	switch n := n.(type) {
 	case *parse.ListNode:
@@ -213,11 +232,9 @@ func (u *uses) walk(n parse.Node) error {
 	case *parse.WithNode:
 		return u.branch(&n.BranchNode)
 	case *parse.RangeNode:
-		for _, c := range n.Pipe.Cmds {
-			if _, ok := c.Args[0].(*parse.NumberNode); ok {
-				return errors.New("range over a number is not supported")
-			}
-		}
+		// Whatever it runs over (a number, a variable, what a function returns, the loop
+		// around it), each pass begins with an empty text, which limited counts.
+		n.List.Nodes = append([]parse.Node{&parse.TextNode{NodeType: parse.NodeText}}, n.List.Nodes...)
 		return u.branch(&n.BranchNode)
 	case *parse.TemplateNode:
 		return fmt.Errorf("template %q cannot be called here: only the text itself is a template", n.Name)
