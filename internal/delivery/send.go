@@ -78,6 +78,7 @@ type request struct {
 	settings     *Settings
 	high         bool
 	pendingSince time.Time
+	faults       []mapping.Fault // of the event, once it is rendered.
 }
 
 func (r *request) run(ctx context.Context) {
@@ -219,6 +220,7 @@ func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
 		return r.settings.Sender.EnqueueChange(ctx, r.svc.Region, ChangeEvent(r.key, digestEvent(in)))
 	}
 	e, faults := r.settings.Renderer.Render(in.View(), mapping.RenderOptions{Now: r.d.cfg.Now(), Minimal: in.Minimal})
+	r.faults = faults
 	for _, f := range faults {
 		r.d.cfg.OnFault(f)
 	}
@@ -230,7 +232,7 @@ func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
 
 // outcome translates PagerDuty's answer for the outbox.
 func (r *request) outcome(a pagerduty.Answer, in *outbox.Incident, now time.Time) outbox.Outcome {
-	o := outbox.Outcome{Message: a.Message}
+	o := outbox.Outcome{Message: a.Message, Faults: r.faults}
 	switch a.Kind {
 	case pagerduty.Accepted:
 		o.Kind = outbox.OutcomeAccepted

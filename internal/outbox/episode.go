@@ -49,7 +49,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 		return
 	case raise:
 		in.Revision++
-		in.note(now, "received", fp+" rises to "+string(o.Urgency))
+		in.note(now, "received", fp+" rises to "+string(o.Urgency)+faultsText(o.Faults))
 	case repeat:
 		in.RepeatAt = now
 		in.note(now, "repeat", "from "+o.ExternalURL)

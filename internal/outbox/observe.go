@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pagerelay/pagerelay/mapping"
@@ -271,7 +272,7 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	t.hold(fp, id)
 	if late {
 		m.HeldUntil, m.HeldAs = now.Add(LateHold), o
-		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked")
+		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked"+faultsText(o.Faults))
 		t.count(CountedHeld)
 		return
 	}
@@ -289,7 +290,17 @@ func receivedText(o *mapping.Observation) string {
 	if o.ExternalURL != "" {
 		text += ", from " + o.ExternalURL
 	}
-	return text
+	return text + faultsText(o.Faults)
+}
+
+// faultsText names what mapping had to make do without, for the ledger: there are
+// a handful of faults, so that equal entries stay equal.
+func faultsText(faults []mapping.Fault) string {
+	var text strings.Builder
+	for _, f := range faults {
+		text.WriteString(", fault " + string(f))
+	}
+	return text.String()
 }
 
 // observeMoves marks the incidents that a changed route has taken the alert from.

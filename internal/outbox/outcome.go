@@ -23,8 +23,9 @@ const (
 // Outcome is what became of a request.
 type Outcome struct {
 	Kind    OutcomeKind
-	Message string    // PagerDuty's words, one line, no secret.
-	RetryAt time.Time // for unsent and unknown: not before.
+	Message string          // PagerDuty's words, one line, no secret.
+	RetryAt time.Time       // for unsent and unknown: not before.
+	Faults  []mapping.Fault // of the event, as it was rendered.
 }
 
 // started records the intent of a request.
@@ -52,7 +53,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		return
 	}
 	in.Intent = nil
-	text := string(it.Action) + " (" + it.Reason + "): " + string(o.Kind)
+	text := string(it.Action) + " (" + it.Reason + ")" + faultsText(o.Faults) + ": " + string(o.Kind)
 	if o.Message != "" && o.Kind != OutcomeAccepted {
 		text += ": " + o.Message
 	}
