@@ -319,6 +319,14 @@ func keys(m map[string]string) []string {
 	return names
 }
 
+// A page links to Alertmanager where people, and not only pods, find it.
+func TestKubernetesPagesLinkToAlertmanager(t *testing.T) {
+	_, _, containers := statefulSet(t)
+	if !slices.Contains(containers["alertmanager"].Args, "--web.external-url=https://alertmanager.example.com") {
+		t.Errorf("alertmanager has no --web.external-url with a placeholder: %q", containers["alertmanager"].Args)
+	}
+}
+
 // The arguments are flags that the program has.
 func TestKubernetesArguments(t *testing.T) {
 	_, _, containers := statefulSet(t)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -143,8 +144,13 @@ receivers:
 	if err != nil {
 		return err
 	}
-	am, err := d.launch(ctx, "Alertmanager", d.alertmanager,
-		"--config.file="+amConfig, "--storage.path="+filepath.Join(d.dir, "alertmanager"), "--cluster.listen-address=")
+	// The links of a page lead to Alertmanager, which must be told its address for them.
+	amAddr, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	am, err := d.launchAt(ctx, amAddr, "Alertmanager", d.alertmanager,
+		"--config.file="+amConfig, "--storage.path="+filepath.Join(d.dir, "alertmanager"), "--cluster.listen-address=", "--web.external-url=http://"+amAddr)
 	if err != nil {
 		return err
 	}
@@ -175,9 +181,22 @@ services:
 }
 
 func (d *demo) launch(ctx context.Context, name, path string, args ...string) (*stack.Process, error) {
+	return d.launchAt(ctx, "127.0.0.1:0", name, path, args...)
+}
+
+// freeAddress is one that nobody listens on at the moment.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
+
+func (d *demo) launchAt(ctx context.Context, addr, name, path string, args ...string) (*stack.Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	p, err := stack.Start(ctx, stack.Program{Name: name, Path: path, Args: args, Addr: "127.0.0.1:0"})
+	p, err := stack.Start(ctx, stack.Program{Name: name, Path: path, Args: args, Addr: addr})
 	d.processes = append(d.processes, p)
 	if err != nil {
 		return nil, err

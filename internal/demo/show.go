@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func (d *demo) show(ctx context.Context) error {
 	d.say("\nThey become incidents: the critical one pages with high urgency, the warning with low,")
 	d.say("the info one is acknowledged at once: on record, and nobody has to act.\n")
 	w := newWatch(d)
-	if err := w.until(ctx, "the incidents to open", opened); err != nil {
+	if err := w.until(ctx, "the incidents to open", d.opened); err != nil {
 		return err
 	}
 
@@ -63,8 +64,9 @@ func (d *demo) show(ctx context.Context) error {
 	return nil
 }
 
-// opened says what is missing until each alert has its one incident as announced.
-func opened(list []emulator.Incident) error {
+// opened says what is missing until each alert has its one incident as announced,
+// with a link that opens a silence for it.
+func (d *demo) opened(list []emulator.Incident) error {
 	if len(list) != len(acts()) {
 		return fmt.Errorf("%d of %d incidents", len(list), len(acts()))
 	}
@@ -76,6 +78,8 @@ func opened(list []emulator.Incident) error {
 		case in.Urgency != a.urgency || in.Severity != a.severity || in.Status != a.state:
 			return fmt.Errorf("%s is %s %s %s, announced was %s %s %s",
 				a.name, in.Urgency, in.Severity, in.Status, a.urgency, a.severity, a.state)
+		case !slices.ContainsFunc(in.Alerts[0].Links, func(l emulator.Link) bool { return strings.HasPrefix(l.Href, d.amURL+"/#/silences/new?") }):
+			return fmt.Errorf("%s has no link for a silence in Alertmanager", a.name)
 		}
 	}
 	return nil
