@@ -248,7 +248,7 @@ Everything stays up until Ctrl-C.
 
 To try:
 
-  %[4]s alert add DiskFull severity=critical instance=db-1 --annotation=summary="The disk is full" --alertmanager.url=%[2]s
+  %[4]s alert add DiskFull severity=critical instance=db-1 --annotation='summary="The disk is full"' --alertmanager.url=%[2]s
   curl -s '%[1]s/emulator/incidents?status=open'
   %[5]s outbox list --url=%[3]s`,
 		d.pd.URL, d.amURL, d.relayURL, d.amtool, d.pagerelay)
