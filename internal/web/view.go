@@ -20,7 +20,7 @@ type Summary struct {
 	ID       string `json:"id"`
 	Service  string `json:"service"`
 	DedupKey string `json:"dedup_key"`
-	Status   string `json:"status"` // pending, open, acknowledged, blocked, settled or closed.
+	Status   string `json:"status"` // one of outbox.Statuses, or StatusClosed.
 	Urgency  string `json:"urgency"`
 	Tier     string `json:"tier,omitempty"`
 	Rule     string `json:"rule,omitempty"`
