@@ -217,9 +217,13 @@ func (h *Handler) admin(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// retry is POST /api/v1/outbox/{id}/retry.
+// retry is POST /api/v1/outbox/{id}/retry: of an incident that is blocked, or that
+// waits because an attempt has failed.
 func (h *Handler) retry(w http.ResponseWriter, req *http.Request) {
 	in, err := h.open(req.PathValue("id"))
+	if err == nil && in.Blocked == nil && in.KeyFault == "" && in.Attempts == 0 { // nor is it put off.
+		err = &apiError{http.StatusConflict, "conflict", fmt.Sprintf("incident %s is %s, not blocked; there is nothing to retry", in.ID, in.Status())}
+	}
 	if err == nil {
 		err = h.outbox.Retry(req.Context(), in.ID)
 	}

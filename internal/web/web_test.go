@@ -222,7 +222,9 @@ func TestChanges(t *testing.T) {
 	}{
 		{"off", "aaaa1/retry", false, nil, 403, nil},
 		{"off", "aaaa1/drop", false, nil, 403, nil},
-		{"retry", "aaaa1/retry", true, nil, 200, []string{"retry " + id("aaaa1")}},
+		{"retry", "bbbb/retry", true, nil, 200, []string{"retry " + id("bbbb")}},
+		{"retry what is put off", "cccc/retry", true, nil, 200, []string{"retry " + id("cccc")}},
+		{"retry what is not blocked", "aaaa1/retry", true, nil, 409, nil},
 		{"drop", "aaaa1/drop", true, nil, 200, []string{"drop " + id("aaaa1") + ": by hand"}},
 		{"drop with a reason", "aaaa1/drop?reason=why+not", true, nil, 200, []string{"drop " + id("aaaa1") + ": why not"}},
 		{"drop with a novel", "aaaa1/drop?reason=" + strings.Repeat("x", 501), true, nil, 400, nil},
@@ -230,8 +232,8 @@ func TestChanges(t *testing.T) {
 		{"closed", "dddd/retry", true, nil, 404, nil},
 		{"gone meanwhile", "aaaa1/drop", true, outbox.ErrNotFound, 404, []string{"drop " + id("aaaa1") + ": by hand"}},
 		{"in flight", "aaaa1/drop", true, fmt.Errorf("in flight: %w", outbox.ErrChanged), 409, []string{"drop " + id("aaaa1") + ": by hand"}},
-		{"shutting down", "aaaa1/retry", true, outbox.ErrClosed, 503, []string{"retry " + id("aaaa1")}},
-		{"disk full", "aaaa1/retry", true, errors.New("disk full"), 500, []string{"retry " + id("aaaa1")}},
+		{"shutting down", "bbbb/retry", true, outbox.ErrClosed, 503, []string{"retry " + id("bbbb")}},
+		{"disk full", "bbbb/retry", true, errors.New("disk full"), 500, []string{"retry " + id("bbbb")}},
 	} {
 		t.Run(tc.name+" "+tc.path[:min(12, len(tc.path))], func(t *testing.T) {
 			store := aTable()
@@ -248,6 +250,16 @@ func TestChanges(t *testing.T) {
 				t.Errorf("GET: got %d, want 405", code)
 			}
 		})
+	}
+}
+
+// What a refused routing key holds up is blocked, too.
+func TestRetryUnderARefusedKey(t *testing.T) {
+	store := aTable()
+	store.open[0].KeyFault = "Invalid routing key"
+	data[any](t, handler(store, web.Config{EnableAdmin: true}), http.MethodPost, "/api/v1/outbox/aaaa1/retry", http.StatusOK)
+	if diff := cmp.Diff([]string{"retry " + id("aaaa1")}, store.did); diff != "" {
+		t.Errorf("done (-want +got):\n%s", diff)
 	}
 }
 
