@@ -66,13 +66,9 @@ func checkFile(out io.Writer, file string) bool {
 	found(len(cfg.Alertmanager.URLs), "Alertmanager", "Alertmanagers")
 	found(len(cfg.Access.Tokens), "access token", "access tokens")
 	found(len(cfg.Coverage.Schedules)+len(cfg.Coverage.Policies), "audited schedule or policy", "audited schedules and policies")
-	// A key that cannot be read is no fault of the file: it may be there later, or on another machine.
+	// A wrong key file is no fault of the configuration: it may be right later, or on another machine.
 	for _, name := range cfg.ServiceNames() {
-		s := cfg.Services[name]
-		if _, err := s.Key(); err != nil {
-			fmt.Fprintf(out, "Warning: services.%s: %s\n", printable(name), printable(err.Error()))
-		}
-		if _, err := s.PreviousKeys(); err != nil {
+		if err := cfg.Services[name].CheckKeyFiles(); err != nil {
 			for _, line := range lines(err.Error()) {
 				fmt.Fprintf(out, "Warning: services.%s: %s\n", printable(name), printable(line))
 			}

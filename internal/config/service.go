@@ -72,6 +72,24 @@ func (s Service) PreviousKeys() ([]string, error) {
 	return keys, errors.Join(errs...)
 }
 
+// CheckKeyFiles says what is wrong with the key files as they are now: one cannot be
+// read, or does not hold what PagerDuty's integration keys look like. Neither is a
+// fault of the configuration, since a file may change. No error holds a key.
+func (s Service) CheckKeyFiles() error {
+	var errs []error
+	for _, name := range append([]string{s.RoutingKeyFile}, s.PreviousRoutingKeyFiles...) {
+		if name == "" {
+			continue
+		}
+		key, err := readKey(name)
+		if err == nil && !isRoutingKey(key) {
+			err = fmt.Errorf("read routing key: %s does not hold %d letters and digits, as PagerDuty's integration shows them", name, routingKeyLength)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // readKey reads a routing key from a file. Its length is not judged here: a file
 // changes while the program runs, and PagerDuty's own refusal is handled.
 func readKey(name string) (string, error) {
