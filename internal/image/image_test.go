@@ -187,6 +187,15 @@ func TestDockerfile(t *testing.T) {
 			t.Errorf("the last stage lacks the line %q", want)
 		}
 	}
+	// README.md shows how to publish the port: with what CMD says, which it replaces, and an address.
+	cmd := regexp.MustCompile(`CMD \[(.*)\]`).FindStringSubmatch(strings.Join(last, "\n"))
+	if cmd == nil {
+		t.Fatal("the last stage has no CMD")
+	}
+	shown := " pagerelay \\\n  " + strings.Join(strings.Split(strings.Trim(cmd[1], `"`), `", "`), " ") + " --web.listen-address=:9095\n"
+	if readme, err := os.ReadFile("../../README.md"); err != nil || !strings.Contains(string(readme), shown) {
+		t.Errorf("README.md does not show%s(%v)", shown, err)
+	}
 	copied := regexp.MustCompile(`(?m)^COPY --from=build (--chown=65532:65532 )?/rootfs(\S+) (\S+)$`).
 		FindAllStringSubmatch(strings.Join(last, "\n"), -1)
 	var got []string
