@@ -100,7 +100,7 @@ func New(cfg Config) (*Client, error) {
 		if err != nil {
 			return nil, fmt.Errorf("urls[%d]: %w", i, err)
 		}
-		c.members = append(c.members, member{url: u, name: withoutUser(u), http: client, metrics: m, now: c.now})
+		c.members = append(c.members, member{url: u, name: u.String(), http: client, metrics: m, now: c.now})
 	}
 	return c, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
@@ -320,10 +321,11 @@ func TestAnyFiringAndAlerts(t *testing.T) {
 
 func TestLeaksNoSecret(t *testing.T) {
 	url := serve(t, &fake{code: 503})
-	for _, u := range []string{strings.Replace(url, "://", "://me:hunter2@", 1), "http://me:hunter2@127.0.0.1:1"} {
-		c := newClient(t, alertmanager.Config{URLs: []string{u}})
+	login := &promconfig.HTTPClientConfig{BasicAuth: &promconfig.BasicAuth{Username: "me", Password: "hunter2"}}
+	for _, u := range []string{url, "http://127.0.0.1:1"} {
+		c := newClient(t, alertmanager.Config{URLs: []string{u}, HTTPConfig: login})
 		_, reason := c.Check(t.Context(), []string{fpA}, nil)
-		if err := c.Alerts(t.Context(), 0, nil); err == nil || strings.Contains(err.Error()+reason+c.Address(0), "me:") {
+		if err := c.Alerts(t.Context(), 0, nil); err == nil || strings.Contains(err.Error()+reason+c.Address(0), "hunter2") {
 			t.Errorf("got %q, %v, %q; want no credentials", reason, err, c.Address(0))
 		}
 	}
@@ -332,6 +334,7 @@ func TestLeaksNoSecret(t *testing.T) {
 func TestValidate(t *testing.T) {
 	cfg := alertmanager.Config{URLs: []string{
 		"http://a:9093", "a:9093", "http://me:hunter2@b:port", "http://a:9093/", "http://b?x=y", "http://b/api/v2", "https://b/am",
+		"http://me:hunter2@c:9093", "http://me@c:9093",
 	}}
 	err := cfg.Validate()
 	if err == nil {
@@ -343,6 +346,8 @@ func TestValidate(t *testing.T) {
 		"urls[3]: names the same member as another entry",
 		"urls[4]: must not hold a query or fragment",
 		"urls[5]: must not end in /api/v2, which is added",
+		"urls[7]: must not hold a user or password; use http_config",
+		"urls[8]: must not hold a user or password; use http_config",
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -44,7 +44,7 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("urls[%d]: %w", i, err))
 			continue
 		}
-		plain := withoutUser(u)
+		plain := u.String()
 		if first := slices.Index(seen, plain); first >= 0 {
 			errs = append(errs, fmt.Errorf("urls[%d]: names the same member as another entry", i))
 		}
@@ -72,6 +72,8 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("not a URL")
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return nil, errors.New("must start with http:// or https:// and a host")
+	case u.User != nil:
+		return nil, errors.New("must not hold a user or password; use http_config")
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
 		return nil, errors.New("must not hold a query or fragment")
 	}
@@ -81,11 +83,4 @@ func parseURL(s string) (*url.URL, error) {
 		return nil, errors.New("must not end in /api/v2, which is added")
 	}
 	return u, nil
-}
-
-// withoutUser is the URL for messages.
-func withoutUser(u *url.URL) string {
-	plain := *u
-	plain.User = nil
-	return plain.String()
 }
