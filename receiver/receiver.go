@@ -121,6 +121,7 @@ type Receiver struct {
 	cfg      Config
 	metrics  *metrics
 	audit    auditLog
+	refusals refusals
 	origin   *http.CrossOriginProtection
 	buffers  sync.Pool // of *bytes.Buffer, for bodies.
 	room     room

@@ -103,7 +103,10 @@ func readBody[T any](r *Receiver, w http.ResponseWriter, req *http.Request, deco
 func (r *Receiver) finish(w http.ResponseWriter, req *http.Request, who caller, a answer, asJSON bool, groups ...*mapping.Group) {
 	a.write(w, asJSON)
 	if a.code != http.StatusOK && a.code != http.StatusServiceUnavailable {
-		r.cfg.Logger.Warn("request refused", "path", req.URL.Path, "code", a.code, "reason", a.line, "remote", req.RemoteAddr, "token", who.name)
+		if unlogged, ok := r.refusals.next(a.code, time.Now()); ok {
+			r.cfg.Logger.Warn("request refused", "path", req.URL.Path, "code", a.code, "reason", a.line, "remote", req.RemoteAddr, "token", who.name,
+				"unlogged", unlogged)
+		}
 	}
 	if a.refused != "" {
 		r.cfg.OnTruncated(a.refused)

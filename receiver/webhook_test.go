@@ -11,11 +11,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/mapping"
 	"github.com/pagerelay/pagerelay/receiver"
 )
@@ -360,4 +362,25 @@ func TestReloadUnderLoad(t *testing.T) {
 	if got := len(d.sink.stored()); got != 200 {
 		t.Errorf("got %d observations, want 200", got)
 	}
+}
+
+// Whoever reaches the door cannot fill the log, nor hide what is refused otherwise.
+func TestRefusalsInTheLogAreBounded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := open(t, receiver.Config{MaxBody: 1024}, receiver.Access{})
+		lines := func(code string) int { return strings.Count(d.logged(), "code="+code) }
+		for range 25 {
+			wantCode(t, d.post("nonsense"), 400)
+		}
+		wantCode(t, d.post(strings.Repeat(" ", 2000)), 413)
+		if got, other := lines("400"), lines("413"); got != 10 || other != 1 {
+			t.Errorf("got %d lines of 25 with code 400, and %d of one with 413; want 10 and 1", got, other)
+		}
+		time.Sleep(time.Minute)
+		wantCode(t, d.post("nonsense"), 400)
+		wantCode(t, d.post("nonsense"), 400)
+		if got := lines("400"); got != 11 || !strings.Contains(d.logged(), "unlogged=15\n") {
+			t.Errorf("a minute later: got %d lines, want one more, with unlogged=15, in\n%s", got, d.logged())
+		}
+	})
 }

@@ -25,6 +25,7 @@ import (
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/version"
+	"golang.org/x/time/rate"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/delivery"
@@ -142,16 +143,18 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	// The auditor: looks whether somebody is on call, and pages where nobody is.
 	auditor := newAuditor(store, deliverer.Audited, registry, logger, onFault)
 
-	// The receiver: Alertmanager's door into the outbox.
+	// The receiver: Alertmanager's door into the outbox. A group that is truncated once
+	// is so every time: it is logged once a minute.
+	truncated := rate.Sometimes{Interval: time.Minute}
 	door, err := receiver.New(alertmanager.Learn{Sink: store, Reconciler: reconciler}, receiver.Config{
 		MaxBody: int64(c.maxBody), TestDoor: c.enableAmtool, Logger: logger.With("component", "receiver"), Registerer: registry, OnFault: onFault,
 		OnTruncated: func(reason string) {
-			logger.Warn("Alertmanager may know of alerts that did not arrive", "reason", reason)
 			reconciler.Adopt()
 			kind := selfalert.BodyRefused
 			if reason == receiver.ReasonTruncated {
 				kind = selfalert.Truncated
-			}
+				truncated.Do(func() { logger.Warn("Alertmanager leaves alerts out of large groups; set max_alerts to 0") })
+			} // of a refused body the receiver has a line.
 			own.Raise(kind)
 		},
 	})

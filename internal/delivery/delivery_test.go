@@ -1,9 +1,11 @@
 package delivery_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -148,6 +150,7 @@ type rig struct {
 
 	mu    sync.Mutex
 	began map[string]time.Time // startsAt by name.
+	log   bytes.Buffer         // what the Deliverer says; to be read when nothing runs.
 }
 
 // wall is the wall clock: it may jump, and its times have no monotonic reading.
@@ -186,7 +189,7 @@ func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 			Services: map[string]delivery.Service{"infra": service("infra")}, Renderer: render{}, Sender: pd,
 		}
 		store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
-		r.d = delivery.New(store, delivery.Config{Registerer: r.reg, Now: r.wall})
+		r.d = delivery.New(store, delivery.Config{Registerer: r.reg, Now: r.wall, Logger: slog.New(slog.NewTextHandler(&r.log, nil))})
 		if setup != nil {
 			setup(r)
 		}

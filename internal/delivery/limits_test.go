@@ -2,6 +2,8 @@ package delivery_test
 
 import (
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +54,37 @@ func TestLowIsHalvedAfterA429(t *testing.T) {
 		if n := len(pd.requests()); n != 402 {
 			t.Errorf("%d requests, want each of 401 alerts once and the one again", n)
 		}
+	})
+}
+
+// A flood that PagerDuty throttles is told of when it begins, not with each answer.
+func TestThrottlingIsLoggedOnce(t *testing.T) {
+	var throttles atomic.Bool
+	pd := &fakePagerDuty{latency: time.Second}
+	pd.answer = func(int, *pagerduty.Event) error {
+		if throttles.Load() {
+			return &pagerduty.StatusError{Code: 429}
+		}
+		return nil
+	}
+	inBubble(t, pd, nil, func(r *rig) {
+		want := func(n int, when string) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Count(r.log.String(), "PagerDuty throttles"); got != n {
+				t.Errorf("%s: got %d lines, want %d, in\n%s", when, got, n, r.log.String())
+			}
+		}
+		throttles.Store(true)
+		r.observe(many("high", 20, mapping.High)...)
+		time.Sleep(5 * time.Minute)
+		want(1, "five minutes of it")
+		throttles.Store(false)
+		time.Sleep(10 * time.Minute)
+		throttles.Store(true)
+		r.observe(many("later", 20, mapping.High)...)
+		time.Sleep(time.Minute)
+		want(2, "again, after all was well")
 	})
 }
 

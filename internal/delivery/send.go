@@ -181,10 +181,12 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 		d.relook(ctx, r.in.ID, l)
 	case pagerduty.Throttled:
 		l.answered()
+		if now.Sub(l.lastThrottle) >= time.Minute { // else it does so still; the metric counts.
+			d.log.Warn("PagerDuty throttles", "service", r.in.Service, "answer", a.Message)
+		}
 		l.throttle(a.RetryAfter, now)
 		d.limited[r.in.ID] = now // whatever answers it so, others must get their turn.
 		d.met.throttled.WithLabelValues(r.in.Service).Inc()
-		d.log.Warn("PagerDuty throttles", "service", r.in.Service, "answer", a.Message)
 	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
 		l.fail(r.in.ID, rand.Float64(), now)
 		d.log.Warn("An event was not accepted; it is sent again", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
