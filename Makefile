@@ -85,7 +85,7 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 .PHONY: bench
 bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	@if [ -d internal/bench ]; then $(GO) run ./internal/bench --pagerelay=bin/pagerelay; fi
+	@$(GO) run ./internal/bench --pagerelay=bin/pagerelay
 
 .PHONY: mutants
 mutants: ## break the code in one way after the other, and see tests fail (5 minutes)
