@@ -15,8 +15,14 @@ import (
 	"github.com/pagerelay/pagerelay/internal/web"
 )
 
-// shortID is how many characters of an ID a list shows.
-const shortID = 12
+const (
+	// shortID is how many characters of an ID a list shows.
+	shortID = 12
+	// shortValue is how many characters of a label's value are printed, and shortText
+	// of all labels of an alert, or of another text: a label can be a megabyte long.
+	shortValue = 200
+	shortText  = 2000
+)
 
 // printList prints incidents as a table.
 func printList(out io.Writer, list []web.Summary, now time.Time) error {
@@ -47,7 +53,7 @@ func printList(out io.Writer, list []web.Summary, now time.Time) error {
 func printIncident(out io.Writer, in web.Incident) error {
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(out, "%-13s %s\n", name+":", printable(value))
+			fmt.Fprintf(out, "%-13s %s\n", name+":", printable(short(value, shortText)))
 		}
 	}
 	row("ID", in.ID)
@@ -76,14 +82,14 @@ func printIncident(out io.Writer, in web.Incident) error {
 		case m.Firing:
 			state = "firing"
 			if m.MutedBy != "" {
-				state += ", muted by " + printable(m.MutedBy)
+				state += ", muted by " + printable(short(m.MutedBy, shortValue))
 			}
 		case m.Held:
 			state = "held"
 		case !m.EndedAt.IsZero():
 			end = " until " + moment(m.EndedAt)
 		}
-		fmt.Fprintf(w, "  %s\t%s\tsince %s%s\t%s\n", printable(m.Fingerprint), state, moment(m.StartsAt), end, labels(m.Labels))
+		fmt.Fprintf(w, "  %s\t%s\tsince %s%s\t%s\n", printable(short(m.Fingerprint, shortValue)), state, moment(m.StartsAt), end, labels(m.Labels))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -98,7 +104,7 @@ func printIncident(out io.Writer, in web.Incident) error {
 		if e.Count > 1 {
 			text += fmt.Sprintf(" (%d times, last at %s)", e.Count, moment(e.Last))
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", moment(e.At), printable(e.What), printable(text))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", moment(e.At), printable(e.What), printable(short(text, shortText)))
 	}
 	return w.Flush()
 }
@@ -107,9 +113,21 @@ func printIncident(out io.Writer, in web.Incident) error {
 func labels(kv map[string]string) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(kv)) {
-		parts = append(parts, printable(name)+"="+strconv.Quote(kv[name]))
+		parts = append(parts, printable(short(name, shortValue))+"="+strconv.Quote(short(kv[name], shortValue)))
 	}
-	return strings.Join(parts, " ")
+	return short(strings.Join(parts, " "), shortText)
+}
+
+// short cuts s to n characters, and says how much there was.
+func short(s string, n int) string {
+	at := 0
+	for i := range s {
+		if at == n {
+			return fmt.Sprintf("%s… (%d bytes; --format=json shows all)", s[:i], len(s))
+		}
+		at++
+	}
+	return s
 }
 
 func moment(t time.Time) string {

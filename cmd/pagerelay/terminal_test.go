@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
@@ -72,5 +74,37 @@ func TestPrintsAreSafe(t *testing.T) {
 	}
 	if n := bytes.Count(list.Bytes(), []byte("\n")); n != 2 {
 		t.Errorf("list: got %d lines, want 2:\n%s", n, &list)
+	}
+}
+
+// A label can be a megabyte long, and there can be a hundred thousand of them.
+func TestShowIsShort(t *testing.T) {
+	huge := strings.Repeat("ü", 1<<20)
+	many := map[string]string{"alertname": "A", "huge": huge}
+	for i := range 10_000 {
+		many["x"+strconv.Itoa(i)] = "y"
+	}
+	var out bytes.Buffer
+	in := web.Incident{
+		Summary: web.Summary{Reason: huge}, Receiver: huge,
+		Members: []web.Member{{Fingerprint: huge, Firing: true, MutedBy: huge, Labels: many}},
+		History: []web.Entry{{What: "answer", Text: huge}},
+	}
+	if err := printIncident(&out, in); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > 20_000 {
+		t.Errorf("got %d bytes, want at most 20,000", out.Len())
+	}
+	for _, want := range []string{
+		`  alertname="A" huge="` + strings.Repeat("ü", 200) + `… (2097152 bytes; --format=json shows all)" x0="y" x1="y"`,
+		"\nReason:       " + strings.Repeat("ü", 2000) + "… (2097152 bytes; --format=json shows all)\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got no %q in\n%s", want, out.String())
+		}
+	}
+	if got := short("ü€", 2); got != "ü€" {
+		t.Errorf("what just fits: got %q", got)
 	}
 }
