@@ -78,7 +78,7 @@ func Tmpfs(t *testing.T, options string) string {
 // Remount changes the options of a Tmpfs.
 func Remount(t *testing.T, dir string, flags uintptr, options string) {
 	t.Helper()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, options); err != nil {
+	if err := unlessBusy(func() error { return syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_REMOUNT|flags, options) }); err != nil {
 		t.Fatalf("remount: %v", err)
 	}
 }
@@ -106,18 +106,30 @@ func Mount(t *testing.T, image, dir string) {
 // patience is how long a file may keep its file system busy.
 const patience = 10 * time.Second
 
+// unlessBusy does f again and again while a file that is open keeps the file system
+// busy. That may be one that was closed: a program that another test has just begun to
+// run has all our files for a moment.
+func unlessBusy(f func() error) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := f()
+		if !errors.Is(err, syscall.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
 // Unmount unmounts the folder, if anything is mounted there. A file that is open
 // there only now and then does not hinder it for long.
 func Unmount(t *testing.T, dir string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
 	for {
-		switch err := syscall.Unmount(dir, 0); {
-		case errors.Is(err, syscall.EINVAL):
+		err := unlessBusy(func() error { return syscall.Unmount(dir, 0) })
+		if errors.Is(err, syscall.EINVAL) {
 			return // no, or no more.
-		case errors.Is(err, syscall.EBUSY) && time.Now().Before(deadline):
-			<-time.After(time.Millisecond)
-		case err != nil:
+		}
+		if err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 			return
 		}
