@@ -62,7 +62,7 @@ func (s *Store) Run(ctx context.Context) error {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
-			if s.behind() {
+			if s.behind() || len(s.hanging) > 0 { // a late answer is there.
 				s.commit(nil)
 			}
 		case o := <-s.ops:
@@ -160,9 +160,13 @@ func (s *Store) store(tx *transaction) error {
 }
 
 func (s *Store) write(tx *transaction) error {
-	if s.unsaved.records(len(s.open)) > maxBatch {
+	if s.hanging != nil {
+		return s.waits // a look for a tombstone hangs.
+	}
+	if s.unsaved.records(len(s.open)) > maxBatch && s.caught < maxCaught {
 		return s.catchUp()
 	}
+	s.caught = 0
 	r, err := s.encode(tx.pending())
 	if err != nil {
 		return err

@@ -151,3 +151,35 @@ func TestDigestThatGrowsIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// What came while the event's minimal form was on its way was no part of what PagerDuty
+// then refused.
+func TestWhatIsMissedWhileADigestIsRefusedIsTold(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := open(t, quickDir(t), outbox.Policy{})
+		defer s.stop()
+		miss := func(fp string) {
+			s.observe(alert{fp: fp})
+			s.observe(alert{fp: fp, resolved: true, ends: time.Minute})
+			s.accept(fp)
+		}
+		miss("m1")
+		time.Sleep(2 * time.Minute)
+		id := outbox.IncidentID("infra", "infra/missed")
+		s.once(id, outbox.OutcomeRefused) // the full event.
+		in := s.get("infra/missed")
+		b, err := s.Begin(t.Context(), id, in.Version, s.next(in), "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		miss("m2") // while the minimal one is on its way.
+		if err := s.Finish(t.Context(), id, *b.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused}); err != nil {
+			t.Fatal(err)
+		}
+		s.accept("infra/missed")
+		time.Sleep(2 * time.Minute)
+		if sent := s.accept("infra/missed"); len(sent) == 0 {
+			t.Error("nothing tells of what was missed meanwhile")
+		}
+	})
+}

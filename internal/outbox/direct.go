@@ -22,6 +22,9 @@ const (
 	// or to open the file, which means to read all of it.
 	minRest = directRetry / 2
 	maxRest = 30 * time.Second
+	// maxCaught is how often in a row what only memory knows is written beside the commits:
+	// where as much has changed by then every time, a commit takes it along after all.
+	maxCaught = 4
 )
 
 // unsaved is what is in memory and not on disk.
@@ -142,6 +145,9 @@ func (s *Store) catchUp() error {
 			if then != nil {
 				then()
 			}
+			if s.caught++; err != nil {
+				s.caught = 0
+			}
 			s.refused = err
 			s.rested(took)
 		}, err
@@ -188,8 +194,8 @@ func (s *Store) held(o *mapping.Observation) bool {
 	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	if o.Alert.Status == mapping.Resolved {
 		for _, id := range s.index[fp] {
-			if in := s.open[id]; in != nil && in.Members[fp] != nil && (in.firing() > 0 || in.Have != StateClosed) {
-				return false // a partial resolve is known to nobody but us.
+			if in := s.open[id]; in != nil && in.Members[fp] != nil && (in.firing() > 0 || in.Have != StateClosed || in.Intent != nil) {
+				return false // a partial resolve, and what is on its way, is known to nobody but us.
 			}
 		}
 		return true

@@ -14,11 +14,11 @@ func (s *Store) take(incidents []*Incident) {
 		}
 		if mem := s.open[in.ID]; mem != nil {
 			in = mem.merge(in)
-		} else if closed := s.unsaved.ended[in.ID]; closed != nil && in.endedIn(closed) {
-			if in.Have == StateClosed || (!closed.LastResolve.IsZero() && closed.KeyHash == in.KeyHash) {
+		} else if closed := s.unsaved.ended[in.ID]; closed != nil && in.Digest == nil && in.endedIn(closed) {
+			if (in.Have == StateClosed && in.Revision <= in.AcceptedRevision && len(in.Missed) == 0) || (!closed.LastResolve.IsZero() && closed.KeyHash == in.KeyHash) {
 				continue
 			}
-			in = in.clone() // PagerDuty holds it: it was closed without a resolve, or under another key.
+			in = in.clone() // it was never paged, which is to be told; or PagerDuty holds it: it was closed without a resolve, or under another key.
 			for fp, m := range in.Members {
 				if end := closed.Members[fp]; m.Firing {
 					in.end(fp, Ended{At: end.EndedAt, Seen: end.EndedSeen, By: end.EndedBy}, closed.ClosedAt)
@@ -64,6 +64,20 @@ func (in *Incident) merge(old *Incident) *Incident {
 			}
 			c.put(fp, &n)
 		}
+	}
+	c.Missed = slices.Concat(c.Missed, old.Missed)
+	if c.Digest != nil && old.Digest != nil && old.Revision > old.AcceptedRevision { // it was not told either.
+		switch {
+		case c.Intent != nil:
+			it := *c.Intent
+			it.Grown = it.Grown.copied().with(old.Digest)
+			c.Intent = &it
+		case c.AcceptedRevision >= c.Revision:
+			c.Digest = old.Digest
+		default:
+			c.Digest = c.Digest.with(old.Digest)
+		}
+		c.Revision++
 	}
 	c.Version = max(c.Version, old.Version) + 1
 	if c.Have == StateClosed && old.Have != StateClosed {

@@ -61,7 +61,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	if o.Kind != OutcomeAccepted || it.Hole != nil {
 		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
-	in.regrow(it, o.Kind == OutcomeAccepted, now)
+	in.regrow(it, o.Kind == OutcomeAccepted || (o.Kind == OutcomeRefused && it.Minimal), now)
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
@@ -78,7 +78,13 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 			in.Minimal = true
 		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.firing() > 0 || in.owes()):
 			in.HaveEpoch, in.Unresolved = it.Epoch, true // a page waits for it: it leaves all the same.
+		case it.Action == Resolve && in.Hole != nil && in.firing() > 0: // a page that nobody heard waits for it, likewise.
+			in.HaveEpoch, in.Unresolved = it.Epoch, true
+			in.Hole, in.AcceptedRevision = nil, min(in.AcceptedRevision, in.Revision-1)
+			in.PendingSince = in.LastTrigger
 		case it.Action == Resolve && it.Echo && in.firing() > 0: // nothing waits for it, and nothing that is to come may.
+		case in.Digest != nil && it.Grown != nil: // what came since is told without what was refused.
+			in.AcceptedRevision = it.Revision
 		default:
 			in.Blocked = &Blocked{Reason: o.Message, At: now}
 		}

@@ -848,3 +848,55 @@ func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
 		}
 	}
 }
+
+// A page that nobody heard waits for a resolve that is to make way for it: it leaves
+// also where PagerDuty refuses that.
+func TestRefusedResolveAfterAHoleDoesNotBlockThePage(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	s.observe(alert{fp: "a"})
+	step := func(state outbox.CoverageState, kind outbox.OutcomeKind) outbox.Action {
+		t.Helper()
+		in := s.get("a")
+		ev := evidence()
+		ev.Coverage = outbox.Coverage{State: state}
+		d := outbox.Next(in, ev, s.Policy(), time.Now())
+		if d.Kind != outbox.Send {
+			t.Fatalf("got %v, want something sent: %s", d, in.Status())
+		}
+		b, err := s.Begin(t.Context(), in.ID, in.Version, d, "k1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Finish(t.Context(), in.ID, *b.Intent, "k1", outbox.Outcome{Kind: kind}); err != nil {
+			t.Fatal(err)
+		}
+		return d.Action
+	}
+	got := []outbox.Action{
+		step(outbox.CoverageHole, outbox.OutcomeAccepted),
+		step(outbox.CoverageFull, outbox.OutcomeRefused), // the resolve.
+		step(outbox.CoverageFull, outbox.OutcomeAccepted),
+	}
+	wantActions(t, got, outbox.Trigger, outbox.Resolve, outbox.Trigger)
+}
+
+// What was over before it was sent has changed nothing at PagerDuty: the resolve
+// before it is still the one that a window swallowed.
+func TestUnresolveLooksBehindWhatWasNeverSent(t *testing.T) {
+	s := open(t, t.TempDir(), outbox.Policy{})
+	since := time.Now()
+	s.observe(alert{fp: "a"})
+	s.accept("a")
+	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s.accept("a")
+	s.gone("a")
+	s.observe(alert{fp: "a", starts: 2 * time.Minute})
+	s.once(outbox.IncidentID("infra", "a"), outbox.OutcomeUnsent)
+	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
+	wantActions(t, s.accept("a"))
+	s.gone("a")
+	n, err := s.Unresolve(t.Context(), "infra", since, outbox.Hole{Action: outbox.Resolve, Reason: "maintenance"})
+	if n != 1 || err != nil {
+		t.Errorf("%d came back, %v; want 1", n, err)
+	}
+}

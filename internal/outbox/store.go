@@ -75,12 +75,14 @@ type Store struct {
 	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
-	took     map[string]struct{} // incidents taken from a file that is to be read again.
-	doubted  *handle             // was in use: it is to be written anew, and closed.
-	unopened error               // why the file could not be opened last.
-	refused  error               // why it could not be written to, when all that only memory knows was to be.
-	tried    time.Time           // when either was tried last,
-	rest     time.Duration       // and for how long it is not again.
+	took     map[string]struct{}  // incidents taken from a file that is to be read again.
+	doubted  *handle              // was in use: it is to be written anew, and closed.
+	unopened error                // why the file could not be opened last.
+	refused  error                // why it could not be written to, when all that only memory knows was to be.
+	caught   int                  // how often in a row much of that was written beside the commits.
+	landing  map[string]*Incident // closed ones that a request of unknown outcome can still land in, by id.
+	tried    time.Time            // when either was tried last,
+	rest     time.Duration        // and for how long it is not again.
 	// These stand in for a disk that fails or hangs, in tests.
 	failCommit   func() error
 	beforeRead   func()

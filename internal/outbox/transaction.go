@@ -21,6 +21,7 @@ type transaction struct {
 	holders  map[string][]string  // additions to the index.
 	counts   map[Counted]int
 	stored   map[string]*Tombstone // what the file has of these; nil if nothing.
+	looked   time.Duration         // how long the file has been read for these.
 }
 
 func newTransaction(s *Store, now time.Time) *transaction {
@@ -90,9 +91,17 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	if in := t.store.unsaved.ended[id]; in != nil {
 		return newTombstone(in)
 	}
+	if in := t.store.landing[id]; in != nil { // as newly closed as any: a disk that is busy must not have it forgotten.
+		return newTombstone(in)
+	}
 	if ts, ok := t.stored[id]; ok {
 		return ts
 	}
+	if t.looked > diskPatience { // each may take nearly that long: a late firing is taken for a new one.
+		return nil
+	}
+	began := time.Now()
+	defer func() { t.looked += time.Since(began) }()
 	var ts *Tombstone
 	err := t.store.look(func(tx *bolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketTombstones)).Get([]byte(id)); v != nil {
@@ -149,8 +158,24 @@ func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
 	return ends
 }
 
+// remember keeps what can still land in what has closed at hand, for as long as it can.
+func (t *transaction) remember() {
+	s := t.store
+	maps.DeleteFunc(s.landing, func(_ string, in *Incident) bool { return t.now.Sub(in.ClosedAt) > 2*echoAfter })
+	for id, in := range t.archived {
+		delete(s.landing, id)
+		if !in.AmbiguousResolve.IsZero() || !in.AmbiguousAck.IsZero() {
+			if s.landing == nil {
+				s.landing = map[string]*Incident{}
+			}
+			s.landing[id] = in
+		}
+	}
+}
+
 // publish makes the changes visible.
 func (t *transaction) publish() {
+	t.remember()
 	s := t.store
 	s.mu.Lock()
 	for id, in := range t.edited {

@@ -23,7 +23,7 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 		if in.Service == service && !newest[k] && !in.LastResolve.Before(since) && in.wasPaged() {
 			resolved = append(resolved, in)
 		}
-		newest[k] = true
+		newest[k] = newest[k] || in.wasPaged() // one that was never sent has changed nothing there.
 		return true
 	})
 	if err != nil {
