@@ -61,8 +61,8 @@ type (
 			ContainerPort  int
 		}
 		StartupProbe, LivenessProbe, ReadinessProbe struct {
-			HTTPGet                         struct{ Path, Port string }
-			PeriodSeconds, FailureThreshold int
+			HTTPGet                                         struct{ Path, Port string }
+			PeriodSeconds, FailureThreshold, TimeoutSeconds int
 		}
 		Resources       struct{ Limits struct{ Memory string } }
 		SecurityContext struct {
@@ -229,6 +229,10 @@ func TestKubernetesPortsAndProbes(t *testing.T) {
 		}
 		if got := c.ReadinessProbe.HTTPGet; got.Path != "/-/ready" || got.Port != port {
 			t.Errorf("%s: readiness: got %+v, want /-/ready on %s", name, got, port)
+		}
+		// What the end-to-end tests of overload hold pagerelay to.
+		if live, ready := c.LivenessProbe.TimeoutSeconds, c.ReadinessProbe.TimeoutSeconds; name == "pagerelay" && (live < 3 || ready < 3) {
+			t.Errorf("%s: its probes wait for %d s and %d s, want 3 s", name, live, ready)
 		}
 	}
 	if diff := cmp.Diff(map[string]int{"web": 9093, "peers-tcp": 9094, "peers-udp": 9094, "pagerelay": 9095}, ports); diff != "" {
