@@ -58,7 +58,8 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 	used := l.used(now)
 	high, highAgain := l.mayHigh(now, used)
 	away := l.failing || l.fault != ""
-	rated = !away && !high && len(l.ready[outbox.ClassHighTrigger]) > 0
+	limited := used >= l.limit || now.Sub(l.lastThrottle) < window // a 429 says no more of the limit after that.
+	rated = !away && !high && limited && len(l.ready[outbox.ClassHighTrigger]) > 0
 	if l.inFlight >= maxInFlight {
 		if rated {
 			again = highAgain // from then on it waits for a connection.
