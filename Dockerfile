@@ -1,12 +1,12 @@
 # A static pagerelay, CA roots and nothing else, run as user 65532.
-# The build stage runs internal/image/build.sh, which the tests run too.
+# The build stage runs internal/lab/image/build.sh, which the tests run too.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS TARGETARCH VERSION REVISION
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN GOOS=$TARGETOS GOARCH=$TARGETARCH internal/image/build.sh /rootfs
+RUN GOOS=$TARGETOS GOARCH=$TARGETARCH internal/lab/image/build.sh /rootfs
 
 FROM scratch
 ARG VERSION=unknown REVISION=unknown

@@ -43,7 +43,7 @@ build: ## build bin/pagerelay and bin/pagerduty-emulator, static and stripped
 
 .PHONY: run
 run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leaves it running)
-	$(GO) run ./internal/demo --pagerelay=bin/pagerelay --emulator=bin/pagerduty-emulator \
+	$(GO) run ./internal/lab/demo --pagerelay=bin/pagerelay --emulator=bin/pagerduty-emulator \
 		--alertmanager=$(ALERTMANAGER_BIN) --amtool=$(AMTOOL_BIN) $(if $(KEEP),--keep)
 
 # Tests that measure time or memory run alone, one package after the other.
@@ -60,7 +60,7 @@ test: try-alertmanager ## run all tests, with the race detector where there is a
 	fi; \
 	set -ex; \
 	CGO_ENABLED=$$cgo $(GO) test $$race -shuffle=on -timeout=30m -skip '$(MEASURED)' ./...; \
-	$(GO) test -p 1 -timeout=30m -run '$(MEASURED)' ./internal/e2e ./internal/delivery ./internal/alertmanager
+	$(GO) test -p 1 -timeout=30m -run '$(MEASURED)' ./internal/lab/e2e ./internal/delivery ./internal/alertmanager
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint tidy-check ## check format, architecture and style
@@ -80,20 +80,20 @@ tidy-check:
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s)
-	internal/fuzz/run.sh $(FUZZTIME)
+	internal/lab/fuzz/run.sh $(FUZZTIME)
 
 .PHONY: bench
 bench: build ## measure
 	$(GO) test -run '^$$' -bench . -benchmem ./...
-	@$(GO) run ./internal/bench --pagerelay=bin/pagerelay
+	@$(GO) run ./internal/lab/bench --pagerelay=bin/pagerelay
 
 .PHONY: mutants
 mutants: ## break the code in one way after the other, and see tests fail (5 minutes)
-	$(GO) run ./internal/mutants
+	$(GO) run ./internal/lab/mutants
 
 .PHONY: bench-storm
 bench-storm: build alertmanager ## measure an alert storm, beside Alertmanager's own notifier (17 minutes)
-	$(GO) run ./internal/storm --pagerelay=bin/pagerelay --alertmanager=$(ALERTMANAGER_BIN) $(STORM)
+	$(GO) run ./internal/lab/storm --pagerelay=bin/pagerelay --alertmanager=$(ALERTMANAGER_BIN) $(STORM)
 
 .PHONY: conformance
 conformance: ## hold requests and emulator against PagerDuty's OpenAPI files (SPEC=folder)
@@ -102,7 +102,7 @@ conformance: ## hold requests and emulator against PagerDuty's OpenAPI files (SP
 .PHONY: image
 image: ## build the root file system of the container image into bin/rootfs
 	rm -rf bin/rootfs
-	internal/image/build.sh bin/rootfs
+	internal/lab/image/build.sh bin/rootfs
 	@find bin/rootfs -printf '%M %9s /%P\n'
 
 .PHONY: check

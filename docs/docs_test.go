@@ -21,7 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pagerelay/pagerelay/internal/config"
-	"github.com/pagerelay/pagerelay/internal/e2e/stack"
+	"github.com/pagerelay/pagerelay/internal/lab/e2e/stack"
 )
 
 const patience = 30 * time.Second // for the program to start or stop.

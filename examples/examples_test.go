@@ -19,8 +19,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/pagerelay/pagerelay/internal/config"
-	"github.com/pagerelay/pagerelay/internal/e2e/stack"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/lab/e2e/stack"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 

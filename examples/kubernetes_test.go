@@ -270,7 +270,7 @@ func TestKubernetesPortsAndProbes(t *testing.T) {
 	}
 }
 
-// The kubelet must not kill what is busy: in a storm (internal/e2e.TestOverloadOfConnectionsAndBodies allows
+// The kubelet must not kill what is busy: in a storm (internal/lab/e2e.TestOverloadOfConnectionsAndBodies allows
 // 1 GiB), or while it reads its outbox from a slow disk.
 func TestKubernetesLeavesRoom(t *testing.T) {
 	_, _, containers := statefulSet(t)

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/bubble"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/receiver"
 )
 

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/conformance"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/lab/conformance"
 )
 
 // Every answer that PagerDuty describes, as the emulator gives it, and one of

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 )
 
 // In a bubble the time starts at 2000-01-01T00:00:00Z and passes when everybody sleeps.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/pagerelay/pagerelay/internal/bubble"
-	"github.com/pagerelay/pagerelay/internal/conformance"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
+	"github.com/pagerelay/pagerelay/internal/lab/conformance"
 )
 
 // Every request that the reader makes is one that PagerDuty describes, and it takes

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
-	"github.com/pagerelay/pagerelay/internal/bubble"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 )
 
 // crowd serves policies on which somebody else is on call every few minutes.

@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/coverage"
-	"github.com/pagerelay/pagerelay/internal/bubble"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 )
 
 // duty is an account of one policy with one schedule, whose shifts are given.

@@ -18,9 +18,9 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/pagerelay/pagerelay/internal/bubble"
+	"github.com/pagerelay/pagerelay/internal/lab/bubble"
+	"github.com/pagerelay/pagerelay/internal/lab/volume"
 	"github.com/pagerelay/pagerelay/internal/outbox"
-	"github.com/pagerelay/pagerelay/internal/volume"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 

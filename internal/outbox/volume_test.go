@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/lab/volume"
 	"github.com/pagerelay/pagerelay/internal/outbox"
-	"github.com/pagerelay/pagerelay/internal/volume"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
