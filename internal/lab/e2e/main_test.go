@@ -102,7 +102,7 @@ func need(t *testing.T, env, name string) string {
 	t.Helper()
 	path := os.Getenv(env)
 	if path == "" {
-		path = filepath.Join("..", "..", ".tools", "bin", name)
+		path = filepath.Join("..", "..", "..", ".tools", "bin", name)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -125,7 +125,7 @@ func need(t *testing.T, env, name string) string {
 // show an old result after a change.
 func depend(t *testing.T) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join("..", "..", ".."), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // another package's test has cleared up.
 			return nil

@@ -42,7 +42,7 @@ func reasons() []reason {
 
 // The contract names these reasons, and no other.
 func TestContractNamesEveryReason(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "contract.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "contract.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
