@@ -157,7 +157,7 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 	for _, file := range append(files, "../README.md") {
 		names := regexp.MustCompile(`(?:\b[a-z][a-z/0-9]*\.)?\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(read(t, file), -1)
-		if file == "contract.md" && len(names) < 100 {
+		if file == "proofs.md" && len(names) < 100 {
 			t.Errorf("%s names %d tests, want several for each promise", file, len(names))
 		}
 		for _, name := range names {
@@ -172,7 +172,7 @@ func TestNamedTestsExist(t *testing.T) {
 func TestMakeTargetsExist(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	used := map[string]bool{}
-	for _, file := range []string{"../README.md", "../examples/amtool.md", "contract.md"} {
+	for _, file := range []string{"../README.md", "../examples/amtool.md", "proofs.md"} {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z -]+)").FindAllStringSubmatch(read(t, file), -1) {
 			for target := range strings.FieldsSeq(m[1]) {
 				used[target] = true
