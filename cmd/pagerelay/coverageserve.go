@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pagerelay/pagerelay/coverage"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -34,15 +35,15 @@ func newAuditor(store *outbox.Store, audited func(), reg prometheus.Registerer, 
 
 // unresolve brings back what was resolved in a maintenance window that the audit
 // knows of only now.
-func unresolve(store *outbox.Store, heard func(string, time.Time) outbox.Coverage, log *slog.Logger) {
+func unresolve(store *outbox.Store, heard func(string, time.Time) incident.Coverage, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(context.Background(), unresolveTimeout)
 	defer cancel()
 	for _, service := range store.Policy().Services {
 		c := heard(service, time.Now())
-		if c.State != outbox.CoverageHole || !c.Maintenance || c.Since.IsZero() {
+		if c.State != incident.CoverageHole || !c.Maintenance || c.Since.IsZero() {
 			continue
 		}
-		n, err := store.Unresolve(ctx, service, c.Since, outbox.Hole{Reason: c.Reason, Until: c.Until})
+		n, err := store.Unresolve(ctx, service, c.Since, incident.Hole{Reason: c.Reason, Until: c.Until})
 		switch {
 		case err != nil && !errors.Is(err, outbox.ErrClosed):
 			log.Error("What was resolved in a maintenance window could not be brought back; the next audit tries again", "service", service, "err", err)
@@ -71,12 +72,12 @@ func (s coverageSink) Firing() []template.Alert {
 }
 
 // heard tells delivery what the last audit says of a service.
-func heard(auditor *coverage.Auditor) func(service string, at time.Time) outbox.Coverage {
-	return func(service string, at time.Time) outbox.Coverage {
+func heard(auditor *coverage.Auditor) func(service string, at time.Time) incident.Coverage {
+	return func(service string, at time.Time) incident.Coverage {
 		state, hole := auditor.Heard(service, at)
 		switch state {
 		case coverage.NobodyHears:
-			c := outbox.Coverage{State: outbox.CoverageHole, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason != coverage.NobodyOnCall}
+			c := incident.Coverage{State: incident.CoverageHole, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason != coverage.NobodyOnCall}
 			switch hole.Reason {
 			case coverage.NobodyOnCall:
 				c.Reason = fmt.Sprintf("nobody is on call on PagerDuty's escalation policy %.100q", hole.Policy)
@@ -87,12 +88,12 @@ func heard(auditor *coverage.Auditor) func(service string, at time.Time) outbox.
 			}
 			return c
 		case coverage.NotKnown:
-			return outbox.Coverage{State: outbox.CoverageUnknown}
+			return incident.Coverage{State: incident.CoverageUnknown}
 		case coverage.Hears:
-			return outbox.Coverage{State: outbox.CoverageFull}
+			return incident.Coverage{State: incident.CoverageFull}
 		case coverage.NotAudited:
 		}
-		return outbox.Coverage{}
+		return incident.Coverage{}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/version"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/web"
 )
 
@@ -57,7 +57,7 @@ func newOutbox(app *kingpin.Application) *outboxCommand {
 
 	const ref = "The ID of an incident, or as much of it as makes it unique, or its dedup key."
 	list := cmd.Command("list", "List the incidents that are not closed.")
-	list.Flag("status", "Only those in this status: "+strings.Join(outbox.Statuses(), ", ")+" or "+web.StatusClosed+"; repeatable.").StringsVar(&c.list.statuses)
+	list.Flag("status", "Only those in this status: "+strings.Join(incident.Statuses(), ", ")+" or "+web.StatusClosed+"; repeatable.").StringsVar(&c.list.statuses)
 	list.Flag("service", "Only those of this service; repeatable.").StringsVar(&c.list.services)
 	list.Flag("closed", "Closed ones, too, the newest first.").BoolVar(&c.list.closed)
 	list.Flag("limit", "The most closed ones to list.").Default("100").IntVar(&c.list.limit)
@@ -191,7 +191,7 @@ func (c *outboxCommand) client() (*outboxAPI, error) {
 
 // resolve makes an ID, whole or cut, of what a person calls an incident by.
 func (api *outboxAPI) resolve(ctx context.Context, ref string, closed bool) (string, error) {
-	// The shape of outbox.IncidentID, and of one that a changed routing key left behind.
+	// The shape of incident.ID, and of one that a changed routing key left behind.
 	if regexp.MustCompile(`^[0-9a-f]{1,32}(-[0-9a-f]{0,8})?$`).MatchString(ref) {
 		return ref, nil
 	}

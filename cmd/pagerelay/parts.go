@@ -10,8 +10,8 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/oncall"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -24,7 +24,7 @@ type parts struct {
 	rest         *pagerduty.REST
 	alertmanager *alertmanager.Client // nil: there is nobody to ask.
 	settings     delivery.Settings
-	policy       outbox.Policy
+	policy       incident.Policy
 	reconcile    alertmanager.ReconcileSettings
 	source       *coverageSource
 	coverage     coverage.Settings
@@ -59,7 +59,7 @@ func assemble(cfg *config.Config, reg prometheus.Registerer) (*parts, error) {
 		settings: delivery.Settings{
 			Services: map[string]delivery.Service{}, Renderer: mapper, Sender: sender,
 		},
-		policy:    outbox.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members(), Services: cfg.ServiceNames()},
+		policy:    incident.Policy{StaleAfter: cfg.StaleAfter, Alertmanagers: client.Members(), Services: cfg.ServiceNames()},
 		reconcile: alertmanager.ReconcileSettings{Router: mapper, Policy: cfg.Reconcile},
 	}
 	p.coverage = coverage.Settings{Config: cfg.Coverage, Source: p.source, Router: mapper, Fallback: map[string]string{}}

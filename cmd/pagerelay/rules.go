@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -165,21 +165,21 @@ func testGroup(labels, annotations template.KV, receiver string, now time.Time) 
 	}
 }
 
-// incident is what a webhook says of one incident.
-type incident struct {
+// told is what a webhook says of one incident.
+type told struct {
 	view   mapping.Incident
 	faults []mapping.Fault
 }
 
 // incidents puts observations together by incident, in their order.
-func incidents(obs []mapping.Observation) []*incident {
-	var list []*incident
-	byID := map[string]*incident{}
+func incidents(obs []mapping.Observation) []*told {
+	var list []*told
+	byID := map[string]*told{}
 	for _, o := range obs {
-		id := outbox.IncidentID(o.Service, o.DedupKey)
+		id := incident.ID(o.Service, o.DedupKey)
 		in := byID[id]
 		if in == nil {
-			in = &incident{view: mapping.Incident{
+			in = &told{view: mapping.Incident{
 				Service: o.Service, DedupKey: o.DedupKey, Rule: o.Rule, Tier: o.Tier, Urgency: o.Urgency, Severity: o.Severity,
 				Origin: o.Origin, Receiver: o.Receiver, ExternalURL: o.ExternalURL, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels,
 			}}

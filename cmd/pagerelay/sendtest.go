@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -63,10 +63,10 @@ func (c *sendTestCommand) run(ctx context.Context, file string, out io.Writer) e
 	}
 	accepted := first.Kind == pagerduty.Accepted
 	if accepted {
-		accepted = send(ctx, &pagerduty.Event{RoutingKey: key, Action: string(outbox.Acknowledge), DedupKey: in.DedupKey}).Kind == pagerduty.Accepted
+		accepted = send(ctx, &pagerduty.Event{RoutingKey: key, Action: string(incident.Acknowledge), DedupKey: in.DedupKey}).Kind == pagerduty.Accepted
 	}
 	// What was, or may have been, opened is closed again, also after an interrupt.
-	last := send(context.WithoutCancel(ctx), &pagerduty.Event{RoutingKey: key, Action: string(outbox.Resolve), DedupKey: in.DedupKey})
+	last := send(context.WithoutCancel(ctx), &pagerduty.Event{RoutingKey: key, Action: string(incident.Resolve), DedupKey: in.DedupKey})
 	switch {
 	case last.Kind != pagerduty.Accepted:
 		return fmt.Errorf("send test: the resolve was not accepted; an incident with the dedup key %s may be open in PagerDuty", in.DedupKey)

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
@@ -163,13 +164,13 @@ func TestShutdownLosesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	have := map[string]outbox.State{}
+	have := map[string]incident.State{}
 	for _, i := range store.List() {
 		for _, m := range i.Members {
 			have[m.Alert.Labels["alertname"]] = i.Have
 		}
 	}
-	if got, ok := have["Slow"]; !ok || got != outbox.StateOpen {
+	if got, ok := have["Slow"]; !ok || got != incident.StateOpen {
 		t.Errorf("page whose answer came during shutdown: got %q, want open: the answer was not recorded", got)
 	}
 	if _, ok := have["Half"]; !ok {

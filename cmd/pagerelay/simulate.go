@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 	"github.com/pagerelay/pagerelay/receiver"
@@ -88,7 +88,7 @@ func (c *simulateCommand) read(stdin io.Reader) ([]byte, error) {
 }
 
 // simulateIncident lists what would be sent for an incident not heard of before.
-func simulateIncident(m *mapping.Mapper, in *incident, now time.Time) []simulated {
+func simulateIncident(m *mapping.Mapper, in *told, now time.Time) []simulated {
 	line := simulated{
 		Service: in.view.Service, Rule: in.view.Rule, Tier: in.view.Tier, Urgency: in.view.Urgency, Faults: in.faults,
 	}
@@ -97,7 +97,7 @@ func simulateIncident(m *mapping.Mapper, in *incident, now time.Time) []simulate
 		return []simulated{line}
 	}
 	if !firing {
-		line.Event = follow(outbox.Resolve, in.view.DedupKey)
+		line.Event = follow(incident.Resolve, in.view.DedupKey)
 		return []simulated{line}
 	}
 	e, faults := m.Render(in.view, mapping.RenderOptions{Now: now})
@@ -109,14 +109,14 @@ func simulateIncident(m *mapping.Mapper, in *incident, now time.Time) []simulate
 	line.Event = delivery.TriggerEvent(hiddenKey, in.view.DedupKey, e)
 	list := []simulated{line}
 	if line.Urgency == mapping.Acknowledged {
-		line.Faults, line.Event = nil, follow(outbox.Acknowledge, in.view.DedupKey)
+		line.Faults, line.Event = nil, follow(incident.Acknowledge, in.view.DedupKey)
 		list = append(list, line)
 	}
 	return list
 }
 
 // follow is an event that follows a trigger.
-func follow(a outbox.Action, dedupKey string) *pagerduty.Event {
+func follow(a incident.Action, dedupKey string) *pagerduty.Event {
 	return &pagerduty.Event{RoutingKey: hiddenKey, Action: string(a), DedupKey: dedupKey}
 }
 

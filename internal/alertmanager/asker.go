@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -47,41 +47,41 @@ func NewAsker(source Source, router Router, voucher Voucher) *Asker {
 
 // Ask puts q about in to Alertmanager; the text says why, for people, and holds
 // no alert text. Whatever is in doubt is outbox.VerdictUncertain.
-func (a *Asker) Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+func (a *Asker) Ask(ctx context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	switch q {
-	case outbox.QuestionLate:
-		return a.members(ctx, in, func(m *outbox.Member) bool { return !m.HeldUntil.IsZero() })
-	case outbox.QuestionStale:
-		return a.members(ctx, in, func(m *outbox.Member) bool { return m.Firing })
-	case outbox.QuestionSiblings:
+	case incident.QuestionLate:
+		return a.members(ctx, in, func(m *incident.Member) bool { return !m.HeldUntil.IsZero() })
+	case incident.QuestionStale:
+		return a.members(ctx, in, func(m *incident.Member) bool { return m.Firing })
+	case incident.QuestionSiblings:
 		v, why := a.source.AnyFiring(ctx, func(alert Alert) bool { return a.sibling(in, alert) })
 		return verdict(v), why
 	}
-	return outbox.VerdictUncertain, fmt.Sprintf("there is no question %q", q)
+	return incident.VerdictUncertain, fmt.Sprintf("there is no question %q", q)
 }
 
 // members asks about the members that are asked for: firing if one of them
 // fires, gone only if all of them are.
-func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*outbox.Member) bool) (outbox.Verdict, string) {
+func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*incident.Member) bool) (incident.Verdict, string) {
 	labels := map[string]map[string]string{}
 	for fp, m := range in.Members {
 		if !asked(m) {
 			continue
 		}
 		if m.Origin != mapping.OriginAlertmanager {
-			return outbox.VerdictUncertain, "an alert that did not come from Alertmanager is none that it can answer for"
+			return incident.VerdictUncertain, "an alert that did not come from Alertmanager is none that it can answer for"
 		}
 		labels[fp] = m.Alert.Labels
 	}
 	if len(labels) == 0 {
-		return outbox.VerdictUncertain, "there is no alert to ask about"
+		return incident.VerdictUncertain, "there is no alert to ask about"
 	}
 	verdicts, why := a.source.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
 	gone := true
 	for fp := range labels {
 		switch verdicts[fp] {
 		case Firing:
-			return outbox.VerdictFiring, "Alertmanager knows the alert"
+			return incident.VerdictFiring, "Alertmanager knows the alert"
 		case Gone:
 			if !a.vouched(in.Members[fp]) {
 				gone, why = false, "the Alertmanagers that can be asked have not yet listed an alert of the one that sent this"
@@ -91,20 +91,20 @@ func (a *Asker) members(ctx context.Context, in *outbox.Incident, asked func(*ou
 		}
 	}
 	if gone {
-		return outbox.VerdictGone, why
+		return incident.VerdictGone, why
 	}
-	return outbox.VerdictUncertain, why
+	return incident.VerdictUncertain, why
 }
 
 // vouched says whether the source lists the alerts of the Alertmanager that sent
 // the member, or that had ended it before.
-func (a *Asker) vouched(m *outbox.Member) bool {
+func (a *Asker) vouched(m *incident.Member) bool {
 	source := a.source.Identity()
 	return a.voucher.Vouches(source, m.ExternalURL) || (m.EndedBy != "" && a.voucher.Vouches(source, m.EndedBy))
 }
 
 // sibling says whether an alert that Alertmanager lists maps to the incident.
-func (a *Asker) sibling(in *outbox.Incident, alert Alert) bool {
+func (a *Asker) sibling(in *incident.Incident, alert Alert) bool {
 	// What belongs to the incident's own group is routed as that group was: the
 	// API names no group keys, so a key made of one can be had in no other way.
 	if slices.Contains(alert.Receivers, in.Receiver) && includes(alert.Labels, in.GroupLabels) {
@@ -132,7 +132,7 @@ func (a *Asker) sibling(in *outbox.Incident, alert Alert) bool {
 // maps says whether any alert of g belongs to the incident.
 func (a *Asker) maps(g *mapping.Group, id string) bool {
 	return slices.ContainsFunc(a.router.Route(g), func(o mapping.Observation) bool {
-		return outbox.IncidentID(o.Service, o.DedupKey) == id
+		return incident.ID(o.Service, o.DedupKey) == id
 	})
 }
 
@@ -163,13 +163,13 @@ func includes(labels map[string]string, want template.KV) bool {
 	return true
 }
 
-func verdict(v Verdict) outbox.Verdict {
+func verdict(v Verdict) incident.Verdict {
 	switch v {
 	case Firing:
-		return outbox.VerdictFiring
+		return incident.VerdictFiring
 	case Gone:
-		return outbox.VerdictGone
+		return incident.VerdictGone
 	case Uncertain:
 	}
-	return outbox.VerdictUncertain
+	return incident.VerdictUncertain
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -45,8 +45,8 @@ func (v voucher) Vouches(source, externalURL string) bool {
 	return source == "here" && slices.Contains(v, externalURL)
 }
 
-func member(fp string, firing bool, held bool) *outbox.Member {
-	m := &outbox.Member{
+func member(fp string, firing bool, held bool) *incident.Member {
+	m := &incident.Member{
 		Alert:  template.Alert{Fingerprint: fp, Labels: template.KV{"alertname": "A", "id": fp}},
 		Origin: mapping.OriginAlertmanager, Firing: firing, ExternalURL: "http://am-0",
 	}
@@ -58,8 +58,8 @@ func member(fp string, firing bool, held bool) *outbox.Member {
 
 func TestAskAboutMembers(t *testing.T) {
 	const firing, gone, uncertain = alertmanager.Firing, alertmanager.Gone, alertmanager.Uncertain
-	in := func() *outbox.Incident {
-		return &outbox.Incident{Members: map[string]*outbox.Member{
+	in := func() *incident.Incident {
+		return &incident.Incident{Members: map[string]*incident.Member{
 			"a": member("a", true, false), "b": member("b", true, false),
 			"held": member("held", false, true), "over": member("over", false, false),
 		}}
@@ -72,25 +72,25 @@ func TestAskAboutMembers(t *testing.T) {
 	peer.Members["held"].ExternalURL, peer.Members["held"].EndedBy = "http://am-1", "http://am-0"
 	for _, tc := range []struct {
 		name     string
-		in       *outbox.Incident
-		question outbox.Question
+		in       *incident.Incident
+		question incident.Question
 		verdicts map[string]alertmanager.Verdict
 		asked    []string
-		want     outbox.Verdict
+		want     incident.Verdict
 	}{
-		{"late firing", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": firing}, []string{"held"}, outbox.VerdictFiring},
-		{"late gone", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictGone},
-		{"late uncertain", in(), outbox.QuestionLate, map[string]alertmanager.Verdict{"held": uncertain}, []string{"held"}, outbox.VerdictUncertain},
-		{"late without a held member", &outbox.Incident{}, outbox.QuestionLate, nil, nil, outbox.VerdictUncertain},
-		{"stale, one fires", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": firing}, []string{"a", "b"}, outbox.VerdictFiring},
-		{"stale, all gone", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, outbox.VerdictGone},
-		{"stale, one uncertain", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": uncertain}, []string{"a", "b"}, outbox.VerdictUncertain},
-		{"stale, one not answered", in(), outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone}, []string{"a", "b"}, outbox.VerdictUncertain},
-		{"stale, one of another origin", foreign, outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, nil, outbox.VerdictUncertain},
-		{"stale, one from an Alertmanager that cannot be asked", elsewhere, outbox.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, outbox.VerdictUncertain},
-		{"late, from an Alertmanager that cannot be asked", elsewhere, outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictUncertain},
-		{"late, from a peer of the one that ended it", peer, outbox.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, outbox.VerdictGone},
-		{"no such question", in(), "weather", nil, nil, outbox.VerdictUncertain},
+		{"late firing", in(), incident.QuestionLate, map[string]alertmanager.Verdict{"held": firing}, []string{"held"}, incident.VerdictFiring},
+		{"late gone", in(), incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictGone},
+		{"late uncertain", in(), incident.QuestionLate, map[string]alertmanager.Verdict{"held": uncertain}, []string{"held"}, incident.VerdictUncertain},
+		{"late without a held member", &incident.Incident{}, incident.QuestionLate, nil, nil, incident.VerdictUncertain},
+		{"stale, one fires", in(), incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": firing}, []string{"a", "b"}, incident.VerdictFiring},
+		{"stale, all gone", in(), incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, incident.VerdictGone},
+		{"stale, one uncertain", in(), incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": uncertain}, []string{"a", "b"}, incident.VerdictUncertain},
+		{"stale, one not answered", in(), incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone}, []string{"a", "b"}, incident.VerdictUncertain},
+		{"stale, one of another origin", foreign, incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, nil, incident.VerdictUncertain},
+		{"stale, one from an Alertmanager that cannot be asked", elsewhere, incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, incident.VerdictUncertain},
+		{"late, from an Alertmanager that cannot be asked", elsewhere, incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictUncertain},
+		{"late, from a peer of the one that ended it", peer, incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictGone},
+		{"no such question", in(), "weather", nil, nil, incident.VerdictUncertain},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &source{verdicts: tc.verdicts}
@@ -127,7 +127,7 @@ func TestAskAboutSiblings(t *testing.T) {
 		t.Fatal(err)
 	}
 	const groupKey = `{}:{cluster="c1"}`
-	incident := func(receiver string, labels template.KV) *outbox.Incident {
+	fresh := func(receiver string, labels template.KV) *incident.Incident {
 		obs := m.Route(&mapping.Group{
 			Data: template.Data{
 				Receiver: receiver, GroupLabels: template.KV{"cluster": "c1"},
@@ -136,13 +136,13 @@ func TestAskAboutSiblings(t *testing.T) {
 			GroupKey: groupKey,
 		})
 		o := obs[0]
-		return &outbox.Incident{
-			ID: outbox.IncidentID(o.Service, o.DedupKey), Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared,
+		return &incident.Incident{
+			ID: incident.ID(o.Service, o.DedupKey), Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared,
 			Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels,
 		}
 	}
 	sum := sha256.Sum256([]byte(groupKey))
-	bare := &outbox.Incident{
+	bare := &incident.Incident{
 		BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: template.KV{"cluster": "c1"},
 	}
 	alert := func(receivers []string, kv ...string) alertmanager.Alert {
@@ -157,30 +157,30 @@ func TestAskAboutSiblings(t *testing.T) {
 	r := []string{"r"}
 	for _, tc := range []struct {
 		name  string
-		in    *outbox.Incident
+		in    *incident.Incident
 		alert alertmanager.Alert
-		want  outbox.Verdict
+		want  incident.Verdict
 	}{
-		{"labels, same key", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
-		{"labels, same key of another receiver", incident("r", byLabels), alert([]string{"other"}, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
-		{"labels, not yet dispatched", incident("r", byLabels), alert(nil, "by", "labels", "cluster", "c1"), outbox.VerdictFiring},
-		{"labels, another value", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c2"), outbox.VerdictGone},
-		{"labels, another rule", incident("r", byLabels), alert(r, "cluster", "c1"), outbox.VerdictGone},
-		{"labels, another urgency", incident("r", byLabels), alert(r, "by", "labels", "cluster", "c1", "severity", "warning"), outbox.VerdictGone},
-		{"group, same", incident("r", byGroup), alert(r, "by", "group", "cluster", "c1", "alertname", "B"), outbox.VerdictFiring},
-		{"group, other group labels", incident("r", byGroup), alert(r, "by", "group", "cluster", "c2"), outbox.VerdictGone},
-		{"group, other receiver", incident("r", byGroup), alert([]string{"x"}, "by", "group", "cluster", "c1"), outbox.VerdictGone},
-		{"bare key, same group", bare, alert(r, "cluster", "c1"), outbox.VerdictFiring},
-		{"bare key, other group", bare, alert(r, "cluster", "c2"), outbox.VerdictGone},
-		{"bare key, other receiver", bare, alert([]string{"x"}, "cluster", "c1"), outbox.VerdictGone},
+		{"labels, same key", fresh("r", byLabels), alert(r, "by", "labels", "cluster", "c1"), incident.VerdictFiring},
+		{"labels, same key of another receiver", fresh("r", byLabels), alert([]string{"other"}, "by", "labels", "cluster", "c1"), incident.VerdictFiring},
+		{"labels, not yet dispatched", fresh("r", byLabels), alert(nil, "by", "labels", "cluster", "c1"), incident.VerdictFiring},
+		{"labels, another value", fresh("r", byLabels), alert(r, "by", "labels", "cluster", "c2"), incident.VerdictGone},
+		{"labels, another rule", fresh("r", byLabels), alert(r, "cluster", "c1"), incident.VerdictGone},
+		{"labels, another urgency", fresh("r", byLabels), alert(r, "by", "labels", "cluster", "c1", "severity", "warning"), incident.VerdictGone},
+		{"group, same", fresh("r", byGroup), alert(r, "by", "group", "cluster", "c1", "alertname", "B"), incident.VerdictFiring},
+		{"group, other group labels", fresh("r", byGroup), alert(r, "by", "group", "cluster", "c2"), incident.VerdictGone},
+		{"group, other receiver", fresh("r", byGroup), alert([]string{"x"}, "by", "group", "cluster", "c1"), incident.VerdictGone},
+		{"bare key, same group", bare, alert(r, "cluster", "c1"), incident.VerdictFiring},
+		{"bare key, other group", bare, alert(r, "cluster", "c2"), incident.VerdictGone},
+		{"bare key, other receiver", bare, alert([]string{"x"}, "cluster", "c1"), incident.VerdictGone},
 		{
-			"receiver's name with what Alertmanager quotes", incident(`a\\\.b`, template.KV{"by": "receiver", "severity": "critical"}),
-			alert([]string{`a\.b`}, "by", "receiver"), outbox.VerdictFiring,
+			"receiver's name with what Alertmanager quotes", fresh(`a\\\.b`, template.KV{"by": "receiver", "severity": "critical"}),
+			alert([]string{`a\.b`}, "by", "receiver"), incident.VerdictFiring,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := &source{alerts: []alertmanager.Alert{tc.alert}}
-			if got, _ := alertmanager.NewAsker(s, m, voucher{}).Ask(t.Context(), outbox.QuestionSiblings, tc.in); got != tc.want {
+			if got, _ := alertmanager.NewAsker(s, m, voucher{}).Ask(t.Context(), incident.QuestionSiblings, tc.in); got != tc.want {
 				t.Errorf("verdict: got %s, want %s", got, tc.want)
 			}
 		})

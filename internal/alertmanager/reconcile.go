@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -372,11 +373,11 @@ func (r *Reconciler) logResult(result passResult, rep *Report) {
 
 // liftMutes ends every mute, where nobody is left who could say that it ended.
 func (r *Reconciler) liftMutes(ctx context.Context) (int, error) {
-	var changes []outbox.Muting
+	var changes []incident.Muting
 	for _, in := range r.store.List() {
 		for fp, m := range in.Members {
 			if m.Firing && m.Muted != nil {
-				changes = append(changes, outbox.Muting{Fingerprint: fp})
+				changes = append(changes, incident.Muting{Fingerprint: fp})
 			}
 		}
 	}

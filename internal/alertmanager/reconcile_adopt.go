@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -52,9 +52,9 @@ func (p *pass) seeUnknown(ctx context.Context, l *Listing) error {
 	seen := map[string]bool{}
 	for _, receiver := range receivers {
 		for _, o := range p.settings.Router.Route(p.group(alert, receiver, starts)) {
-			if id := outbox.IncidentID(o.Service, o.DedupKey); !seen[id] {
+			if id := incident.ID(o.Service, o.DedupKey); !seen[id] {
 				seen[id] = true
-				o.Reason, o.AsOf = outbox.ReasonAdopted, p.began
+				o.Reason, o.AsOf = incident.ReasonAdopted, p.began
 				p.batch = append(p.batch, o)
 			}
 		}
@@ -109,7 +109,7 @@ func (p *pass) group(alert Alert, receiver string, starts time.Time) *mapping.Gr
 // groupShape is a receiver's groups whose labels have the same names.
 type groupShape struct {
 	names  []string // sorted.
-	groups map[string]*outbox.Incident
+	groups map[string]*incident.Incident
 }
 
 func (s *groupShape) key(labels map[string]string) string {
@@ -121,7 +121,7 @@ func (s *groupShape) key(labels map[string]string) string {
 }
 
 // shapes indexes the groups of the open incidents, by receiver.
-func shapes(open []*outbox.Incident) map[string][]*groupShape {
+func shapes(open []*incident.Incident) map[string][]*groupShape {
 	out := map[string][]*groupShape{}
 	for _, in := range open {
 		if in.Origin != mapping.OriginAlertmanager || in.GroupKey == "" {
@@ -130,7 +130,7 @@ func shapes(open []*outbox.Incident) map[string][]*groupShape {
 		names := slices.Sorted(maps.Keys(map[string]string(in.GroupLabels)))
 		at := slices.IndexFunc(out[in.Receiver], func(s *groupShape) bool { return slices.Equal(s.names, names) })
 		if at < 0 {
-			out[in.Receiver] = append(out[in.Receiver], &groupShape{names: names, groups: map[string]*outbox.Incident{}})
+			out[in.Receiver] = append(out[in.Receiver], &groupShape{names: names, groups: map[string]*incident.Incident{}})
 			at = len(out[in.Receiver]) - 1
 		}
 		s := out[in.Receiver][at]

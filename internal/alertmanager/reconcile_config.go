@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 const (
@@ -18,8 +18,8 @@ const (
 // The effects of a mute, as the configuration names them.
 const (
 	muteNothing     = "nothing"
-	muteAcknowledge = string(outbox.MuteAcknowledge)
-	muteResolve     = string(outbox.MuteResolve)
+	muteAcknowledge = string(incident.MuteAcknowledge)
+	muteResolve     = string(incident.MuteResolve)
 )
 
 // Reconcile is the `reconcile` section of the configuration file.
@@ -63,7 +63,7 @@ func (c Reconcile) Validate() error {
 }
 
 // effect is what a mute of this kind is to do; nil is nothing.
-func (c Reconcile) effect(by string) *outbox.Mute {
+func (c Reconcile) effect(by string) *incident.Mute {
 	do := c.OnSilence
 	if by == "inhibition" {
 		do = c.OnInhibit
@@ -71,5 +71,5 @@ func (c Reconcile) effect(by string) *outbox.Mute {
 	if by == "" || do == "" || do == muteNothing {
 		return nil
 	}
-	return &outbox.Mute{By: by, Do: outbox.MuteAction(do)}
+	return &incident.Mute{By: by, Do: incident.MuteAction(do)}
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -17,7 +17,7 @@ type pass struct {
 	r        *Reconciler
 	settings *ReconcileSettings
 	began    time.Time
-	open     []*outbox.Incident
+	open     []*incident.Incident
 	ours     map[string]string // receiver -> externalURL.
 	adopting bool              // take in what is unknown ...
 	after    time.Duration     // ... once it has fired for as long.
@@ -37,8 +37,8 @@ type held struct {
 	fp   string
 	seen time.Time // newest, of all its incidents.
 	from string    // externalURL.
-	in   *outbox.Incident
-	more []*outbox.Incident // further incidents that hold it.
+	in   *incident.Incident
+	more []*incident.Incident // further incidents that hold it.
 
 	listed uint64 // the members that list it, ...
 	loud   uint64 // ... neither silenced nor inhibited.
@@ -100,7 +100,7 @@ func (r *Reconciler) keep(receivers map[string]string) {
 	r.kept = maps.Clone(receivers)
 }
 
-func (p *pass) hold(in *outbox.Incident, fp string, m *outbox.Member) {
+func (p *pass) hold(in *incident.Incident, fp string, m *incident.Member) {
 	at, ok := p.index[fp]
 	switch {
 	case !m.Firing && m.HeldUntil.IsZero():
@@ -208,7 +208,7 @@ func (p *pass) mutes(ctx context.Context, standing Standing) error {
 			mature |= 1 << i
 		}
 	}
-	var begin, end []outbox.Muting
+	var begin, end []incident.Muting
 	for i := range p.held {
 		h := &p.held[i]
 		if h.listed == 0 {
@@ -217,17 +217,17 @@ func (p *pass) mutes(ctx context.Context, standing Standing) error {
 		effect := p.settings.Policy.effect(h.by)
 		switch {
 		case h.loud&mature != 0, h.by != "" && effect == nil:
-			if h.any(func(in *outbox.Incident) bool { return in.Members[h.fp].Muted != nil }) {
-				end = append(end, outbox.Muting{Fingerprint: h.fp})
+			if h.any(func(in *incident.Incident) bool { return in.Members[h.fp].Muted != nil }) {
+				end = append(end, incident.Muting{Fingerprint: h.fp})
 			}
 		case everybody && effect != nil:
-			if h.any(func(in *outbox.Incident) bool { return in.Mutable(h.fp, *effect) }) {
-				begin = append(begin, outbox.Muting{Fingerprint: h.fp, LastSeen: h.seen, Mute: effect})
+			if h.any(func(in *incident.Incident) bool { return in.Mutable(h.fp, *effect) }) {
+				begin = append(begin, incident.Muting{Fingerprint: h.fp, LastSeen: h.seen, Mute: effect})
 			}
 		}
 	}
 	for _, c := range []struct {
-		changes []outbox.Muting
+		changes []incident.Muting
 		count   *int
 	}{{end, &p.report.Unmuted}, {begin, &p.report.Muted}} {
 		for chunk := range slices.Chunk(c.changes, storeBatch) {
@@ -241,7 +241,7 @@ func (p *pass) mutes(ctx context.Context, standing Standing) error {
 	return nil
 }
 
-func (h *held) any(is func(*outbox.Incident) bool) bool {
+func (h *held) any(is func(*incident.Incident) bool) bool {
 	return is(h.in) || slices.ContainsFunc(h.more, is)
 }
 
@@ -262,7 +262,7 @@ func (p *pass) absences(ctx context.Context, standing Standing) error {
 		r.counted = p.began
 	}
 	streaks := map[string]streak{}
-	var gone []outbox.Absence
+	var gone []incident.Absence
 	for i := range p.held {
 		h := &p.held[i]
 		if h.listed != 0 {
@@ -281,7 +281,7 @@ func (p *pass) absences(ctx context.Context, standing Standing) error {
 		}
 		streaks[h.fp] = s
 		if s.looks >= goneAfter {
-			gone = append(gone, outbox.Absence{Fingerprint: h.fp, LastSeen: h.seen})
+			gone = append(gone, incident.Absence{Fingerprint: h.fp, LastSeen: h.seen})
 		}
 	}
 	r.streaks = streaks

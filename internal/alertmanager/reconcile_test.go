@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -256,7 +257,7 @@ func TestAbsence(t *testing.T) {
 }
 
 // page is the incident of a test that has only one, the digest of what was missed apart.
-func (g *rig) page() *outbox.Incident {
+func (g *rig) page() *incident.Incident {
 	g.t.Helper()
 	for _, in := range g.List() {
 		if in.Digest == nil {
@@ -277,10 +278,10 @@ func TestAbsenceIsOnTheLedger(t *testing.T) {
 		g.pass()
 	}
 	in := g.page()
-	if in.Want() != outbox.StateClosed {
+	if in.Want() != incident.StateClosed {
 		t.Errorf("want is %s, want closed", in.Want())
 	}
-	if !slices.ContainsFunc(in.History, func(e outbox.Entry) bool { return e.What == "absent" }) {
+	if !slices.ContainsFunc(in.History, func(e incident.Entry) bool { return e.What == "absent" }) {
 		t.Errorf("the ledger does not say why: %+v", in.History)
 	}
 }
@@ -454,7 +455,7 @@ func (s interrupted) Survey(ctx context.Context, each func(int, *alertmanager.Li
 // A list that was read before a resolve came in does not bring the alert back.
 func TestResolvedWhileItIsListedIsNotAdopted(t *testing.T) {
 	g := newRig(t, 1, alertmanager.Reconcile{})
-	g.SetPolicy(outbox.Policy{Alertmanagers: 1})
+	g.SetPolicy(incident.Policy{Alertmanagers: 1})
 	g.webhook(fpB)
 	g.list(line{fp: fpA, age: time.Hour}, line{fp: fpB})
 	source := interrupted{newClient(t, alertmanager.Config{URLs: g.urls}), func() {
@@ -528,23 +529,23 @@ func TestMutes(t *testing.T) {
 		name   string
 		policy alertmanager.Reconcile
 		passes []func(*rig)
-		want   outbox.State
+		want   incident.State
 	}{
-		{"nothing", alertmanager.Reconcile{OnInhibit: "resolve"}, []func(*rig){list(silenced)}, outbox.StateOpen},
-		{"acknowledge", both, []func(*rig){list(silenced)}, outbox.StateAcknowledged},
-		{"resolve", both, []func(*rig){list(inhibited)}, outbox.StateClosed},
-		{"ended", both, []func(*rig){list(inhibited), list(line{fp: fpA})}, outbox.StateOpen},
-		{"one of them hears it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = lines(line{fp: fpA}) }}, outbox.StateOpen},
-		{"one of them does not know it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = "[]" }}, outbox.StateAcknowledged},
-		{"one of them does not answer", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].code = 500 }}, outbox.StateOpen},
-		{"one of them is young", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].up = time.Second }}, outbox.StateOpen},
-		{"it lasts while one does not answer", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].code = 500 }}, outbox.StateAcknowledged},
-		{"it ends although one does not answer", both, []func(*rig){list(silenced), func(g *rig) { g.list(line{fp: fpA}); g.fakes[1].code = 500 }}, outbox.StateOpen},
-		{"a young one does not end it", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].alerts, g.fakes[1].up = lines(line{fp: fpA}), time.Second }}, outbox.StateAcknowledged},
-		{"a time interval is no mute", both, []func(*rig){list(line{fp: fpA, by: "mutedBy"})}, outbox.StateOpen},
-		{"the policy is taken back", both, []func(*rig){list(inhibited), func(g *rig) { g.apply(alertmanager.Reconcile{}, g.urls...) }}, outbox.StateOpen},
-		{"nobody is asked any more", both, []func(*rig){list(inhibited), func(g *rig) { g.apply(both) }}, outbox.StateOpen},
-		{"muted and gone", both, []func(*rig){list(silenced), list(), list(), list()}, outbox.StateClosed},
+		{"nothing", alertmanager.Reconcile{OnInhibit: "resolve"}, []func(*rig){list(silenced)}, incident.StateOpen},
+		{"acknowledge", both, []func(*rig){list(silenced)}, incident.StateAcknowledged},
+		{"resolve", both, []func(*rig){list(inhibited)}, incident.StateClosed},
+		{"ended", both, []func(*rig){list(inhibited), list(line{fp: fpA})}, incident.StateOpen},
+		{"one of them hears it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = lines(line{fp: fpA}) }}, incident.StateOpen},
+		{"one of them does not know it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = "[]" }}, incident.StateAcknowledged},
+		{"one of them does not answer", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].code = 500 }}, incident.StateOpen},
+		{"one of them is young", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].up = time.Second }}, incident.StateOpen},
+		{"it lasts while one does not answer", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].code = 500 }}, incident.StateAcknowledged},
+		{"it ends although one does not answer", both, []func(*rig){list(silenced), func(g *rig) { g.list(line{fp: fpA}); g.fakes[1].code = 500 }}, incident.StateOpen},
+		{"a young one does not end it", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].alerts, g.fakes[1].up = lines(line{fp: fpA}), time.Second }}, incident.StateAcknowledged},
+		{"a time interval is no mute", both, []func(*rig){list(line{fp: fpA, by: "mutedBy"})}, incident.StateOpen},
+		{"the policy is taken back", both, []func(*rig){list(inhibited), func(g *rig) { g.apply(alertmanager.Reconcile{}, g.urls...) }}, incident.StateOpen},
+		{"nobody is asked any more", both, []func(*rig){list(inhibited), func(g *rig) { g.apply(both) }}, incident.StateOpen},
+		{"muted and gone", both, []func(*rig){list(silenced), list(), list(), list()}, incident.StateClosed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newRig(t, 2, tc.policy)

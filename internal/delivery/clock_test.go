@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -84,7 +84,7 @@ func TestClockJumpWhileARepeatOfARequestIsPlanned(t *testing.T) {
 func TestClockJumpWhileALateFiringIsHeld(t *testing.T) {
 	jumps(t, func(t *testing.T, by time.Duration) {
 		inBubble(t, &fakePagerDuty{}, func(r *rig) {
-			r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+			r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
 			r.settings.Asker = hanging{}
 		}, func(r *rig) {
 			r.observe(alert{name: "a"})
@@ -94,7 +94,7 @@ func TestClockJumpWhileALateFiringIsHeld(t *testing.T) {
 			r.observe(alert{name: "a", starts: -time.Second})
 			r.leap(by)
 			r.wake()
-			time.Sleep(outbox.LateHold)
+			time.Sleep(incident.LateHold)
 			r.want("a", "trigger 202", "resolve 202", "trigger 202")
 		})
 	})
@@ -119,7 +119,7 @@ func TestClockJumpWhileARefreshWaits(t *testing.T) {
 // repeat is Alertmanager's.
 func (r *rig) repeat(name string) {
 	r.t.Helper()
-	in, ok := r.Get(outbox.IncidentID("infra", name))
+	in, ok := r.Get(incident.ID("infra", name))
 	if !ok {
 		r.t.Fatalf("no incident %s to repeat", name)
 	}
@@ -256,9 +256,9 @@ func limitedLife(t *testing.T, seed uint64, leap bool) (order []string, leaps in
 		if seed%2 == 0 {
 			return
 		}
-		r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
-		r.settings.Asker = asker(func(_ outbox.Question, in *outbox.Incident) outbox.Verdict {
-			return []outbox.Verdict{outbox.VerdictFiring, outbox.VerdictUncertain}[len(in.DedupKey)%2]
+		r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+		r.settings.Asker = asker(func(_ incident.Question, in *incident.Incident) incident.Verdict {
+			return []incident.Verdict{incident.VerdictFiring, incident.VerdictUncertain}[len(in.DedupKey)%2]
 		})
 	}, func(r *rig) {
 		rng := rand.New(rand.NewPCG(seed, 10))
@@ -330,12 +330,12 @@ func TestClockJumpsChangeNoOrderAndLoseNoPage(t *testing.T) {
 				if seed%2 == 0 {
 					return
 				}
-				r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
-				r.settings.Asker = asker(func(_ outbox.Question, in *outbox.Incident) outbox.Verdict {
+				r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+				r.settings.Asker = asker(func(_ incident.Question, in *incident.Incident) incident.Verdict {
 					if faults(3) == 0 {
-						return outbox.VerdictUncertain
+						return incident.VerdictUncertain
 					}
-					return outbox.VerdictFiring // a late firing is one that fires.
+					return incident.VerdictFiring // a late firing is one that fires.
 				})
 			}, func(r *rig) {
 				var names []string

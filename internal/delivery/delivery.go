@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -33,7 +34,7 @@ type Renderer interface {
 
 // Asker asks Alertmanager a question about an incident. The text says why, for people.
 type Asker interface {
-	Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string)
+	Ask(ctx context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string)
 }
 
 // Settings are what a reload replaces, all at once.
@@ -44,7 +45,7 @@ type Settings struct {
 	Asker    Asker // nil: nobody to ask.
 	// Coverage says whether somebody hears of what is sent to a service at a time.
 	// It answers from memory. nil: nobody knows.
-	Coverage func(service string, at time.Time) outbox.Coverage
+	Coverage func(service string, at time.Time) incident.Coverage
 	// Uncovered is called when PagerDuty has accepted a page of which Coverage says
 	// that nobody hears. It does not block. nil: nobody wants to know.
 	Uncovered func()
@@ -90,8 +91,8 @@ type Deliverer struct {
 	busy    map[string]bool // something is under way for the incident.
 	timers  timerHeap
 	timed   map[string]*timer
-	asking  map[string]map[outbox.Question]bool
-	answers map[string]map[outbox.Question]outbox.Answer
+	asking  map[string]map[incident.Question]bool
+	answers map[string]map[incident.Question]incident.Answer
 	higher  map[string]time.Time
 	// limited is when an incident was last answered with 429: it goes behind the others.
 	limited map[string]time.Time
@@ -132,8 +133,8 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 		cfg: cfg, log: cfg.Logger, store: store,
 		reload: make(chan struct{}, 1), audited: make(chan struct{}, 1), events: make(chan func()),
 		lanes: map[string]*lane{}, keys: map[string]*keys{}, queued: map[string]*queued{}, busy: map[string]bool{},
-		timed: map[string]*timer{}, asking: map[string]map[outbox.Question]bool{},
-		answers: map[string]map[outbox.Question]outbox.Answer{}, higher: map[string]time.Time{},
+		timed: map[string]*timer{}, asking: map[string]map[incident.Question]bool{},
+		answers: map[string]map[incident.Question]incident.Answer{}, higher: map[string]time.Time{},
 		limited: map[string]time.Time{}, waits: map[string]waiting{},
 	}
 	d.met = newMetrics(cfg.Registerer)

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
@@ -129,9 +130,9 @@ func (render) Render(in mapping.Incident, o mapping.RenderOptions) (mapping.Even
 	return e, nil
 }
 
-type asker func(q outbox.Question, in *outbox.Incident) outbox.Verdict
+type asker func(q incident.Question, in *incident.Incident) incident.Verdict
 
-func (f asker) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+func (f asker) Ask(_ context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	return f(q, in), "a test says so"
 }
 
@@ -188,7 +189,7 @@ func inBubble(t *testing.T, pd *fakePagerDuty, setup func(*rig), f func(*rig)) {
 		r.settings = delivery.Settings{
 			Services: map[string]delivery.Service{"infra": service("infra")}, Renderer: render{}, Sender: pd,
 		}
-		store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
+		store.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute})
 		r.d = delivery.New(store, delivery.Config{Registerer: r.reg, Now: r.wall, Logger: slog.New(slog.NewTextHandler(&r.log, nil))})
 		if setup != nil {
 			setup(r)
@@ -471,7 +472,7 @@ func TestHighProbesWhileThrottled(t *testing.T) {
 		r.observe(alert{name: "low", urgency: mapping.Low}, alert{name: "high"})
 		time.Sleep(time.Minute)
 		r.want("high", "trigger 429", "trigger 429", "trigger 429", "trigger 429", "trigger 429", "trigger 202")
-		if in, _ := r.Get(outbox.IncidentID("infra", "high")); in.Have != outbox.StateOpen {
+		if in, _ := r.Get(incident.ID("infra", "high")); in.Have != incident.StateOpen {
 			t.Errorf("have is %s, want open", in.Have)
 		}
 	})
@@ -496,13 +497,13 @@ func TestPageTakenInAtTheLimitIsOwedAtOnce(t *testing.T) {
 		synctest.Wait()
 		r.observe(alert{name: "next"})
 		synctest.Wait()
-		if in, _ := r.Get(outbox.IncidentID("infra", "next")); in.Owed != 1 || in.Version != 1 {
+		if in, _ := r.Get(incident.ID("infra", "next")); in.Owed != 1 || in.Version != 1 {
 			t.Errorf("owed is revision %d after %d commits, want revision 1 after 1", in.Owed, in.Version)
 		}
 		time.Sleep(2 * time.Minute) // all have left.
 		r.observe(alert{name: "calm"})
 		synctest.Wait()
-		if in, _ := r.Get(outbox.IncidentID("infra", "calm")); in.Owed != 0 || in.Have != outbox.StateOpen {
+		if in, _ := r.Get(incident.ID("infra", "calm")); in.Owed != 0 || in.Have != incident.StateOpen {
 			t.Errorf("owed is revision %d, have %s; want 0, open", in.Owed, in.Have)
 		}
 	})
@@ -594,7 +595,7 @@ func TestLateTriggerUnderAnOldKeyIsResolved(t *testing.T) {
 		if old == 0 {
 			t.Errorf("sent %q: no resolve under the old key once the late trigger could have landed", pd.actions("a"))
 		}
-		if in, _ := r.Get(outbox.IncidentID("infra", "a")); in == nil || in.Have != outbox.StateOpen || !in.PendingSince.IsZero() {
+		if in, _ := r.Get(incident.ID("infra", "a")); in == nil || in.Have != incident.StateOpen || !in.PendingSince.IsZero() {
 			t.Errorf("the new epoch is %+v, want it open", in)
 		}
 		if n := len(r.List()); n != 1 {
@@ -764,7 +765,7 @@ func TestRefusedGoesMinimalThenToTheFallback(t *testing.T) {
 		if got := fmt.Sprint(sources); got != "[s minimal]" {
 			t.Errorf("refused events were %s, want the full one and the minimal one", got)
 		}
-		in, ok := r.Get(outbox.IncidentID("infra", "a"))
+		in, ok := r.Get(incident.ID("infra", "a"))
 		if !ok || in.Status() != "blocked" {
 			t.Errorf("the original is %+v, want blocked", in)
 		}
@@ -807,7 +808,7 @@ func TestRefusedKeyIsProbedAndDiverted(t *testing.T) {
 		pd.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 		for i := range 20 {
-			if in, ok := r.Get(outbox.IncidentID("infra", fmt.Sprint("a", i))); !ok || in.Have != outbox.StateOpen {
+			if in, ok := r.Get(incident.ID("infra", fmt.Sprint("a", i))); !ok || in.Have != incident.StateOpen {
 				t.Errorf("a%d is not open on its own service after the key was mended", i)
 			}
 		}
@@ -816,19 +817,19 @@ func TestRefusedKeyIsProbedAndDiverted(t *testing.T) {
 
 func TestStaleTriggerIsCheckedFirst(t *testing.T) {
 	for _, tc := range []struct {
-		verdict outbox.Verdict
+		verdict incident.Verdict
 		want    string
 	}{
-		{outbox.VerdictGone, "[]"},
-		{outbox.VerdictFiring, "[trigger 202]"},
-		{outbox.VerdictUncertain, "[trigger 202]"},
+		{incident.VerdictGone, "[]"},
+		{incident.VerdictFiring, "[trigger 202]"},
+		{incident.VerdictUncertain, "[trigger 202]"},
 	} {
 		t.Run(string(tc.verdict), func(t *testing.T) {
 			var asked atomic.Int32
 			pd := &fakePagerDuty{limit: 120}
 			inBubble(t, pd, func(r *rig) {
-				r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
-				r.settings.Asker = asker(func(q outbox.Question, in *outbox.Incident) outbox.Verdict {
+				r.SetPolicy(incident.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
+				r.settings.Asker = asker(func(q incident.Question, in *incident.Incident) incident.Verdict {
 					asked.Add(1)
 					return tc.verdict
 				})
@@ -858,7 +859,7 @@ func TestHangingAlertmanagerHoldsAHighPageForASecond(t *testing.T) {
 		return nil
 	}
 	inBubble(t, pd, func(r *rig) {
-		r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
+		r.SetPolicy(incident.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
 		r.settings.Asker = hanging{}
 	}, func(r *rig) {
 		r.observe(alert{name: "a"})
@@ -876,9 +877,9 @@ func TestHangingAlertmanagerHoldsAHighPageForASecond(t *testing.T) {
 
 type hanging struct{}
 
-func (hanging) Ask(ctx context.Context, _ outbox.Question, _ *outbox.Incident) (outbox.Verdict, string) {
+func (hanging) Ask(ctx context.Context, _ incident.Question, _ *incident.Incident) (incident.Verdict, string) {
 	<-ctx.Done()
-	return outbox.VerdictUncertain, "no answer"
+	return incident.VerdictUncertain, "no answer"
 }
 
 func TestUnreadableKeyIsReadAgain(t *testing.T) {
@@ -929,7 +930,7 @@ func TestShutdownFinishesWhatIsInFlight(t *testing.T) {
 		}
 		known := 0
 		for _, in := range r.List() {
-			if in.Have == outbox.StateOpen {
+			if in.Have == incident.StateOpen {
 				known++
 			}
 		}

@@ -6,14 +6,15 @@ import (
 	"maps"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
 // evidence gathers what Next needs to know besides the incident; now is Config.Now's.
-func (d *Deliverer) evidence(in *outbox.Incident, now time.Time) (outbox.Evidence, *lane) {
+func (d *Deliverer) evidence(in *incident.Incident, now time.Time) (incident.Evidence, *lane) {
 	s := d.settings.Load()
 	svc, known := s.Services[in.Service]
-	ev := outbox.Evidence{Known: known, Asking: d.asking[in.ID], Answers: d.answers[in.ID]}
+	ev := incident.Evidence{Known: known, Asking: d.asking[in.ID], Answers: d.answers[in.ID]}
 	if !known {
 		return ev, nil
 	}
@@ -73,30 +74,30 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 	}
 	now, wall := time.Now(), d.cfg.Now()
 	ev, l := d.evidence(in, wall)
-	dec := outbox.Next(in, ev, d.store.Policy(), wall)
-	stale := dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale
-	if dec.Kind != outbox.Send && !stale {
+	dec := incident.Next(in, ev, d.store.Policy(), wall)
+	stale := dec.Kind == incident.Ask && dec.Question == incident.QuestionStale
+	if dec.Kind != incident.Send && !stale {
 		d.dequeue(id)
 	}
 	d.clearTimer(id)
 	switch dec.Kind {
-	case outbox.Idle:
-	case outbox.Wait:
+	case incident.Idle:
+	case incident.Wait:
 		d.setTimer(id, now.Add(dec.Until.Sub(wall)))
-	case outbox.Send:
+	case incident.Send:
 		d.enqueue(in, l, dec.Class)
-	case outbox.Ask:
+	case incident.Ask:
 		if stale { // asked when its turn comes: the answer must be fresh then.
 			d.enqueue(in, l, dec.Class)
 			return
 		}
 		d.ask(ctx, in, dec, func() {})
-	case outbox.Perform:
+	case incident.Perform:
 		d.perform(ctx, in, dec, ev.Fallback)
 	}
 }
 
-func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
+func (d *Deliverer) enqueue(in *incident.Incident, l *lane, class incident.Class) {
 	since := d.waitingSince(in)
 	if in.Digest != nil { // it names what is over: the more there is, the later it should go.
 		since = time.Now().Add(digestPatience)
@@ -119,7 +120,7 @@ func (d *Deliverer) enqueue(in *outbox.Incident, l *lane, class outbox.Class) {
 
 // waitingSince is when what is to be said came to be, by the clock that never jumps.
 // It is read from the wall clock once: whatever that one does later, the order stays.
-func (d *Deliverer) waitingSince(in *outbox.Incident) time.Time {
+func (d *Deliverer) waitingSince(in *incident.Incident) time.Time {
 	if w, ok := d.waits[in.ID]; ok && w.pending.Equal(in.PendingSince) {
 		return w.since
 	}
@@ -143,13 +144,13 @@ func (d *Deliverer) dequeue(id string) {
 }
 
 // perform runs a step that needs no request.
-func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox.Decision, fallback string) {
+func (d *Deliverer) perform(ctx context.Context, in *incident.Incident, dec incident.Decision, fallback string) {
 	d.busy[in.ID] = true
 	var err error
 	d.task(&d.steps, func() { err = d.store.Perform(ctx, in.ID, in.Version, dec, fallback) }, func() {
 		delete(d.busy, in.ID)
 		switch {
-		case err == nil && dec.Step == outbox.StepBlock:
+		case err == nil && dec.Step == incident.StepBlock:
 			d.log.Error("An incident is blocked", "incident", in.ID, "service", in.Service, "reason", dec.Reason)
 		case err != nil && !errors.Is(err, outbox.ErrChanged) && !errors.Is(err, outbox.ErrClosed):
 			d.log.Error("A step of the outbox was not stored; it is tried again", "step", string(dec.Step), "err", err)
@@ -164,17 +165,17 @@ func (d *Deliverer) perform(ctx context.Context, in *outbox.Incident, dec outbox
 
 // ask puts a question to Alertmanager, and calls then in the loop when it is
 // answered. Meanwhile the incident is evaluated as usual.
-func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Decision, then func()) {
+func (d *Deliverer) ask(ctx context.Context, in *incident.Incident, dec incident.Decision, then func()) {
 	asker := d.settings.Load().Asker
 	if d.asking[in.ID] == nil {
-		d.asking[in.ID] = map[outbox.Question]bool{}
+		d.asking[in.ID] = map[incident.Question]bool{}
 	}
 	d.asking[in.ID][dec.Question] = true
-	a := outbox.Answer{Verdict: outbox.VerdictUncertain, Revision: in.Revision, About: in.Held()}
+	a := incident.Answer{Verdict: incident.VerdictUncertain, Revision: in.Revision, About: in.Held()}
 	why := "nobody to ask"
 	// What a page waits for goes before what only a resolve waits for.
 	pool := &d.questions
-	if dec.Question == outbox.QuestionSiblings {
+	if dec.Question == incident.QuestionSiblings {
 		pool = &d.patient
 	}
 	d.task(pool, func() {
@@ -192,11 +193,11 @@ func (d *Deliverer) ask(ctx context.Context, in *outbox.Incident, dec outbox.Dec
 			delete(d.asking, in.ID)
 		}
 		a.Since = a.At
-		if before, ok := d.answers[in.ID][dec.Question]; ok && before.Verdict == outbox.VerdictUncertain {
+		if before, ok := d.answers[in.ID][dec.Question]; ok && before.Verdict == incident.VerdictUncertain {
 			a.Since = before.Since
 		}
 		if d.answers[in.ID] == nil {
-			d.answers[in.ID] = map[outbox.Question]outbox.Answer{}
+			d.answers[in.ID] = map[incident.Question]incident.Answer{}
 		}
 		d.answers[in.ID][dec.Question] = a
 		d.log.Debug("Alertmanager was asked", "incident", in.ID, "question", string(dec.Question), "verdict", string(a.Verdict), "reason", why)
@@ -256,7 +257,7 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 // owe marks the high pages that now wait for nothing but the rate limit.
 func (d *Deliverer) owe(ctx context.Context, l *lane) {
 	var ids []string
-	for _, it := range l.ready[outbox.ClassHighTrigger] {
+	for _, it := range l.ready[incident.ClassHighTrigger] {
 		if !it.owed {
 			it.owed = true
 			ids = append(ids, it.id)

@@ -9,13 +9,13 @@ import (
 
 	gopagerduty "github.com/PagerDuty/go-pagerduty"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // digestEvent tells what was over before PagerDuty confirmed it.
-func digestEvent(in *outbox.Incident) mapping.Event {
+func digestEvent(in *incident.Incident) mapping.Event {
 	d := in.Digest
 	names := slices.SortedFunc(maps.Keys(d.Names), func(a, b string) int {
 		if d.Names[a] != d.Names[b] {
@@ -56,7 +56,7 @@ func digestEvent(in *outbox.Incident) mapping.Event {
 // TriggerEvent is the event that opens an incident, as it goes over the wire.
 func TriggerEvent(routingKey, dedupKey string, e mapping.Event) *pagerduty.Event {
 	out := &pagerduty.Event{
-		RoutingKey: routingKey, Action: string(outbox.Trigger), DedupKey: dedupKey, Client: e.Client, ClientURL: e.ClientURL,
+		RoutingKey: routingKey, Action: string(incident.Trigger), DedupKey: dedupKey, Client: e.Client, ClientURL: e.ClientURL,
 		Payload: &pagerduty.Payload{
 			Summary: e.Summary, Source: e.Source, Severity: e.Severity, Timestamp: timestamp(e.Timestamp),
 			Component: e.Component, Group: e.Group, Class: e.Class,

@@ -11,20 +11,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // audited sets up a service with a fallback that the audit speaks of.
-func audited(says *atomic.Pointer[outbox.Coverage]) func(*rig) {
+func audited(says *atomic.Pointer[incident.Coverage]) func(*rig) {
 	return func(r *rig) {
 		infra, catchAll := service("infra"), service("catch-all")
 		infra.Fallback = "catch-all"
 		catchAll.Key = func() (string, error) { return "fedcba9876543210fedcba9876543210", nil }
 		r.settings.Services = map[string]delivery.Service{"infra": infra, "catch-all": catchAll}
-		r.settings.Coverage = func(service string, _ time.Time) outbox.Coverage {
+		r.settings.Coverage = func(service string, _ time.Time) incident.Coverage {
 			if service != "infra" {
-				return outbox.Coverage{}
+				return incident.Coverage{}
 			}
 			return *says.Load()
 		}
@@ -53,10 +53,10 @@ func wantRequests(t *testing.T, got []string, want ...string) {
 // A page that nobody would hear of goes to the fallback, too, and is sent again once
 // the time has come at which somebody is on call.
 func TestPageWhileNobodyIsOnCall(t *testing.T) {
-	var says atomic.Pointer[outbox.Coverage]
+	var says atomic.Pointer[incident.Coverage]
 	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
 		ends := time.Now().Add(time.Hour)
-		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "nobody is on call on infra", Until: ends})
+		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "nobody is on call on infra", Until: ends})
 		r.observe(alert{name: "a"}, alert{name: "b", urgency: mapping.Low})
 		time.Sleep(time.Minute)
 		for _, name := range []string{"a", "b"} {
@@ -74,7 +74,7 @@ func TestPageWhileNobodyIsOnCall(t *testing.T) {
 `), metric); err != nil {
 			t.Error(err)
 		}
-		says.Store(&outbox.Coverage{State: outbox.CoverageFull}) // what the schedule said all along of later.
+		says.Store(&incident.Coverage{State: incident.CoverageFull}) // what the schedule said all along of later.
 		time.Sleep(time.Until(ends) + time.Second)
 		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "trigger")
 		wantRequests(t, r.requestsTo("fedcba9876543210fedcba9876543210", "a"), "trigger")
@@ -83,13 +83,13 @@ func TestPageWhileNobodyIsOnCall(t *testing.T) {
 
 // A hole whose end is not known ends with the next audit.
 func TestAuditEndsAHole(t *testing.T) {
-	var says atomic.Pointer[outbox.Coverage]
-	says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "the service is disabled"})
+	var says atomic.Pointer[incident.Coverage]
+	says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "the service is disabled"})
 	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
 		r.observe(alert{name: "a"})
 		time.Sleep(24 * time.Hour)
 		wantRequests(t, r.requestsTo(testKey, "a"), "trigger")
-		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		says.Store(&incident.Coverage{State: incident.CoverageFull})
 		r.d.Audited()
 		synctest.Wait()
 		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "trigger")
@@ -102,18 +102,18 @@ func TestAuditEndsAHole(t *testing.T) {
 
 // A resolve that fell into a maintenance window is sent again after it.
 func TestResolveAfterMaintenance(t *testing.T) {
-	var says atomic.Pointer[outbox.Coverage]
-	says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+	var says atomic.Pointer[incident.Coverage]
+	says.Store(&incident.Coverage{State: incident.CoverageFull})
 	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
 		r.observe(alert{name: "a"})
 		synctest.Wait()
 		ends := time.Now().Add(2 * time.Hour)
-		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "in maintenance", Until: ends, Maintenance: true})
+		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Until: ends, Maintenance: true})
 		r.d.Audited()
 		r.observe(alert{name: "a", resolved: true})
 		time.Sleep(time.Hour)
 		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve")
-		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		says.Store(&incident.Coverage{State: incident.CoverageFull})
 		time.Sleep(time.Until(ends) + time.Second)
 		wantRequests(t, r.requestsTo(testKey, "a"), "trigger", "resolve", "resolve")
 		if n := len(r.List()); n != 0 {
@@ -125,14 +125,14 @@ func TestResolveAfterMaintenance(t *testing.T) {
 // When a hole ends for many at once, pages go out from the first request on, and new
 // ones go first.
 func TestManyAfterAHole(t *testing.T) {
-	var says atomic.Pointer[outbox.Coverage]
+	var says atomic.Pointer[incident.Coverage]
 	pd := &fakePagerDuty{}
 	inBubble(t, pd, audited(&says), func(r *rig) {
 		ends := time.Now().Add(time.Hour)
-		says.Store(&outbox.Coverage{State: outbox.CoverageHole, Reason: "nobody is on call", Until: ends})
+		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "nobody is on call", Until: ends})
 		r.observe(many("a", 240, mapping.High)...)
 		time.Sleep(50 * time.Minute)
-		says.Store(&outbox.Coverage{State: outbox.CoverageFull})
+		says.Store(&incident.Coverage{State: incident.CoverageFull})
 		before := len(pd.requests())
 		time.Sleep(time.Until(ends) + time.Second)
 		r.observe(alert{name: "fresh"})

@@ -3,7 +3,7 @@ package delivery
 import (
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // Limits of waiting.
@@ -19,7 +19,7 @@ type lane struct {
 	hash  string
 	limit int // events in a window; 0 until a service says.
 
-	ready [outbox.NumClasses]itemHeap
+	ready [incident.NumClasses]itemHeap
 
 	inFlight, inFlightLow int
 	done                  []ended   // requests of the last window, oldest first; ...
@@ -59,7 +59,7 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 	high, highAgain := l.mayHigh(now, used)
 	away := l.failing || l.fault != ""
 	limited := used >= l.limit || now.Sub(l.lastThrottle) < window // a 429 says no more of the limit after that.
-	rated = !away && !high && limited && len(l.ready[outbox.ClassHighTrigger]) > 0
+	rated = !away && !high && limited && len(l.ready[incident.ClassHighTrigger]) > 0
 	if l.inFlight >= maxInFlight {
 		if rated {
 			again = highAgain // from then on it waits for a connection.
@@ -95,7 +95,7 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 			continue
 		}
 		may, at := low, lowAgain
-		if outbox.Class(c).High() {
+		if incident.Class(c).High() {
 			may, at = high, highAgain
 		}
 		if may {
@@ -113,7 +113,7 @@ func (l *lane) untried(now time.Time) *item {
 	high, _ := l.mayHigh(now, used)
 	low, _ := l.mayLow(now, used, l.lowLimit())
 	for c := range l.ready {
-		if may := (outbox.Class(c).High() && high) || (!outbox.Class(c).High() && low); !may {
+		if may := (incident.Class(c).High() && high) || (!incident.Class(c).High() && low); !may {
 			continue
 		}
 		var best *item

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -165,7 +165,7 @@ func TestReloadTriesARefusedKey(t *testing.T) {
 		r.d.Apply(r.settings)
 		synctest.Wait()
 		r.want("a", "trigger 400", "trigger 202")
-		if in, _ := r.Get(outbox.IncidentID("infra", "a")); in.Have != outbox.StateOpen || in.KeyFault != "" {
+		if in, _ := r.Get(incident.ID("infra", "a")); in.Have != incident.StateOpen || in.KeyFault != "" {
 			t.Errorf("have is %s, key fault %q; want open and none", in.Have, in.KeyFault)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -55,8 +55,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, u := range mapping.Urgencies() {
 		m.latency.WithLabelValues(string(u))
 	}
-	for _, q := range []outbox.Question{outbox.QuestionLate, outbox.QuestionStale, outbox.QuestionSiblings} {
-		for _, v := range []outbox.Verdict{outbox.VerdictFiring, outbox.VerdictGone, outbox.VerdictUncertain} {
+	for _, q := range []incident.Question{incident.QuestionLate, incident.QuestionStale, incident.QuestionSiblings} {
+		for _, v := range []incident.Verdict{incident.VerdictFiring, incident.VerdictGone, incident.VerdictUncertain} {
 			m.questions.WithLabelValues(string(q), string(v))
 		}
 	}
@@ -69,7 +69,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 // init makes the series of every configured service, so that they start at 0.
 func (m *metrics) init(services map[string]Service) {
 	for name := range services {
-		for _, a := range outbox.Actions() {
+		for _, a := range incident.Actions() {
 			for _, k := range kinds() {
 				m.events.WithLabelValues(name, string(a), string(k))
 			}

@@ -4,13 +4,13 @@ import (
 	"container/heap"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // item is an incident that waits in a lane.
 type item struct {
 	id    string
-	class outbox.Class
+	class incident.Class
 	since time.Time // order within a class.
 	seq   uint64    // of equal times.
 	owed  bool      // marked as owed, or being marked.
@@ -68,7 +68,7 @@ func (l *lane) empty() bool {
 func (l *lane) aged(now time.Time) *item {
 	var oldest *item
 	for c := range l.ready {
-		if outbox.Class(c).High() || len(l.ready[c]) == 0 {
+		if incident.Class(c).High() || len(l.ready[c]) == 0 {
 			continue
 		}
 		if it := l.ready[c][0]; now.Sub(it.since) >= agedAfter && (oldest == nil || it.since.Before(oldest.since)) {

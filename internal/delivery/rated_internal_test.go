@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // A page that nothing but the rate limit holds back is owed, also where nobody can say
@@ -32,7 +32,7 @@ func TestRated(t *testing.T) {
 			for range test.inFlight {
 				l.start(true, now)
 			}
-			l.push(&item{id: "p", class: outbox.ClassHighTrigger, since: now})
+			l.push(&item{id: "p", class: incident.ClassHighTrigger, since: now})
 			if it, _, rated := l.pick(now); it != nil || rated != test.want {
 				t.Errorf("got %v, rated: %t; want nothing and %t", it, rated, test.want)
 			}

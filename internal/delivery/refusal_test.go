@@ -11,16 +11,16 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
 const nextKey = "fedcba9876543210fedcba9876543210" // after a rotation.
 
-func (r *rig) incident(name string) *outbox.Incident {
+func (r *rig) incident(name string) *incident.Incident {
 	r.t.Helper()
-	in, ok := r.Get(outbox.IncidentID("infra", name))
+	in, ok := r.Get(incident.ID("infra", name))
 	if !ok {
 		r.t.Fatalf("no incident %s in the outbox", name)
 	}
@@ -71,7 +71,7 @@ func TestRefusedFullEventIsAcceptedAsTheMinimalOne(t *testing.T) {
 			inBubble(t, pd, withFallback, func(r *rig) {
 				r.observe(alert{name: "a"})
 				r.want("a", "trigger "+name, "trigger 202")
-				if in := r.incident("a"); in.Have != outbox.StateOpen || in.Blocked != nil {
+				if in := r.incident("a"); in.Have != incident.StateOpen || in.Blocked != nil {
 					t.Errorf("have %s, blocked %v, want open and not blocked", in.Have, in.Blocked)
 				}
 				if n := len(r.List()); n != 1 {
@@ -219,7 +219,7 @@ func TestProxyInTheWay(t *testing.T) {
 				pd.mu.Unlock()
 				time.Sleep(time.Minute)
 				for i := range 10 {
-					if in := r.incident(fmt.Sprint("a", i)); in.Have != outbox.StateOpen {
+					if in := r.incident(fmt.Sprint("a", i)); in.Have != incident.StateOpen {
 						t.Errorf("%s: have %s, want open", in.DedupKey, in.Have)
 					}
 				}
@@ -341,7 +341,7 @@ func TestRevokedKeyWithoutFallback(t *testing.T) {
 		key.Store(nextKey)
 		time.Sleep(2 * time.Minute)
 		for i := range 20 {
-			if in := r.incident(fmt.Sprint("a", i)); in.Have != outbox.StateOpen || in.KeyFault != "" {
+			if in := r.incident(fmt.Sprint("a", i)); in.Have != incident.StateOpen || in.KeyFault != "" {
 				t.Errorf("%s: have %s, key fault %q, want open and none", in.DedupKey, in.Have, in.KeyFault)
 			}
 		}

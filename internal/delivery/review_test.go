@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -132,7 +133,7 @@ func TestUnansweredQuestionsHoldUpNoPage(t *testing.T) {
 	}
 	inBubble(t, pd, func(r *rig) {
 		withFallback(r)
-		r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+		r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
 		r.settings.Asker = hanging{}
 	}, func(r *rig) {
 		obs := r.observations(many("shared", 1000, mapping.Low)) // after the loss of a disk, say.
@@ -158,7 +159,7 @@ func TestUnansweredQuestionsHoldUpNoPage(t *testing.T) {
 	t.Run("late", func(t *testing.T) {
 		pd := &fakePagerDuty{}
 		inBubble(t, pd, func(r *rig) {
-			r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+			r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
 			r.settings.Asker = hanging{}
 		}, func(r *rig) {
 			all := many("high", 1000, mapping.High)
@@ -184,10 +185,10 @@ func TestUnansweredQuestionsHoldUpNoPage(t *testing.T) {
 			time.Sleep(time.Minute)
 			n := len(pd.requests())
 			send(false) // Alertmanager had let them expire.
-			time.Sleep(outbox.LateHold + time.Second)
+			time.Sleep(incident.LateHold + time.Second)
 			synctest.Wait()
 			if got := len(pd.requests()) - n; got != len(all) {
-				t.Errorf("%d of %d late pages left within %v, want all", got, len(all), outbox.LateHold+time.Second)
+				t.Errorf("%d of %d late pages left within %v, want all", got, len(all), incident.LateHold+time.Second)
 			}
 		})
 	})
@@ -285,11 +286,11 @@ func TestMoveToAServiceWithTheSameKeyClosesNothing(t *testing.T) {
 func TestLateFiringIsAskedAboutEachTime(t *testing.T) {
 	pd := &fakePagerDuty{}
 	var verdict atomic.Value
-	verdict.Store(outbox.VerdictGone)
+	verdict.Store(incident.VerdictGone)
 	inBubble(t, pd, func(r *rig) {
-		r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
-		r.settings.Asker = asker(func(outbox.Question, *outbox.Incident) outbox.Verdict {
-			return verdict.Load().(outbox.Verdict)
+		r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+		r.settings.Asker = asker(func(incident.Question, *incident.Incident) incident.Verdict {
+			return verdict.Load().(incident.Verdict)
 		})
 	}, func(r *rig) {
 		starts := time.Now()
@@ -312,7 +313,7 @@ func TestLateFiringIsAskedAboutEachTime(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		say("http://am-2", "a", mapping.Firing) // a late duplicate: gone, and dismissed.
 		time.Sleep(20 * time.Second)
-		verdict.Store(outbox.VerdictFiring)
+		verdict.Store(incident.VerdictFiring)
 		n := len(pd.requests())
 		say("http://am-1", "a", mapping.Firing) // Alertmanager had let it expire; it is back.
 		time.Sleep(time.Minute)
@@ -327,7 +328,7 @@ func TestTwoQuestionsAboutOneIncident(t *testing.T) {
 	pd := &fakePagerDuty{limit: 120}
 	var asked atomic.Int32
 	inBubble(t, pd, func(r *rig) {
-		r.SetPolicy(outbox.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
+		r.SetPolicy(incident.Policy{StaleAfter: 10 * time.Second, Alertmanagers: 1})
 		r.settings.Asker = slowAsker{&asked}
 	}, func(r *rig) {
 		starts := time.Now()
@@ -362,10 +363,10 @@ func TestTwoQuestionsAboutOneIncident(t *testing.T) {
 
 type slowAsker struct{ asked *atomic.Int32 }
 
-func (a slowAsker) Ask(ctx context.Context, _ outbox.Question, _ *outbox.Incident) (outbox.Verdict, string) {
+func (a slowAsker) Ask(ctx context.Context, _ incident.Question, _ *incident.Incident) (incident.Verdict, string) {
 	a.asked.Add(1)
 	<-ctx.Done()
-	return outbox.VerdictUncertain, "no answer"
+	return incident.VerdictUncertain, "no answer"
 }
 
 // A PagerDuty that is down for a quarter of an hour does not make the resolve of a
@@ -381,8 +382,8 @@ func TestSharedResolveArrivesAfterAnOutage(t *testing.T) {
 		return nil
 	}
 	inBubble(t, pd, func(r *rig) {
-		r.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
-		r.settings.Asker = asker(func(outbox.Question, *outbox.Incident) outbox.Verdict { return outbox.VerdictGone })
+		r.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute, Alertmanagers: 1})
+		r.settings.Asker = asker(func(incident.Question, *incident.Incident) incident.Verdict { return incident.VerdictGone })
 	}, func(r *rig) {
 		o := r.observations([]alert{{name: "k", resolved: true}}) // opened by another sidecar.
 		o[0].Shared = true

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -15,7 +16,7 @@ import (
 const (
 	backoffFirst   = time.Second
 	backoffHighMax = 15 * time.Second
-	backoffMax     = outbox.MaxBackoff
+	backoffMax     = incident.MaxBackoff
 	storeAgain     = time.Second // an outcome that could not be stored is tried again after this.
 )
 
@@ -28,9 +29,9 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 	wall := d.cfg.Now()
 	ev, cur := d.evidence(in, wall)
 	ev.Probe = l.fault != "" && cur == l
-	dec := outbox.Next(in, ev, d.store.Policy(), wall)
+	dec := incident.Next(in, ev, d.store.Policy(), wall)
 	switch {
-	case dec.Kind == outbox.Ask && dec.Question == outbox.QuestionStale:
+	case dec.Kind == incident.Ask && dec.Question == incident.QuestionStale:
 		// The question takes the place of the request that follows it, so that no
 		// more is asked than can be sent while the answers hold.
 		high, before := it.class.High(), l.lowStarted
@@ -42,13 +43,13 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 			}
 		})
 		return
-	case dec.Kind != outbox.Send || cur != l || dec.Class != it.class:
+	case dec.Kind != incident.Send || cur != l || dec.Class != it.class:
 		d.evaluate(ctx, it.id)
 		return
 	}
 	svc := d.settings.Load().Services[in.Service]
 	hash, key := ev.KeyHash, ""
-	if dec.Action == outbox.Acknowledge || dec.Action == outbox.Resolve {
+	if dec.Action == incident.Acknowledge || dec.Action == incident.Resolve {
 		if in.KeyHash != "" {
 			hash = in.KeyHash
 		}
@@ -71,8 +72,8 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 type request struct {
 	d            *Deliverer
 	lane         *lane
-	in           *outbox.Incident
-	dec          outbox.Decision
+	in           *incident.Incident
+	dec          incident.Decision
 	svc          Service
 	hash, key    string
 	settings     *Settings
@@ -91,12 +92,12 @@ func (r *request) run(ctx context.Context) {
 		}
 		return
 	}
-	intent := outbox.Intent{
+	intent := incident.Intent{
 		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: d.cfg.Now(), Prev: r.in.Have,
 		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Hole: r.dec.Hole, Unsure: r.dec.Unsure,
 	}
 	if err != nil {
-		if r.dec.Action != outbox.Trigger {
+		if r.dec.Action != incident.Trigger {
 			d.log.Error("The intent of a request could not be stored; it is tried again", "action", string(r.dec.Action), "err", err)
 			d.events <- func() {
 				r.lane.end(r.high, false, time.Now())
@@ -113,7 +114,7 @@ func (r *request) run(ctx context.Context) {
 	now, wall := time.Now(), d.cfg.Now()
 	o := r.outcome(answer, in, wall)
 	d.met.events.WithLabelValues(in.Service, string(r.dec.Action), string(answer.Kind)).Inc()
-	if answer.Kind == pagerduty.Accepted && r.dec.Action == outbox.Trigger && in.Revision > in.AcceptedRevision && !r.pendingSince.IsZero() {
+	if answer.Kind == pagerduty.Accepted && r.dec.Action == incident.Trigger && in.Revision > in.AcceptedRevision && !r.pendingSince.IsZero() {
 		d.met.latency.WithLabelValues(string(in.Urgency)).Observe(wall.Sub(r.pendingSince).Seconds())
 	}
 	// The lane goes on as soon as PagerDuty has answered, the incident once that is stored.
@@ -144,7 +145,7 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 	l, d := r.lane, r.d
 	l.end(r.high, a.Kind != pagerduty.Unsent, now)
 	delete(d.limited, r.in.ID)
-	if r.dec.Action == outbox.Trigger && r.in.Urgency.Rank() < mapping.Acknowledged.Rank() &&
+	if r.dec.Action == incident.Trigger && r.in.Urgency.Rank() < mapping.Acknowledged.Rank() &&
 		a.Kind != pagerduty.Unsent && a.Kind != pagerduty.Throttled && a.Kind != pagerduty.Refused {
 		d.higher[r.in.Service] = wall
 	}
@@ -152,7 +153,7 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 	switch a.Kind {
 	case pagerduty.Accepted, pagerduty.Refused, pagerduty.TooLarge:
 		l.answered()
-		if a.Kind == pagerduty.Accepted && r.dec.Hole != nil && r.dec.Action == outbox.Trigger {
+		if a.Kind == pagerduty.Accepted && r.dec.Hole != nil && r.dec.Action == incident.Trigger {
 			d.met.unheard.WithLabelValues(r.in.Service).Inc()
 			if f := r.settings.Uncovered; f != nil {
 				f()
@@ -212,8 +213,8 @@ func (d *Deliverer) relook(ctx context.Context, but string, l *lane) {
 }
 
 // enqueue makes the event and sends it.
-func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
-	if r.dec.Action == outbox.Acknowledge || r.dec.Action == outbox.Resolve {
+func (r *request) enqueue(ctx context.Context, in *incident.Incident) error {
+	if r.dec.Action == incident.Acknowledge || r.dec.Action == incident.Resolve {
 		return r.settings.Sender.Enqueue(ctx, r.svc.Region, &pagerduty.Event{
 			RoutingKey: r.key, Action: string(r.dec.Action), DedupKey: in.DedupKey,
 		})
@@ -226,33 +227,33 @@ func (r *request) enqueue(ctx context.Context, in *outbox.Incident) error {
 	for _, f := range faults {
 		r.d.cfg.OnFault(f)
 	}
-	if r.dec.Action == outbox.Change {
+	if r.dec.Action == incident.Change {
 		return r.settings.Sender.EnqueueChange(ctx, r.svc.Region, ChangeEvent(r.key, e))
 	}
 	return r.settings.Sender.Enqueue(ctx, r.svc.Region, TriggerEvent(r.key, in.DedupKey, e))
 }
 
 // outcome translates PagerDuty's answer for the outbox.
-func (r *request) outcome(a pagerduty.Answer, in *outbox.Incident, now time.Time) outbox.Outcome {
-	o := outbox.Outcome{Message: a.Message, Faults: r.faults}
+func (r *request) outcome(a pagerduty.Answer, in *incident.Incident, now time.Time) incident.Outcome {
+	o := incident.Outcome{Message: a.Message, Faults: r.faults}
 	switch a.Kind {
 	case pagerduty.Accepted:
-		o.Kind = outbox.OutcomeAccepted
+		o.Kind = incident.OutcomeAccepted
 	case pagerduty.Refused, pagerduty.TooLarge:
-		o.Kind = outbox.OutcomeRefused
+		o.Kind = incident.OutcomeRefused
 	case pagerduty.BadKey:
-		o.Kind = outbox.OutcomeBadKey
+		o.Kind = incident.OutcomeBadKey
 		if r.hash != r.lane.hash { // a previous key: no fault of the lane, and nothing to probe.
-			o.Kind = outbox.OutcomeRefused
+			o.Kind = incident.OutcomeRefused
 		}
 	case pagerduty.Throttled:
-		o.Kind = outbox.OutcomeThrottled
+		o.Kind = incident.OutcomeThrottled
 	case pagerduty.Unsent:
-		o.Kind = outbox.OutcomeUnsent
+		o.Kind = incident.OutcomeUnsent
 	case pagerduty.Failed, pagerduty.Ambiguous:
-		o.Kind = outbox.OutcomeUnknown
+		o.Kind = incident.OutcomeUnknown
 	}
-	if o.Kind == outbox.OutcomeUnsent || o.Kind == outbox.OutcomeUnknown {
+	if o.Kind == incident.OutcomeUnsent || o.Kind == incident.OutcomeUnknown {
 		limit := backoffMax
 		if in.Urgency == mapping.High {
 			limit = backoffHighMax

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -56,7 +57,7 @@ func wired(t *testing.T, stand func(w http.ResponseWriter, r *http.Request) bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
+	store.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute})
 	d := delivery.New(store, delivery.Config{})
 	d.Apply(settings)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -85,13 +86,13 @@ func fire(t *testing.T, store *outbox.Store, name string) {
 }
 
 // until waits for an incident to be as good says.
-func until(t *testing.T, store *outbox.Store, service, name string, good func(*outbox.Incident) bool) *outbox.Incident {
+func until(t *testing.T, store *outbox.Store, service, name string, good func(*incident.Incident) bool) *incident.Incident {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		in, ok := store.Get(outbox.IncidentID(service, name))
+		in, ok := store.Get(incident.ID(service, name))
 		if ok && good(in) {
 			return in
 		}
@@ -103,7 +104,7 @@ func until(t *testing.T, store *outbox.Store, service, name string, good func(*o
 	}
 }
 
-func isOpen(in *outbox.Incident) bool { return in.Have == outbox.StateOpen }
+func isOpen(in *incident.Incident) bool { return in.Have == incident.StateOpen }
 
 func keyOf(key string) func() (string, error) { return func() (string, error) { return key, nil } }
 
@@ -165,7 +166,7 @@ func TestOverTheWireAnUnknownKeyGoesToTheFallback(t *testing.T) {
 	}})
 	fire(t, store, "a")
 	until(t, store, "catch-all", "a", isOpen)
-	in := until(t, store, "infra", "a", func(in *outbox.Incident) bool { return in.KeyFault != "" })
+	in := until(t, store, "infra", "a", func(in *incident.Incident) bool { return in.KeyFault != "" })
 	if in.Status() != "blocked" || !strings.Contains(in.KeyFault, "Invalid routing key") {
 		t.Errorf("status %s, key fault %q, want blocked with PagerDuty's words", in.Status(), in.KeyFault)
 	}

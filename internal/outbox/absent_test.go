@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -21,7 +21,7 @@ func (r *rig) lastSeen(fp string) time.Time {
 	return newest
 }
 
-func (r *rig) absent(want int, gone ...outbox.Absence) {
+func (r *rig) absent(want int, gone ...incident.Absence) {
 	r.t.Helper()
 	n, err := r.Absent(r.t.Context(), gone)
 	if err != nil || n != want {
@@ -30,86 +30,86 @@ func (r *rig) absent(want int, gone ...outbox.Absence) {
 }
 
 func TestAbsentResolves(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
-	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	s.absent(1, incident.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	wantActions(t, s.accept("a"), incident.Resolve)
 	s.gone("a")
-	s.absent(0, outbox.Absence{Fingerprint: "a"}, outbox.Absence{Fingerprint: "nobody"})
+	s.absent(0, incident.Absence{Fingerprint: "a"}, incident.Absence{Fingerprint: "nobody"})
 }
 
 func TestAbsentWherever(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "one"}, alert{fp: "a", key: "two"}, alert{fp: "b", key: "two", shared: true})
 	s.accept("one")
 	s.accept("two")
-	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
-	wantActions(t, s.accept("one"), outbox.Resolve)
+	s.absent(1, incident.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	wantActions(t, s.accept("one"), incident.Resolve)
 	wantActions(t, s.accept("two")) // b still fires.
-	s.absent(1, outbox.Absence{Fingerprint: "b", LastSeen: s.lastSeen("b")})
-	wantActions(t, s.accept("two"), outbox.Resolve)
+	s.absent(1, incident.Absence{Fingerprint: "b", LastSeen: s.lastSeen("b")})
+	wantActions(t, s.accept("two"), incident.Resolve)
 }
 
 // A webhook that came after the look wins, whichever of the alert's incidents it was about.
 func TestAbsentLosesAgainstAWebhook(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "one"}, alert{fp: "a", key: "two"})
 	seen := s.lastSeen("a")
 	s.observe(alert{fp: "a", key: "two"}, alert{fp: "a", key: "one"})
 	if s.lastSeen("a").Equal(seen) {
 		t.Fatal("the clock stood still")
 	}
-	s.absent(0, outbox.Absence{Fingerprint: "a", LastSeen: seen})
+	s.absent(0, incident.Absence{Fingerprint: "a", LastSeen: seen})
 	if n, _ := s.get("one").Counts(); n != 1 {
 		t.Errorf("%d members fire, want 1", n)
 	}
 }
 
 func TestAbsentLeavesOtherOriginsAlone(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginHeartbeat, mapping.OriginSelf} {
 		fp := string(origin)
 		s.observe(alert{fp: fp, origin: origin})
-		s.absent(0, outbox.Absence{Fingerprint: fp, LastSeen: s.lastSeen(fp)})
+		s.absent(0, incident.Absence{Fingerprint: fp, LastSeen: s.lastSeen(fp)})
 	}
 }
 
 func TestAbsentSurvivesAReopen(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
-	s.absent(1, outbox.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
+	s.absent(1, incident.Absence{Fingerprint: "a", LastSeen: s.lastSeen("a")})
 	s = s.reopen()
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 }
 
 func TestAdopted(t *testing.T) {
 	t.Run("a late webhook joins", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
-		s.observe(alert{fp: "a", reason: outbox.ReasonAdopted})
-		if got := s.get("a").Have; got != outbox.StateUnknown {
+		s := open(t, t.TempDir(), incident.Policy{})
+		s.observe(alert{fp: "a", reason: incident.ReasonAdopted})
+		if got := s.get("a").Have; got != incident.StateUnknown {
 			t.Errorf("have is %s, want unknown", got)
 		}
-		wantActions(t, s.accept("a"), outbox.Trigger)
+		wantActions(t, s.accept("a"), incident.Trigger)
 		s.observe(alert{fp: "a"})
 		wantActions(t, s.accept("a"))
 	})
 	t.Run("over before it was sent: PagerDuty may hold it", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
-		s.observe(alert{fp: "a", reason: outbox.ReasonAdopted})
+		s := open(t, t.TempDir(), incident.Policy{})
+		s.observe(alert{fp: "a", reason: incident.ReasonAdopted})
 		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-		wantActions(t, s.accept("a"), outbox.Resolve)
+		wantActions(t, s.accept("a"), incident.Resolve)
 	})
 	t.Run("what is known stays so", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		s.observe(alert{fp: "b", key: "k", shared: true})
 		s.accept("k")
-		s.observe(alert{fp: "a", key: "k", shared: true, reason: outbox.ReasonAdopted})
-		if got := s.get("k").Have; got != outbox.StateOpen {
+		s.observe(alert{fp: "a", key: "k", shared: true, reason: incident.ReasonAdopted})
+		if got := s.get("k").Have; got != incident.StateOpen {
 			t.Errorf("have is %s, want open", got)
 		}
-		wantActions(t, s.accept("k"), outbox.Trigger)
+		wantActions(t, s.accept("k"), incident.Trigger)
 	})
 }
 
@@ -131,7 +131,7 @@ func TestAdoptedFromAListOlderThanItsResolve(t *testing.T) {
 				var clock atomic.Pointer[time.Time]
 				now := t0.Add(2 * time.Hour)
 				clock.Store(&now)
-				s := openClocked(t, outbox.Policy{Alertmanagers: 1}, func() time.Time { return *clock.Load() })
+				s := openClocked(t, incident.Policy{Alertmanagers: 1}, func() time.Time { return *clock.Load() })
 				if known {
 					s.observe(alert{fp: "a"})
 					s.accept("a")
@@ -139,14 +139,14 @@ func TestAdoptedFromAListOlderThanItsResolve(t *testing.T) {
 				s.observe(alert{fp: "a", resolved: true, ends: time.Hour})
 				s.accept("a")
 				s.gone("a")
-				o := alert{fp: "a", reason: outbox.ReasonAdopted}.observation()
+				o := alert{fp: "a", reason: incident.ReasonAdopted}.observation()
 				o.AsOf = now.Add(tc.asOf)
 				later := now.Add(tc.adopted)
 				clock.Store(&later)
 				if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
 					t.Fatal(err)
 				}
-				if _, held := s.Get(outbox.IncidentID("infra", "a")); held != tc.held {
+				if _, held := s.Get(incident.ID("infra", "a")); held != tc.held {
 					t.Errorf("Alertmanager is asked about it: %v, want %v", held, tc.held)
 				}
 			})
@@ -155,7 +155,7 @@ func TestAdoptedFromAListOlderThanItsResolve(t *testing.T) {
 }
 
 func TestVouchIsDurable(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"}, alert{fp: "b", origin: mapping.OriginTest, ends: 24 * 365 * 100 * time.Hour})
 	if err := s.Vouch(t.Context(), []string{"a", "b", "nobody"}, "src"); err != nil {
 		t.Fatal(err)

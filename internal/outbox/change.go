@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	"github.com/pagerelay/pagerelay/mapping"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // change runs an operation that is good enough in memory: what PagerDuty has
@@ -26,24 +25,18 @@ func (s *Store) changeBy(ctx context.Context, o *op) error {
 // version of an incident, and returns that version with its intent. ErrChanged
 // means that the request must not leave. A disk that takes no commit is no error:
 // the request leaves all the same.
-func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision, keyHash string) (*Incident, error) {
-	var begun *Incident
+func (s *Store) Begin(ctx context.Context, id string, version uint64, d incident.Decision, keyHash string) (*incident.Incident, error) {
+	var begun *incident.Incident
 	err := s.change(ctx, func(tx *transaction) error {
-		in := tx.incident(id)
+		in := tx.Incident(id)
 		if in == nil || in.Version != version || in.Intent != nil {
 			return ErrChanged
 		}
-		in = tx.edit(id)
-		if d.Action == Trigger && in.KeyHash != "" && in.KeyHash != keyHash && (in.Have != StateClosed || in.triggerCanLand(tx.now)) {
-			part(tx, in, tx.now)
-		}
-		if d.Action == Trigger {
-			absorb(tx, in, keyHash)
-		}
-		in.started(d, keyHash, tx.now)
+		in = tx.Edit(id)
+		incident.Start(tx, in, d, keyHash, tx.now)
 		// A copy: later operations of the same commit edit the same value, and what
 		// is sent must be what was decided upon.
-		begun = in.clone()
+		begun = in.Clone()
 		return nil
 	})
 	if err != nil {
@@ -54,44 +47,26 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d Decision
 
 // Finish commits what became of the request in flight. sent is that request; it
 // stands in where its intent could not be stored before it left.
-func (s *Store) Finish(ctx context.Context, id string, sent Intent, keyHash string, o Outcome) error {
+func (s *Store) Finish(ctx context.Context, id string, sent incident.Intent, keyHash string, o incident.Outcome) error {
 	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
+		in := tx.Edit(id)
 		if in == nil {
 			return ErrNotFound
 		}
-		if in.Intent == nil {
-			in.Intent, in.KeyHash, in.Attempted = &sent, keyHash, true
-		}
-		in.finished(o, tx.now)
-		leaveMoved(tx, in, tx.now)
+		incident.Finish(tx, in, sent, keyHash, o, tx.now)
 		return nil
 	})
 }
 
 // Perform applies a step that Next decided upon for the given version. For
 // StepFallback, fallback is the service that gets the copy.
-func (s *Store) Perform(ctx context.Context, id string, version uint64, d Decision, fallback string) error {
+func (s *Store) Perform(ctx context.Context, id string, version uint64, d incident.Decision, fallback string) error {
 	return s.change(ctx, func(tx *transaction) error {
-		in := tx.incident(id)
+		in := tx.Incident(id)
 		if in == nil || in.Version != version {
 			return ErrChanged
 		}
-		switch d.Step {
-		case StepForget:
-			in = tx.edit(id)
-			tx.archive(in, d.Reason)
-		case StepFallback:
-			copyTo(tx, tx.edit(id), fallback, d.Reason, tx.now)
-		case StepDrop:
-			in = tx.edit(id)
-			perform(tx, in, d, s.Policy(), tx.now)
-			tx.archive(in, d.Reason)
-		case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUnheard, StepHeard:
-			in = tx.edit(id)
-			perform(tx, in, d, s.Policy(), tx.now)
-			leaveMoved(tx, in, tx.now)
-		}
+		incident.Apply(tx, tx.Edit(id), d, fallback, tx.now)
 		return nil
 	})
 }
@@ -103,9 +78,7 @@ func (s *Store) Owe(ctx context.Context, ids []string) error {
 	// mark, and that is applied and committed after it.
 	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
 		for _, id := range ids {
-			if in := tx.incident(id); in != nil && in.Urgency == mapping.High && in.firing() > 0 && in.Owed < in.Revision {
-				tx.edit(id).owe(tx.now)
-			}
+			incident.OweOne(tx, id, tx.now)
 		}
 		return nil
 	}})
@@ -119,11 +92,11 @@ func (s *Store) SetLimited(services map[string]bool) { s.limited.Store(&services
 // Retry lifts what blocks an incident, and its backoff.
 func (s *Store) Retry(ctx context.Context, id string) error {
 	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
+		in := tx.Edit(id)
 		if in == nil {
 			return ErrNotFound
 		}
-		in.retry("asked for", tx.now)
+		in.Retry("asked for", tx.now)
 		return nil
 	})
 }
@@ -134,8 +107,8 @@ func (s *Store) RetryBlocked(ctx context.Context, reason string) (int, error) {
 	err := s.change(ctx, func(tx *transaction) error {
 		for _, in := range s.List() {
 			if in.Blocked != nil || in.KeyFault != "" {
-				if in = tx.edit(in.ID); in != nil {
-					in.retry(reason, tx.now)
+				if in = tx.Edit(in.ID); in != nil {
+					in.Retry(reason, tx.now)
 					n++
 				}
 			}
@@ -145,25 +118,49 @@ func (s *Store) RetryBlocked(ctx context.Context, reason string) (int, error) {
 	return n, err
 }
 
-func (in *Incident) retry(reason string, now time.Time) {
-	in.Blocked, in.KeyFault, in.Minimal = nil, "", false
-	in.Attempts, in.NotBefore = 0, time.Time{}
-	in.note(now, "retry", reason)
-	in.settle(now)
-}
-
 // Drop moves an incident into the ledger without telling PagerDuty anything more.
 func (s *Store) Drop(ctx context.Context, id, reason string) error {
 	return s.change(ctx, func(tx *transaction) error {
-		in := tx.edit(id)
+		in := tx.Edit(id)
 		switch {
 		case in == nil:
 			return ErrNotFound
 		case in.Intent != nil:
 			return fmt.Errorf("drop incident: a request is in flight: %w", ErrChanged)
 		}
-		in.note(tx.now, "dropped", reason)
-		tx.archive(in, "dropped")
+		in.Note(tx.now, "dropped", reason)
+		tx.Archive(in, "dropped")
+		return nil
+	})
+}
+
+// Mute records that Alertmanager mutes alerts, or no longer does, wherever they
+// are members; it returns how many alerts that changed.
+func (s *Store) Mute(ctx context.Context, changes []incident.Muting) (int, error) {
+	n := 0
+	err := s.change(ctx, func(tx *transaction) error {
+		n = incident.ObserveMutes(tx, changes, tx.now)
+		return nil
+	})
+	return n, err
+}
+
+// Absent closes alerts whose resolve was lost, wherever they are members; it
+// returns how many alerts that closed.
+func (s *Store) Absent(ctx context.Context, gone []incident.Absence) (int, error) {
+	n := 0
+	err := s.change(ctx, func(tx *transaction) error {
+		n = incident.ObserveAbsence(tx, gone, tx.now)
+		return nil
+	})
+	return n, err
+}
+
+// Vouch marks firing members as coming from an Alertmanager that can be asked;
+// source names all that are.
+func (s *Store) Vouch(ctx context.Context, fingerprints []string, source string) error {
+	return s.change(ctx, func(tx *transaction) error {
+		incident.Vouch(tx, fingerprints, source)
 		return nil
 	})
 }

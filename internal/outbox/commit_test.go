@@ -6,15 +6,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
 // counted is a rig that counts its commits.
 func counted(t *testing.T) (*rig, *atomic.Int64) {
 	t.Helper()
 	var commits atomic.Int64
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, func() error { commits.Add(1); return nil })
+	s := openFailing(t, t.TempDir(), incident.Policy{}, func() error { commits.Add(1); return nil })
 	s.observe(alert{fp: "a"})
 	commits.Store(0)
 	return s, &commits
@@ -23,7 +23,7 @@ func counted(t *testing.T) (*rig, *atomic.Int64) {
 // owe marks the incident, and gives the outcome when it is committed.
 func (r *rig) owe() <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- r.Owe(r.t.Context(), []string{outbox.IncidentID("infra", "a")}) }()
+	go func() { done <- r.Owe(r.t.Context(), []string{incident.ID("infra", "a")}) }()
 	synctest.Wait()
 	return done
 }
@@ -43,7 +43,7 @@ func TestOweSharesTheNextCommit(t *testing.T) {
 		if got := commits.Load(); got != 1 {
 			t.Errorf("got %d commits for the mark and the resolve, want 1", got)
 		}
-		wantActions(t, s.accept("a"), outbox.Trigger, outbox.Resolve) // the mark came first.
+		wantActions(t, s.accept("a"), incident.Trigger, incident.Resolve) // the mark came first.
 	})
 }
 

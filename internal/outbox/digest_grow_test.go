@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
 // missed makes one firing that is over before anything was sent.
@@ -20,7 +20,7 @@ func (r *rig) missed(name string, starts time.Duration) {
 }
 
 // tells says what a digest tells: firings by name, times and examples.
-func tells(d *outbox.Digest) string {
+func tells(d *incident.Digest) string {
 	s := fmt.Sprint(d.Count, d.Names, d.First.Sub(t0), d.Last.Sub(t0))
 	for _, m := range d.Samples {
 		s += " " + m.Labels["alertname"]
@@ -34,20 +34,20 @@ func TestDigestThatGrowsWhileItIsTold(t *testing.T) {
 	const before, growth, all = "2 map[a:2] 0s 6m0s a a", "3 map[a:1 b:2] 10m0s 41m0s b b a", "5 map[a:3 b:2] 0s 41m0s a a b b a"
 	for _, tc := range []struct {
 		name   string
-		answer outbox.OutcomeKind // "": the process ends.
+		answer incident.OutcomeKind // "": the process ends.
 		want   string
 		now    bool // it leaves without gathering for a minute.
 	}{
-		{"accepted", outbox.OutcomeAccepted, growth, false},
-		{"its answer is lost", outbox.OutcomeUnknown, all, true},
-		{"throttled", outbox.OutcomeThrottled, all, true},
-		{"did not leave", outbox.OutcomeUnsent, all, true},
-		{"refused, but for its minimal event", outbox.OutcomeRefused, all, true},
+		{"accepted", incident.OutcomeAccepted, growth, false},
+		{"its answer is lost", incident.OutcomeUnknown, all, true},
+		{"throttled", incident.OutcomeThrottled, all, true},
+		{"did not leave", incident.OutcomeUnsent, all, true},
+		{"refused, but for its minimal event", incident.OutcomeRefused, all, true},
 		{"the process ends", "", all, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				r := open(t, quickDir(t), outbox.Policy{})
+				r := open(t, quickDir(t), incident.Policy{})
 				r.missed("a", 0)
 				r.missed("a", 5*time.Minute)
 				time.Sleep(2 * time.Minute)
@@ -68,7 +68,7 @@ func TestDigestThatGrowsWhileItIsTold(t *testing.T) {
 				}
 				if tc.answer == "" {
 					r = r.reopen()
-				} else if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: tc.answer}); err != nil {
+				} else if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", incident.Outcome{Kind: tc.answer}); err != nil {
 					t.Fatal(err)
 				}
 				defer func() { r.stop() }()
@@ -76,12 +76,12 @@ func TestDigestThatGrowsWhileItIsTold(t *testing.T) {
 				if got := tells(in.Digest); got != tc.want {
 					t.Errorf("it is still to tell %s, want %s", got, tc.want)
 				}
-				if d := r.next(in); (d.Kind == outbox.Send) != tc.now {
+				if d := r.next(in); (d.Kind == incident.Send) != tc.now {
 					t.Errorf("Next says %+v, want it to be sent at once: %t", d, tc.now)
 				}
 				time.Sleep(2 * time.Minute)
 				r = r.reopen() // all of it is stored.
-				wantActions(t, r.accept("infra/missed"), outbox.Change)
+				wantActions(t, r.accept("infra/missed"), incident.Change)
 				r.gone("infra/missed")
 			})
 		})
@@ -92,11 +92,11 @@ func TestDigestThatGrowsWhileItIsTold(t *testing.T) {
 // is tried in full.
 func TestDigestThatGrowsIsToldInFull(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		r := open(t, quickDir(t), outbox.Policy{})
+		r := open(t, quickDir(t), incident.Policy{})
 		defer r.stop()
 		r.missed("a", 0)
 		time.Sleep(2 * time.Minute)
-		r.once(outbox.IncidentID("infra", "infra/missed"), outbox.OutcomeRefused)
+		r.once(incident.ID("infra", "infra/missed"), incident.OutcomeRefused)
 		in := r.get("infra/missed")
 		begun, err := r.Begin(t.Context(), in.ID, in.Version, r.next(in), "k1")
 		if err != nil {
@@ -106,7 +106,7 @@ func TestDigestThatGrowsIsToldInFull(t *testing.T) {
 			t.Error("what was refused leaves in full again: the test tests nothing")
 		}
 		r.missed("b", time.Minute)
-		if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+		if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", incident.Outcome{Kind: incident.OutcomeAccepted}); err != nil {
 			t.Fatal(err)
 		}
 		if in := r.get("infra/missed"); in.Minimal || tells(in.Digest) != "1 map[b:1] 1m0s 2m0s b" {
@@ -118,7 +118,7 @@ func TestDigestThatGrowsIsToldInFull(t *testing.T) {
 // Bounds hold for what is put together again, too, and every firing is counted.
 func TestDigestThatGrowsIsBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		r := open(t, quickDir(t), outbox.Policy{})
+		r := open(t, quickDir(t), incident.Policy{})
 		defer r.stop()
 		for i := range 70 {
 			r.missed(fmt.Sprintf("a%03d", i), time.Duration(i)*time.Minute)
@@ -132,7 +132,7 @@ func TestDigestThatGrowsIsBounded(t *testing.T) {
 		for i := range 110 { // of these ten have no name of their own before they are put together.
 			r.missed(fmt.Sprintf("b%03d", i), time.Duration(i)*time.Minute)
 		}
-		if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeUnknown}); err != nil {
+		if err := r.Finish(t.Context(), in.ID, *begun.Intent, "k1", incident.Outcome{Kind: incident.OutcomeUnknown}); err != nil {
 			t.Fatal(err)
 		}
 		d := r.get("infra/missed").Digest
@@ -156,7 +156,7 @@ func TestDigestThatGrowsIsBounded(t *testing.T) {
 // then refused.
 func TestWhatIsMissedWhileADigestIsRefusedIsTold(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := open(t, quickDir(t), outbox.Policy{})
+		s := open(t, quickDir(t), incident.Policy{})
 		defer s.stop()
 		miss := func(fp string) {
 			s.observe(alert{fp: fp})
@@ -165,15 +165,15 @@ func TestWhatIsMissedWhileADigestIsRefusedIsTold(t *testing.T) {
 		}
 		miss("m1")
 		time.Sleep(2 * time.Minute)
-		id := outbox.IncidentID("infra", "infra/missed")
-		s.once(id, outbox.OutcomeRefused) // the full event.
+		id := incident.ID("infra", "infra/missed")
+		s.once(id, incident.OutcomeRefused) // the full event.
 		in := s.get("infra/missed")
 		b, err := s.Begin(t.Context(), id, in.Version, s.next(in), "k1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		miss("m2") // while the minimal one is on its way.
-		if err := s.Finish(t.Context(), id, *b.Intent, "k1", outbox.Outcome{Kind: outbox.OutcomeRefused}); err != nil {
+		if err := s.Finish(t.Context(), id, *b.Intent, "k1", incident.Outcome{Kind: incident.OutcomeRefused}); err != nil {
 			t.Fatal(err)
 		}
 		s.accept("infra/missed")

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
 // What is told after an outage is every firing that was over before PagerDuty
@@ -16,7 +16,7 @@ import (
 func TestEveryMissedFiringIsCounted(t *testing.T) {
 	fires := func(fp string, starts time.Duration) alert { return alert{fp: fp, starts: starts} }
 	over := func(fp string, ends time.Duration) alert { return alert{fp: fp, resolved: true, ends: ends} }
-	id := outbox.IncidentID("infra", "a")
+	id := incident.ID("infra", "a")
 	for _, tc := range []struct {
 		name string
 		do   func(r *rig) *rig
@@ -32,7 +32,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 		}, 2},
 		{"over twice, its first trigger may have been applied", func(r *rig) *rig {
 			r.observe(fires("a", 0))
-			r.once(id, outbox.OutcomeUnknown)
+			r.once(id, incident.OutcomeUnknown)
 			r.observe(over("a", time.Minute))
 			r.observe(fires("a", 2*time.Minute))
 			r.observe(over("a", 3*time.Minute))
@@ -40,7 +40,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 		}, 2},
 		{"over once, and fires again", func(r *rig) *rig {
 			r.observe(fires("a", 0))
-			r.once(id, outbox.OutcomeUnknown)
+			r.once(id, incident.OutcomeUnknown)
 			r.observe(over("a", time.Minute))
 			r.observe(fires("a", 2*time.Minute))
 			return r
@@ -51,11 +51,11 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			return r
 		}, 1},
 		{"over while its trigger was in flight, which is accepted", func(r *rig) *rig {
-			flapsInFlight(r, outbox.OutcomeAccepted, nil)
+			flapsInFlight(r, incident.OutcomeAccepted, nil)
 			return r
 		}, 0},
 		{"over while its trigger was in flight, which fails", func(r *rig) *rig {
-			flapsInFlight(r, outbox.OutcomeUnknown, nil)
+			flapsInFlight(r, incident.OutcomeUnknown, nil)
 			return r
 		}, 1},
 		{"over while its trigger was in flight, and the process ends", func(r *rig) *rig {
@@ -95,7 +95,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 		{"over beside one that is muted, and then over, too", func(r *rig) *rig {
 			r.observe(alert{fp: "1", key: "a", shared: true}, alert{fp: "2", key: "a", shared: true})
 			r.observe(alert{fp: "1", key: "a", shared: true, resolved: true, ends: time.Minute})
-			r.mute("2", outbox.MuteResolve)
+			r.mute("2", incident.MuteResolve)
 			r.observe(alert{fp: "2", key: "a", shared: true, resolved: true, ends: time.Minute})
 			return r
 		}, 2},
@@ -111,19 +111,19 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			r.observe(fires("a", 0))
 			r.accept("a")
 			in := r.get("a")
-			d := outbox.Decision{Kind: outbox.Send, Action: outbox.Trigger}
+			d := incident.Decision{Kind: incident.Send, Action: incident.Trigger}
 			begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k2")
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeUnknown}); err != nil {
+			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k2", incident.Outcome{Kind: incident.OutcomeUnknown}); err != nil {
 				r.t.Fatal(err)
 			}
 			r.observe(over("a", time.Minute))
 			return r
 		}, 0},
 		{"over while its trigger was in flight, which nobody hears of", func(r *rig) *rig {
-			flapsInFlight(r, outbox.OutcomeAccepted, &outbox.Hole{Action: outbox.Trigger, Reason: "disabled"})
+			flapsInFlight(r, incident.OutcomeAccepted, &incident.Hole{Action: incident.Trigger, Reason: "disabled"})
 			return r
 		}, 1},
 		{"a confirmed one", func(r *rig) *rig {
@@ -143,7 +143,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				r := open(t, quickDir(t), outbox.Policy{})
+				r := open(t, quickDir(t), incident.Policy{})
 				r = tc.do(r)
 				defer r.stop()
 				for range 3 { // what follows an unknown outcome comes later.
@@ -151,7 +151,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 					r.accept("a")
 				}
 				got := 0
-				if in, ok := r.Get(outbox.IncidentID("infra", "infra/missed")); ok {
+				if in, ok := r.Get(incident.ID("infra", "infra/missed")); ok {
 					got = in.Digest.Count
 				}
 				if got != tc.want {
@@ -164,7 +164,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 
 // flapsInFlight ends an alert, and lets it fire again, while its trigger is in
 // flight; "" leaves that without an answer. hole is what the trigger falls into.
-func flapsInFlight(r *rig, answer outbox.OutcomeKind, hole *outbox.Hole) {
+func flapsInFlight(r *rig, answer incident.OutcomeKind, hole *incident.Hole) {
 	r.t.Helper()
 	r.observe(alert{fp: "a"})
 	in := r.get("a")
@@ -179,7 +179,7 @@ func flapsInFlight(r *rig, answer outbox.OutcomeKind, hole *outbox.Hole) {
 	if answer == "" {
 		return
 	}
-	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, "k1", outbox.Outcome{Kind: answer, RetryAt: time.Now()}); err != nil {
+	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, "k1", incident.Outcome{Kind: answer, RetryAt: time.Now()}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -190,7 +190,7 @@ func flapsInFlight(r *rig, answer outbox.OutcomeKind, hole *outbox.Hole) {
 func TestDigestIsBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const names, examples, missed = 100, 50, 2 * 103
-		r := open(t, quickDir(t), outbox.Policy{})
+		r := open(t, quickDir(t), incident.Policy{})
 		defer r.stop()
 		for i := range missed {
 			a := alert{fp: fmt.Sprintf("a%03d", i/2), starts: time.Duration(2*i) * time.Minute}
@@ -226,7 +226,7 @@ func TestDigestIsBounded(t *testing.T) {
 			t.Errorf("it is about %v to %v, want %v to %v", d.First, d.Last, first, last)
 		}
 		onLedger := 0
-		if err := r.Ledger(func(in *outbox.Incident) bool {
+		if err := r.Ledger(func(in *incident.Incident) bool {
 			for _, e := range in.History {
 				if e.What == "superseded" {
 					onLedger++

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -29,25 +30,25 @@ const (
 
 // unsaved is what is in memory and not on disk.
 type unsaved struct {
-	all     bool                 // every incident.
-	commits uint64               // that the disk has not taken.
-	ids     map[string]uint64    // incidents changed or gone, and the last of these commits that did it.
-	closed  []closing            // for the ledger.
-	ended   map[string]*Incident // the newest of these, by id.
-	lost    int                  // closed ones that found no room.
+	all     bool                          // every incident.
+	commits uint64                        // that the disk has not taken.
+	ids     map[string]uint64             // incidents changed or gone, and the last of these commits that did it.
+	closed  []closing                     // for the ledger.
+	ended   map[string]*incident.Incident // the newest of these, by id.
+	lost    int                           // closed ones that found no room.
 	since   time.Time
 	said    time.Time // when it was last logged.
 }
 
 type closing struct {
-	*Incident
+	*incident.Incident
 	commit uint64
 }
 
 // add remembers a transaction that the disk has not taken.
 func (u *unsaved) add(tx *transaction) {
 	if u.ids == nil {
-		u.ids, u.ended = map[string]uint64{}, map[string]*Incident{}
+		u.ids, u.ended = map[string]uint64{}, map[string]*incident.Incident{}
 	}
 	u.commits++
 	for id := range tx.edited {
@@ -191,28 +192,22 @@ func (s *Store) awaitPagerDuty(ctx context.Context, obs []mapping.Observation) e
 // held says whether PagerDuty holds what an observation asks for. The caller has
 // the lock.
 func (s *Store) held(o *mapping.Observation) bool {
-	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
+	id, fp := incident.ID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	if o.Alert.Status == mapping.Resolved {
 		for _, id := range s.index[fp] {
-			if in := s.open[id]; in != nil && in.Members[fp] != nil && (in.firing() > 0 || in.Have != StateClosed || in.Intent != nil) {
+			if in := s.open[id]; in != nil && in.Members[fp] != nil && (in.Firing() > 0 || in.Have != incident.StateClosed || in.Intent != nil) {
 				return false // a partial resolve, and what is on its way, is known to nobody but us.
 			}
 		}
 		return true
 	}
-	if o.Urgency == mapping.None || s.open[id].paged(fp) { // none asks for nothing.
+	if o.Urgency == mapping.None || s.open[id].Paged(fp) { // none asks for nothing.
 		return true
 	}
 	for _, other := range s.index[fp] {
-		if in := s.open[other]; in != nil && in.FallbackOf == id && in.paged(fp) {
+		if in := s.open[other]; in != nil && in.FallbackOf == id && in.Paged(fp) {
 			return true
 		}
 	}
 	return false
-}
-
-// paged says whether PagerDuty has accepted the newest episode, and the alert is
-// part of it.
-func (in *Incident) paged(fp string) bool {
-	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || in.Urgency == mapping.Change)
 }

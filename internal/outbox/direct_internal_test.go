@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -15,7 +16,7 @@ func full() error { return &fs.PathError{Op: "write", Path: "a file", Err: sysca
 // commitAlone does what Run does with one webhook.
 func commitAlone(s *Store, obs []mapping.Observation) {
 	s.commit([]*op{{done: make(chan error, 1), apply: func(tx *transaction) error {
-		observe(tx, obs, Policy{}, tx.now)
+		incident.Observe(tx, obs, incident.Policy{}, tx.now)
 		return nil
 	}}})
 }
@@ -25,7 +26,7 @@ func commitAlone(s *Store, obs []mapping.Observation) {
 func closeUnsaved(s *Store, n int) {
 	tx := newTransaction(s, time.Now())
 	for i := range n {
-		in := newIncident(fmt.Sprint(i), &mapping.Observation{}, tx.now)
+		in := incident.NewIncident(fmt.Sprint(i), &mapping.Observation{}, tx.now)
 		if i == n-1 {
 			in.ID = "0"
 		}
@@ -70,7 +71,7 @@ func BenchmarkObserveBesideUnsavedClosings(b *testing.B) {
 		obs = append(obs, sight(fmt.Sprint(i), fmt.Sprint(i), mapping.Firing, time.Now()))
 	}
 	for b.Loop() {
-		observe(newTransaction(s, time.Now()), obs, Policy{}, time.Now())
+		incident.Observe(newTransaction(s, time.Now()), obs, incident.Policy{}, time.Now())
 	}
 }
 

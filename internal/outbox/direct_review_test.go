@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
@@ -18,7 +19,7 @@ import (
 func TestResolveIsNotAnsweredWhileItsTriggerIsOnItsWay(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &disk{}
-		s := openFailing(t, quickDir(t), outbox.Policy{}, d.fail)
+		s := openFailing(t, quickDir(t), incident.Policy{}, d.fail)
 		defer s.stop()
 		s.observe(alert{fp: "a"})
 		d.full.Store(true)
@@ -37,7 +38,7 @@ func TestResolveIsNotAnsweredWhileItsTriggerIsOnItsWay(t *testing.T) {
 func TestDirectModeEndsThoughMuchChangesAllTheTime(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &disk{}
-		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error {
+		s := openFailing(t, quickDir(t), incident.Policy{}, func() error {
 			if err := d.fail(); err != nil {
 				return err
 			}
@@ -70,7 +71,7 @@ func TestDirectModeEndsThoughMuchChangesAllTheTime(t *testing.T) {
 func TestSlowReadsDoNotHoldUpAPage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var slow atomic.Bool
-		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) {
+		s := openOn(t, quickDir(t), incident.Policy{}, outbox.Config{}, func(s *outbox.Store) {
 			s.BeforeReads(func() {
 				if slow.Load() {
 					time.Sleep(1900 * time.Millisecond)
@@ -84,7 +85,7 @@ func TestSlowReadsDoNotHoldUpAPage(t *testing.T) {
 		began := time.Now()
 		page := s.observing(alert{fp: "page"})
 		for {
-			if _, ok := s.Get(outbox.IncidentID("infra", "page")); ok {
+			if _, ok := s.Get(incident.ID("infra", "page")); ok {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -107,7 +108,7 @@ func TestSlowReadsDoNotHoldUpAPage(t *testing.T) {
 func TestLateOpenedFileKeepsWhatIsToBeTold(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		dir := filepath.Join(quickDir(t), "data")
-		s := open(t, dir, outbox.Policy{})
+		s := open(t, dir, incident.Policy{})
 		told := func() (n int) {
 			for _, in := range s.List() {
 				if in.Digest != nil {
@@ -130,7 +131,7 @@ func TestLateOpenedFileKeepsWhatIsToBeTold(t *testing.T) {
 		if err := errors.Join(os.Rename(dir, dir+".away"), os.WriteFile(dir, nil, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		s = open(t, dir, outbox.Policy{})
+		s = open(t, dir, incident.Policy{})
 		defer func() { s.stop() }()
 		s.observing(alert{fp: "n"})
 		time.Sleep(time.Second)
@@ -156,7 +157,7 @@ func TestLateOpenedFileKeepsWhatIsToBeTold(t *testing.T) {
 func TestSlowPruneDoesNotCloseTheLedger(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		began := time.Now()
-		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error {
+		s := openFailing(t, quickDir(t), incident.Policy{}, func() error {
 			if since := time.Since(began); since > 30*time.Second && since < 2*time.Minute {
 				time.Sleep(3 * time.Second)
 			}
@@ -165,7 +166,7 @@ func TestSlowPruneDoesNotCloseTheLedger(t *testing.T) {
 		defer s.stop()
 		s.observe(alert{fp: "a"})
 		time.Sleep(time.Hour - time.Second)
-		if err := s.Ledger(func(*outbox.Incident) bool { return true }); err != nil {
+		if err := s.Ledger(func(*incident.Incident) bool { return true }); err != nil {
 			t.Errorf("Ledger: %v, want none 59 minutes after the prune", err)
 		}
 	})
@@ -175,7 +176,7 @@ func TestSlowPruneDoesNotCloseTheLedger(t *testing.T) {
 func TestWhatCanStillLandIsKnownWhileMuchIsWritten(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		slow, d := &hangingDisk{}, &disk{}
-		s := openFailing(t, quickDir(t), outbox.Policy{}, func() error {
+		s := openFailing(t, quickDir(t), incident.Policy{}, func() error {
 			if err := d.fail(); err != nil {
 				return err
 			}
@@ -184,8 +185,8 @@ func TestWhatCanStillLandIsKnownWhileMuchIsWritten(t *testing.T) {
 		s.observe(alert{fp: "a"})
 		s.accept("a")
 		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-		id := outbox.IncidentID("infra", "a")
-		s.once(id, outbox.OutcomeUnknown) // a resolve that timed out.
+		id := incident.ID("infra", "a")
+		s.once(id, incident.OutcomeUnknown) // a resolve that timed out.
 		if err := s.Retry(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -18,7 +19,7 @@ import (
 func TestPagesGoOutWhileTheDiskIsFull(t *testing.T) {
 	const pages = 300
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s := openFailing(t, t.TempDir(), incident.Policy{}, d.fail)
 	s.observe(alert{fp: "before"})
 	d.full.Store(true)
 	for i := range pages {
@@ -60,7 +61,7 @@ func TestCommitInDirectModeDoesNotGrowWithTheTable(t *testing.T) {
 		var encoded atomic.Int64
 		bubble.Test(t, func(t *testing.T) {
 			d := &disk{}
-			s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) {
+			s := openOn(t, quickDir(t), incident.Policy{}, outbox.Config{}, func(s *outbox.Store) {
 				s.FailCommits(d.fail)
 				s.BeforeEncodes(func() { encoded.Add(1) })
 			})
@@ -114,7 +115,7 @@ func TestWhatChangesWhileMuchIsWritten(t *testing.T) {
 				d := &disk{}
 				slow := &hangingDisk{}
 				var fail atomic.Bool
-				s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) {
+				s := openOn(t, quickDir(t), incident.Policy{}, outbox.Config{}, func(s *outbox.Store) {
 					s.FailCommits(func() error {
 						if err := d.fail(); err != nil {
 							return err
@@ -167,7 +168,7 @@ func TestWhatChangesWhileMuchIsWritten(t *testing.T) {
 				s.get("unpaged")
 				s.get("many1999")
 				closed := map[string]int{}
-				if err := s.Ledger(func(in *outbox.Incident) bool { closed[in.DedupKey]++; return true }); err != nil {
+				if err := s.Ledger(func(in *incident.Incident) bool { closed[in.DedupKey]++; return true }); err != nil {
 					t.Fatal(err)
 				}
 				if closed["ends"] != 1 || closed["many0"] != 1 || len(closed) != 601 {
@@ -182,7 +183,7 @@ func TestWhatChangesWhileMuchIsWritten(t *testing.T) {
 func TestMuchIsWrittenAtTheEnd(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &disk{}
-		s := openFailing(t, quickDir(t), outbox.Policy{}, d.fail)
+		s := openFailing(t, quickDir(t), incident.Policy{}, d.fail)
 		d.full.Store(true)
 		s.observe(many(2_000)...)
 		s.observe(alert{fp: "n", urgency: mapping.None})
@@ -200,7 +201,7 @@ func TestLateAnswerIsHeard(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var encoded atomic.Int64
 		d := &hangingDisk{}
-		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) {
+		s := openOn(t, quickDir(t), incident.Policy{}, outbox.Config{}, func(s *outbox.Store) {
 			s.FailCommits(d.ask)
 			s.BeforeEncodes(func() { encoded.Add(1) })
 		})

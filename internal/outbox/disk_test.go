@@ -18,6 +18,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/lab/volume"
 	"github.com/pagerelay/pagerelay/internal/outbox"
@@ -59,7 +60,7 @@ func (r *rig) acceptSoon(key string) {
 
 func TestFullDiskAnswersWhenPagerDutyHasAccepted(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s := openFailing(t, t.TempDir(), incident.Policy{}, d.fail)
 	s.observe(alert{fp: "before"})
 	s.accept("before")
 	d.full.Store(true)
@@ -89,7 +90,7 @@ func TestFullDiskAnswersWhenPagerDutyHasAccepted(t *testing.T) {
 		t.Error("still in direct mode although the disk takes commits")
 	}
 	s = s.reopen()
-	if in := s.get("a"); in.Have != outbox.StateOpen {
+	if in := s.get("a"); in.Have != incident.StateOpen {
 		t.Errorf("have of what was accepted in direct mode is %s, want open", in.Have)
 	}
 	s.gone("before")
@@ -97,7 +98,7 @@ func TestFullDiskAnswersWhenPagerDutyHasAccepted(t *testing.T) {
 
 func TestFullDiskAndNoAcceptanceIsNotAnswered(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s := openFailing(t, t.TempDir(), incident.Policy{}, d.fail)
 	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
 	s.accept("k")
 	d.full.Store(true)
@@ -116,7 +117,7 @@ func TestFullDiskAndNoAcceptanceIsNotAnswered(t *testing.T) {
 
 func TestDiskRecoversByItself(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s := openFailing(t, t.TempDir(), incident.Policy{}, d.fail)
 	d.full.Store(true)
 	answer := s.observing(alert{fp: "a"})
 	for !s.Direct() {
@@ -136,7 +137,7 @@ func TestUnopenableFolderIsDirectModeUntilItOpens(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder should be.
 		t.Fatal(err)
 	}
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	answer := s.observing(alert{fp: "a"})
 	s.acceptSoon("a")
 	if err := <-answer; err != nil || !s.Direct() {
@@ -149,14 +150,14 @@ func TestUnopenableFolderIsDirectModeUntilItOpens(t *testing.T) {
 		s.observe(alert{fp: "a"})
 	}
 	s = s.reopen()
-	if in := s.get("a"); in.Have != outbox.StateOpen {
+	if in := s.get("a"); in.Have != incident.StateOpen {
 		t.Errorf("have is %s, want open", in.Have)
 	}
 }
 
 func TestNewerVersionIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	open(t, dir, outbox.Policy{}).stop()
+	open(t, dir, incident.Policy{}).stop()
 	db, err := bolt.Open(filepath.Join(dir, "outbox.db"), 0o600, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +176,7 @@ func TestNewerVersionIsRefused(t *testing.T) {
 
 func TestTwoProcessesOnOneFile(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	_, err := outbox.Open(dir, outbox.Config{})
 	wantError(t, err, "another process has it locked; one folder serves one pagerelay (--storage.path)")
 	s.observe(alert{fp: "a"}) // the first one goes on.
@@ -188,7 +189,7 @@ func TestTwoProcessesOnOneFile(t *testing.T) {
 func TestFileIsReplacedWhileItsLockIsAwaited(t *testing.T) {
 	dir := quickDir(t)
 	path := filepath.Join(dir, "outbox.db")
-	open(t, dir, outbox.Policy{}).stop()
+	open(t, dir, incident.Policy{}).stop()
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +230,7 @@ func quickDir(t *testing.T) string {
 // it can still read it keeps, and anything else is moved aside.
 func TestDamagedFile(t *testing.T) {
 	sound := quickDir(t)
-	s := open(t, sound, outbox.Policy{})
+	s := open(t, sound, incident.Policy{})
 	const n = 60
 	for i := range n {
 		s.observe(alert{fp: fmt.Sprintf("needle-%d", i)})
@@ -248,7 +249,7 @@ func TestDamagedFile(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "outbox.db"), damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s := open(t, dir, outbox.Policy{})
+		s := open(t, dir, incident.Policy{})
 		kept := len(s.List())
 		switch {
 		case s.Damaged() == "" && kept != n:
@@ -315,7 +316,7 @@ func TestDamagedFile(t *testing.T) {
 func TestFullTmpfs(t *testing.T) {
 	volume.Need(t)
 	dir := volume.Tmpfs(t, "size=512k")
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	big := strings.Repeat("x", 32<<10)
 	paged := 0
 	for i := 0; !s.Direct(); i++ {

@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // Every way in which an alert pages names what mapping had to make do without.
 func TestFaultsAreOnTheLedger(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 1})
+		s := open(t, t.TempDir(), incident.Policy{Alertmanagers: 1})
 		defer s.stop()
 		observe := func(a alert, faults ...mapping.Fault) {
 			t.Helper()

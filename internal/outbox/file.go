@@ -9,6 +9,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // The file: one bbolt database. A value is a CRC-32C of its JSON (4 bytes, big
@@ -42,7 +44,7 @@ func isDamage(err error) bool {
 }
 
 // load reads the open incidents; with a damageError it returns those that are sound.
-func load(db *handle, path string, now time.Time) (incidents []*Incident, err error) {
+func load(db *handle, path string, now time.Time) (incidents []*incident.Incident, err error) {
 	if err := guard(func() error { return db.View(refuseNewer) }); err != nil {
 		return nil, err
 	}
@@ -54,21 +56,12 @@ func load(db *handle, path string, now time.Time) (incidents []*Incident, err er
 				return nil
 			}
 			return b.ForEach(func(k, v []byte) error {
-				in := &Incident{}
+				in := &incident.Incident{}
 				if err := decode(v, in); err != nil {
 					damage = errors.Join(damage, fmt.Errorf("incident %s: %w", k, err))
 					return nil
 				}
-				if in.Intent != nil { // in flight when the process ended: nobody knows.
-					in.finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
-				}
-				for fp, m := range in.Members { // an older version did not note it.
-					if m.Firing && m.Episode == 0 && !in.Parted && in.Revision > in.AcceptedRevision {
-						n := *m
-						n.Episode = in.Revision
-						in.put(fp, &n)
-					}
-				}
+				in.Interrupted(now)
 				incidents = append(incidents, in)
 				return nil
 			})

@@ -5,12 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
 // one does what Next says about an incident of infra, once, some time from now, with
 // the given outcome.
-func (a *audited) one(key, keyHash string, kind outbox.OutcomeKind, later time.Duration, edit func(*outbox.Evidence)) outbox.Decision {
+func (a *audited) one(key, keyHash string, kind incident.OutcomeKind, later time.Duration, edit func(*incident.Evidence)) incident.Decision {
 	a.t.Helper()
 	in := a.get(key)
 	ev := evidence()
@@ -18,101 +19,101 @@ func (a *audited) one(key, keyHash string, kind outbox.OutcomeKind, later time.D
 	if edit != nil {
 		edit(&ev)
 	}
-	d := outbox.Next(in, ev, a.Policy(), time.Now().Add(later))
+	d := incident.Next(in, ev, a.Policy(), time.Now().Add(later))
 	switch d.Kind {
-	case outbox.Send:
+	case incident.Send:
 		begun, err := a.Begin(a.t.Context(), in.ID, in.Version, d, keyHash)
 		if err != nil {
 			a.t.Fatalf("Begin: %v", err)
 		}
-		if err := a.Finish(a.t.Context(), in.ID, *begun.Intent, keyHash, outbox.Outcome{Kind: kind}); err != nil {
+		if err := a.Finish(a.t.Context(), in.ID, *begun.Intent, keyHash, incident.Outcome{Kind: kind}); err != nil {
 			a.t.Fatalf("Finish: %v", err)
 		}
-	case outbox.Perform:
+	case incident.Perform:
 		if err := a.Perform(a.t.Context(), in.ID, in.Version, d, "catch-all"); err != nil {
 			a.t.Fatalf("Perform: %v", err)
 		}
-	case outbox.Idle, outbox.Wait, outbox.Ask:
+	case incident.Idle, incident.Wait, incident.Ask:
 	}
 	return d
 }
 
-func (a *audited) paged(key string, now outbox.Coverage) {
+func (a *audited) paged(key string, now incident.Coverage) {
 	a.t.Helper()
 	a.now = now
 	a.observe(alert{fp: key})
-	wantActions(a.t, a.drive("infra", key), outbox.Trigger)
+	wantActions(a.t, a.drive("infra", key), incident.Trigger)
 }
 
-func cannotTell() outbox.Coverage { return outbox.Coverage{State: outbox.CoverageUnknown} }
+func cannotTell() incident.Coverage { return incident.Coverage{State: incident.CoverageUnknown} }
 
 func repeated(key string) alert { return alert{fp: key, reason: "repeat interval elapsed"} }
 
 // The trigger after a hole is a page like any other: one whose answer is lost is sent
 // again, and joins; it is not resolved each time.
 func TestTriggerAfterAHoleIsRetriedAsAnyOther(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", hole("nobody"))
 	s.now = covered()
-	var sent []outbox.Action
+	var sent []incident.Action
 	for i := range 4 {
-		kind := outbox.OutcomeAccepted
+		kind := incident.OutcomeAccepted
 		if i == 1 || i == 2 {
-			kind = outbox.OutcomeUnknown
+			kind = incident.OutcomeUnknown
 		}
 		sent = append(sent, s.one("a", "k1", kind, 0, nil).Action)
 		if i < 3 {
 			s.wantStatus("a", "pending")
 		}
 	}
-	wantActions(t, sent, outbox.Resolve, outbox.Trigger, outbox.Trigger, outbox.Trigger)
+	wantActions(t, sent, incident.Resolve, incident.Trigger, incident.Trigger, incident.Trigger)
 	s.wantStatus("a", "open")
 }
 
 // The hole may begin anew between the two.
 func TestHoleBeginsAnewBeforeTheTrigger(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", hole("nobody"))
 	s.now = covered()
-	s.one("a", "k1", outbox.OutcomeAccepted, 0, nil)
+	s.one("a", "k1", incident.OutcomeAccepted, 0, nil)
 	s.now = hole("nobody")
-	wantActions(t, s.drive("infra", "a"), outbox.Trigger)
+	wantActions(t, s.drive("infra", "a"), incident.Trigger)
 	s.wantStatus("a", "uncovered")
 }
 
 // Alertmanager may repeat it before an audit can tell.
 func TestRepeatKeepsTheDoubt(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", cannotTell())
 	s.observe(repeated("a"))
-	if d := s.one("a", "k1", outbox.OutcomeAccepted, 2*time.Minute, nil); d.Action != outbox.Trigger {
+	if d := s.one("a", "k1", incident.OutcomeAccepted, 2*time.Minute, nil); d.Action != incident.Trigger {
 		t.Fatalf("got %+v, want the repeat to be passed on", d)
 	}
 	s.now = hole("disabled")
 	wantActions(t, s.drive("infra", "a"))
 	s.wantStatus("a", "uncovered")
-	wantActions(t, s.drive("catch-all", "a"), outbox.Trigger)
+	wantActions(t, s.drive("catch-all", "a"), incident.Trigger)
 }
 
 // A gap that was over when an audit could tell is judged by when the page was sent.
 func TestDoubtIsAboutWhenItWasSent(t *testing.T) {
 	for name, tc := range map[string]struct {
-		then, now outbox.Coverage
-		want      []outbox.Action
+		then, now incident.Coverage
+		want      []incident.Action
 	}{
-		"a gap that is over":       {hole("nobody"), covered(), []outbox.Action{outbox.Resolve, outbox.Trigger}},
+		"a gap that is over":       {hole("nobody"), covered(), []incident.Action{incident.Resolve, incident.Trigger}},
 		"a gap that began since":   {covered(), hole("nobody"), nil},
 		"nobody can tell of then":  {cannotTell(), covered(), nil},
 		"heard then and heard now": {covered(), covered(), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+			s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 			s.paged("a", cannotTell())
 			s.now = tc.now
-			var sent []outbox.Action
+			var sent []incident.Action
 			for range 5 {
-				d := s.one("a", "k1", outbox.OutcomeAccepted, 0, func(ev *outbox.Evidence) { ev.Then = tc.then })
-				if d.Kind == outbox.Send {
+				d := s.one("a", "k1", incident.OutcomeAccepted, 0, func(ev *incident.Evidence) { ev.Then = tc.then })
+				if d.Kind == incident.Send {
 					sent = append(sent, d.Action)
 				}
 			}
@@ -124,13 +125,13 @@ func TestDoubtIsAboutWhenItWasSent(t *testing.T) {
 
 // What a new routing key opens nothing for does not close what the old one holds.
 func TestRekeyedIntoAHole(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", covered())
 	s.now = hole("nobody")
 	since := time.Now()
 	s.observe(alert{fp: "a"})
-	rekeyed := func(ev *outbox.Evidence) { ev.KeySince, ev.OldKeys, ev.Fallback = since, []string{"k1"}, "" }
-	if d := s.one("a", "k2-23456789", outbox.OutcomeAccepted, 0, rekeyed); d.Hole == nil {
+	rekeyed := func(ev *incident.Evidence) { ev.KeySince, ev.OldKeys, ev.Fallback = since, []string{"k1"}, "" }
+	if d := s.one("a", "k2-23456789", incident.OutcomeAccepted, 0, rekeyed); d.Hole == nil {
 		t.Errorf("got %+v, want a trigger into a hole", d)
 	}
 	for _, in := range s.List() {
@@ -142,12 +143,12 @@ func TestRekeyedIntoAHole(t *testing.T) {
 
 // What was open before a maintenance window is repeated within it, and stays as it is.
 func TestRepeatInMaintenanceJoinsWhatWasOpen(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", covered())
 	s.now = hole("maintenance")
 	s.now.Since = time.Now()
 	s.observe(repeated("a"))
-	if d := s.one("a", "k1", outbox.OutcomeAccepted, 2*time.Minute, nil); d.Action != outbox.Trigger || d.Hole != nil {
+	if d := s.one("a", "k1", incident.OutcomeAccepted, 2*time.Minute, nil); d.Action != incident.Trigger || d.Hole != nil {
 		t.Fatalf("got %+v, want the repeat to be passed on", d)
 	}
 	wantActions(t, s.drive("infra", "a"))
@@ -158,10 +159,10 @@ func TestRepeatInMaintenanceJoinsWhatWasOpen(t *testing.T) {
 
 // Nobody is paged elsewhere for what is muted.
 func TestMutedPageIsNotCopied(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", cannotTell())
-	s.mute("a", outbox.MuteAcknowledge)
-	wantActions(t, s.drive("infra", "a"), outbox.Acknowledge)
+	s.mute("a", incident.MuteAcknowledge)
+	wantActions(t, s.drive("infra", "a"), incident.Acknowledge)
 	s.now = hole("disabled")
 	wantActions(t, s.drive("infra", "a"))
 	wantActions(t, s.drive("catch-all", "a"))
@@ -169,12 +170,12 @@ func TestMutedPageIsNotCopied(t *testing.T) {
 
 // A service that is taken away does not leave behind what waits for its window.
 func TestServiceTakenAwayInAHole(t *testing.T) {
-	s := &audited{rig: open(t, t.TempDir(), outbox.Policy{})}
+	s := &audited{rig: open(t, t.TempDir(), incident.Policy{})}
 	s.paged("a", covered())
 	s.now = hole("maintenance")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.drive("infra", "a"), outbox.Resolve)
-	if d := outbox.Next(s.get("a"), outbox.Evidence{}, s.Policy(), time.Now()); d.Step != outbox.StepBlock {
+	wantActions(t, s.drive("infra", "a"), incident.Resolve)
+	if d := incident.Next(s.get("a"), incident.Evidence{}, s.Policy(), time.Now()); d.Step != incident.StepBlock {
 		t.Errorf("got %+v, want it blocked, with the reason", d)
 	}
 }
@@ -182,19 +183,19 @@ func TestServiceTakenAwayInAHole(t *testing.T) {
 // In direct mode, an acceptance into a hole is none: only the copy's counts.
 func TestDirectModeIntoAHole(t *testing.T) {
 	d := &disk{}
-	s := openFailing(t, t.TempDir(), outbox.Policy{}, d.fail)
+	s := openFailing(t, t.TempDir(), incident.Policy{}, d.fail)
 	s.observe(alert{fp: "before"})
 	s.accept("before")
 	d.full.Store(true)
 	a := &audited{rig: s, now: hole("nobody")}
 	answer := s.observing(alert{fp: "a"})
 	for range 10_000 {
-		if _, ok := s.Get(outbox.IncidentID("infra", "a")); ok {
+		if _, ok := s.Get(incident.ID("infra", "a")); ok {
 			break
 		}
 		time.Sleep(time.Millisecond)
 	}
-	wantActions(t, a.drive("infra", "a"), outbox.Trigger) // the copy has not left.
+	wantActions(t, a.drive("infra", "a"), incident.Trigger) // the copy has not left.
 	if err := <-answer; !errors.Is(err, outbox.ErrBusy) {
 		t.Errorf("got %v although nobody heard of it and nothing is stored, want ErrBusy", err)
 	}

@@ -8,14 +8,16 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // Ledger calls each with the closed incidents, newest first, until it returns false.
-func (s *Store) Ledger(each func(*Incident) bool) error {
+func (s *Store) Ledger(each func(*incident.Incident) bool) error {
 	return s.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket([]byte(bucketLedger)).Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			in := &Incident{}
+			in := &incident.Incident{}
 			if err := decode(v, in); err != nil {
 				return fmt.Errorf("ledger entry %x: %w", k, err)
 			}
@@ -53,8 +55,8 @@ func pruneBefore(tx *bolt.Tx, now time.Time, retention time.Duration) error {
 	}
 	old = nil
 	err := tombstones.ForEach(func(k, v []byte) error {
-		var ts Tombstone
-		if err := decode(v, &ts); err != nil || now.Sub(ts.ClosedAt) > tombstoneFor {
+		var ts incident.Tombstone
+		if err := decode(v, &ts); err != nil || now.Sub(ts.ClosedAt) > incident.TombstoneFor {
 			old = append(old, bytes.Clone(k)) // an unreadable one is worth nothing.
 		}
 		return nil
@@ -65,6 +67,6 @@ func pruneBefore(tx *bolt.Tx, now time.Time, retention time.Duration) error {
 	return err
 }
 
-func ledgerKey(in *Incident) []byte {
+func ledgerKey(in *incident.Incident) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(max(0, in.ClosedAt.UnixNano()))), in.ID...)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/common/promslog"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -110,7 +111,7 @@ func TestFailedCommitsKeepTheLock(t *testing.T) {
 	stop := thief(t, s.path)
 	for i := range 20 {
 		o := &op{done: make(chan error, 1), apply: func(tx *transaction) error {
-			observe(tx, []mapping.Observation{sight("a", fmt.Sprint(i), mapping.Firing, tx.now)}, Policy{}, tx.now)
+			incident.Observe(tx, []mapping.Observation{sight("a", fmt.Sprint(i), mapping.Firing, tx.now)}, incident.Policy{}, tx.now)
 			return nil
 		}}
 		s.commit([]*op{o})

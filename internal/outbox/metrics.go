@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -48,7 +49,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) *metrics {
 		Name: "pagerelay_outbox_damaged_total",
 		Help: "Files that were found damaged and moved aside.",
 	})
-	for _, what := range CountedAll() {
+	for _, what := range incident.CountedAll() {
 		m.observations.WithLabelValues(string(what))
 	}
 	if reg != nil {
@@ -100,7 +101,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		oldest[k] = max(oldest[k], age)
 	}
-	for _, state := range Statuses() {
+	for _, state := range incident.Statuses() {
 		ch <- prometheus.MustNewConstMetric(c.incidents, prometheus.GaugeValue, float64(states[state]), state)
 	}
 	for k, age := range oldest {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/volume"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -95,7 +96,7 @@ func powerCut(t *testing.T, after time.Duration) int {
 
 	mnt2 := filepath.Join(work, "after")
 	volume.Mount(t, found, mnt2)
-	s := open(t, mnt2, outbox.Policy{})
+	s := open(t, mnt2, incident.Policy{})
 	if s.Damaged() != "" {
 		t.Errorf("the file was found damaged: %s", s.Damaged())
 	}
@@ -104,7 +105,7 @@ func powerCut(t *testing.T, after time.Duration) int {
 		if !ok {
 			continue
 		}
-		if _, ok := s.Get(outbox.IncidentID("infra", fp)); !ok {
+		if _, ok := s.Get(incident.ID("infra", fp)); !ok {
 			t.Errorf("%s was acknowledged and is not there after the power cut", fp)
 		}
 	}

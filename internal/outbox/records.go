@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // pending is what a commit is to write: the changes, and all that is in memory only.
@@ -14,8 +16,8 @@ import (
 type pending struct {
 	all       bool // there are no other incidents.
 	gone      []string
-	incidents []*Incident
-	closed    []*Incident
+	incidents []*incident.Incident
+	closed    []*incident.Incident
 }
 
 func (t *transaction) pending() *pending {
@@ -27,7 +29,7 @@ func (t *transaction) pending() *pending {
 			return
 		}
 		seen[id] = struct{}{}
-		if in := t.incident(id); in != nil {
+		if in := t.Incident(id); in != nil {
 			p.incidents = append(p.incidents, in)
 		} else {
 			p.gone = append(p.gone, id)
@@ -82,7 +84,7 @@ func (s *Store) encode(p *pending) (*records, error) {
 	}
 	for _, in := range p.closed {
 		r.ledger[string(ledgerKey(in))] = seal(in)
-		r.tombstones[in.ID] = seal(newTombstone(in))
+		r.tombstones[in.ID] = seal(incident.NewTombstone(in))
 	}
 	return r, failed
 }

@@ -10,15 +10,17 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // opened is what came of opening the file, also where it ended in an error.
 type opened struct {
-	db        *handle     // nil if there is none.
-	incidents []*Incident // what could be read of it.
-	complete  bool        // that is all there is.
-	aside     string      // where a damaged file was moved; "" if none was.
-	damage    error       // why.
+	db        *handle              // nil if there is none.
+	incidents []*incident.Incident // what could be read of it.
+	complete  bool                 // that is all there is.
+	aside     string               // where a damaged file was moved; "" if none was.
+	damage    error                // why.
 }
 
 // openAndLoad opens the file and reads the open incidents. A damaged one is moved

@@ -8,8 +8,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -21,7 +21,7 @@ func TestFileThatCannotBeOpenedIsNotTriedAllTheTime(t *testing.T) {
 		if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder should be.
 			t.Fatal(err)
 		}
-		r := open(t, dir, outbox.Policy{})
+		r := open(t, dir, incident.Policy{})
 		defer r.stop()
 		if err := os.Remove(dir); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -108,10 +109,10 @@ func TestWhatSurvivedDamageIsWrittenOnce(t *testing.T) {
 
 // A member that is known from an older file only, and was never paged, is paged.
 func TestMergeKeepsWhatWasNeverPaged(t *testing.T) {
-	firing := func() *Member { return &Member{Firing: true, Origin: mapping.OriginAlertmanager} }
-	memory := &Incident{ID: "k", Urgency: mapping.High, Have: StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1, Members: map[string]*Member{"a": firing()}}
-	file := &Incident{ID: "k", Urgency: mapping.High, Have: StateClosed, Revision: 1, Epoch: 1, Members: map[string]*Member{"b": firing()}}
-	in := memory.merge(file)
+	firing := func() *incident.Member { return &incident.Member{Firing: true, Origin: mapping.OriginAlertmanager} }
+	memory := &incident.Incident{ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1, Members: map[string]*incident.Member{"a": firing()}}
+	file := &incident.Incident{ID: "k", Urgency: mapping.High, Have: incident.StateClosed, Revision: 1, Epoch: 1, Members: map[string]*incident.Member{"b": firing()}}
+	in := memory.Merge(file)
 	if in.Revision <= in.AcceptedRevision {
 		t.Errorf("b was never accepted, and nothing is left to be said: revision %d, accepted %d", in.Revision, in.AcceptedRevision)
 	}
@@ -121,19 +122,19 @@ func TestMergeKeepsWhatWasNeverPaged(t *testing.T) {
 // to have been missed; nor is one that memory knew to be paged.
 func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	memory := &Incident{
-		ID: "k", Urgency: mapping.High, Have: StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
-		Members: map[string]*Member{"a": {Firing: true, Episode: 1, Epoch: 1}},
+	memory := &incident.Incident{
+		ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
+		Members: map[string]*incident.Member{"a": {Firing: true, Episode: 1, Epoch: 1}},
 	}
-	file := &Incident{
-		ID: "k", Urgency: mapping.High, Have: StateOpen, Revision: 5, AcceptedRevision: 5, Epoch: 2, HaveEpoch: 2,
-		Members: map[string]*Member{"b": {Firing: true, Episode: 5, Epoch: 2}, "over": {Episode: 4, Epoch: 2}},
+	file := &incident.Incident{
+		ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 5, AcceptedRevision: 5, Epoch: 2, HaveEpoch: 2,
+		Members: map[string]*incident.Member{"b": {Firing: true, Episode: 5, Epoch: 2}, "over": {Episode: 4, Epoch: 2}},
 	}
-	in := memory.merge(file)
-	in.started(Decision{Kind: Send, Action: Trigger}, "k1", began)
-	in.finished(Outcome{Kind: OutcomeAccepted}, began)
+	in := memory.Merge(file)
+	in.Started(incident.Decision{Kind: incident.Send, Action: incident.Trigger}, "k1", began)
+	in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, began)
 	for _, fp := range []string{"a", "b"} {
-		in.end(fp, Ended{At: began, Seen: began}, began)
+		in.End(fp, incident.Ended{At: began, Seen: began}, began)
 	}
 	if len(in.Missed) > 0 {
 		t.Errorf("%d firings that were paged are told to have been missed", len(in.Missed))
@@ -142,51 +143,10 @@ func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
 
 // digest is how many firings the digest of the store tells.
 func digest(s *Store) int {
-	if in, ok := s.Get(IncidentID("infra", "infra/missed")); ok {
+	if in, ok := s.Get(incident.ID("infra", "infra/missed")); ok {
 		return in.Digest.Count
 	}
 	return 0
-}
-
-// What an older version stored does not say which revision a firing made: one that
-// PagerDuty had not confirmed is told all the same, and no other.
-func TestFileOfAnOlderVersionIsTold(t *testing.T) {
-	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	for _, paged := range []bool{false, true} {
-		t.Run(fmt.Sprintf("paged: %v", paged), func(t *testing.T) {
-			dir := t.TempDir()
-			s, stop := running(t, dir)
-			if err := s.Observe(t.Context(), []mapping.Observation{sight("a", "k", mapping.Firing, began)}); err != nil {
-				t.Fatal(err)
-			}
-			if err := s.change(t.Context(), func(tx *transaction) error {
-				in := tx.edit(IncidentID("infra", "k"))
-				if paged {
-					in.started(Decision{Kind: Send, Action: Trigger}, "k1", tx.now)
-					in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
-				}
-				c := *in.Members["a"]
-				c.Episode = 0
-				in.put("a", &c)
-				return nil
-			}); err != nil {
-				t.Fatal(err)
-			}
-			stop()
-			s, stop = running(t, dir)
-			defer stop()
-			if err := s.Observe(t.Context(), []mapping.Observation{sight("a", "k", mapping.Resolved, began)}); err != nil {
-				t.Fatal(err)
-			}
-			want := 1
-			if paged {
-				want = 0
-			}
-			if got := digest(s); got != want {
-				t.Errorf("the digest counts %d firings, want %d", got, want)
-			}
-		})
-	}
 }
 
 // An incident that is over and closed in one commit is told, too.
@@ -198,8 +158,8 @@ func TestMissedAndClosedInOneCommitIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := s.change(t.Context(), func(tx *transaction) error {
-		observe(tx, []mapping.Observation{sight("a", "k", mapping.Resolved, began)}, s.Policy(), tx.now)
-		tx.archive(tx.edit(IncidentID("infra", "k")), "dropped")
+		incident.Observe(tx, []mapping.Observation{sight("a", "k", mapping.Resolved, began)}, s.Policy(), tx.now)
+		tx.Archive(tx.Edit(incident.ID("infra", "k")), "dropped")
 		return nil
 	}); err != nil {
 		t.Fatal(err)
@@ -209,50 +169,11 @@ func TestMissedAndClosedInOneCommitIsTold(t *testing.T) {
 	}
 }
 
-// A firing that an older version held does not say where its webhook routed it to:
-// admitted, it leaves every incident as it is.
-func TestHeldByAnOlderVersionMovesNothing(t *testing.T) {
-	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	s, stop := running(t, t.TempDir())
-	defer stop()
-	s.SetPolicy(Policy{Alertmanagers: 1})
-	both := []mapping.Observation{sight("a", "one", mapping.Firing, began), sight("a", "two", mapping.Firing, began)}
-	one, two := IncidentID("infra", "one"), IncidentID("infra", "two")
-	if err := s.Observe(t.Context(), both); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.change(t.Context(), func(tx *transaction) error {
-		tx.edit(one).end("a", Ended{At: began.Add(time.Hour), Seen: tx.now, By: "http://am-2"}, tx.now)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Observe(t.Context(), both); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.change(t.Context(), func(tx *transaction) error {
-		in := tx.edit(one)
-		c := *in.Members["a"]
-		if c.HeldUntil.IsZero() || len(c.HeldRoutes) != 2 {
-			t.Errorf("held until %v with routes %v: the test tests nothing", c.HeldUntil, c.HeldRoutes)
-		}
-		c.HeldRoutes = nil
-		in.put("a", &c)
-		perform(tx, in, Decision{Step: StepAdmit}, s.Policy(), tx.now)
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if in, _ := s.Get(two); in.Members["a"].MovedTo != "" {
-		t.Error("the firing of another incident is to leave it")
-	}
-}
-
 // Large groups take no work that grows with their square. Counted are the bytes
 // that are allocated, which depend on no clock.
 func TestBigGroupsEndInLinearWork(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	id := IncidentID("infra", "k")
+	id := incident.ID("infra", "k")
 	group := func(n int, status string) []mapping.Observation {
 		var obs []mapping.Observation
 		for i := range n {
@@ -265,20 +186,20 @@ func TestBigGroupsEndInLinearWork(t *testing.T) {
 		do   func(tx *transaction, n int) (measured func())
 	}{
 		{"muted members that end in one webhook", func(tx *transaction, n int) func() {
-			in := tx.edit(id)
-			in.started(Decision{Kind: Send, Action: Trigger}, "k1", tx.now)
-			in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
+			in := tx.Edit(id)
+			in.Started(incident.Decision{Kind: incident.Send, Action: incident.Trigger}, "k1", tx.now)
+			in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, tx.now)
 			for fp := range in.Members {
-				in.mute(fp, Mute{By: "silence", Do: MuteResolve}, tx.now)
+				in.Mute(fp, incident.Mute{By: "silence", Do: incident.MuteResolve}, tx.now)
 			}
 			over := group(n, mapping.Resolved)
-			return func() { observe(tx, over, Policy{}, tx.now) }
+			return func() { incident.Observe(tx, over, incident.Policy{}, tx.now) }
 		}},
 		{"an incident that closes after a superseded big one", func(tx *transaction, _ int) func() {
-			in := tx.edit(id)
-			perform(tx, in, Decision{Step: StepSupersede}, Policy{}, tx.now)
-			ts := newTombstone(in)
-			return func() { ts.older(&Incident{}, tx.now) }
+			in := tx.Edit(id)
+			incident.Apply(tx, in, incident.Decision{Step: incident.StepSupersede}, "", tx.now)
+			ts := incident.NewTombstone(in)
+			return func() { ts.Older(&incident.Incident{}, tx.now) }
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -289,7 +210,7 @@ func TestBigGroupsEndInLinearWork(t *testing.T) {
 				}
 				defer func() { _ = s.closeFile() }()
 				tx := newTransaction(s, began)
-				observe(tx, group(n, mapping.Firing), Policy{}, tx.now)
+				incident.Observe(tx, group(n, mapping.Firing), incident.Policy{}, tx.now)
 				measured := tc.do(tx, n)
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
@@ -314,20 +235,20 @@ func TestFileThatIsReadAgainBringsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.closeFile() }()
-	id := IncidentID("infra", "k")
+	id := incident.ID("infra", "k")
 	file := func() *opened {
-		return &opened{incidents: []*Incident{{
-			ID: id, Service: "infra", DedupKey: "k", Urgency: mapping.High, Have: StateOpen, KeyHash: "k1",
+		return &opened{incidents: []*incident.Incident{{
+			ID: id, Service: "infra", DedupKey: "k", Urgency: mapping.High, Have: incident.StateOpen, KeyHash: "k1",
 			Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
-			Members: map[string]*Member{"a": {Firing: true, Origin: mapping.OriginAlertmanager}},
+			Members: map[string]*incident.Member{"a": {Firing: true, Origin: mapping.OriginAlertmanager}},
 		}}}
 	}
 	s.adopt(file())
 	o := &op{done: make(chan error, 1), apply: func(tx *transaction) error {
-		in := tx.edit(id)
-		in.mute("a", Mute{By: "silence", Do: MuteResolve}, tx.now)
-		in.started(Decision{Kind: Send, Action: Resolve}, "k1", tx.now)
-		in.finished(Outcome{Kind: OutcomeAccepted}, tx.now)
+		in := tx.Edit(id)
+		in.Mute("a", incident.Mute{By: "silence", Do: incident.MuteResolve}, tx.now)
+		in.Started(incident.Decision{Kind: incident.Send, Action: incident.Resolve}, "k1", tx.now)
+		in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, tx.now)
 		return nil
 	}}
 	s.commit([]*op{o})
@@ -335,13 +256,13 @@ func TestFileThatIsReadAgainBringsNothingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.adopt(file())
-	if in, _ := s.Get(id); in.Have != StateClosed {
+	if in, _ := s.Get(id); in.Have != incident.StateClosed {
 		t.Errorf("have is %s after the second try, want closed as PagerDuty confirmed", in.Have)
 	}
 	mended := file()
 	mended.complete = true
 	s.adopt(mended)
-	if in, _ := s.Get(id); in.Have != StateClosed {
+	if in, _ := s.Get(id); in.Have != incident.StateClosed {
 		t.Errorf("have is %s once it could be opened, want closed as PagerDuty confirmed", in.Have)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -20,12 +21,12 @@ import (
 // the past makes it, is said and forgotten; Next never asks to be called again at
 // a time that is over, which would have the deliverer's loop spin for ever.
 func TestEndOfATestAlertNeverSeenFiring(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true, ends: -time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
-	if in, ok := s.Get(outbox.IncidentID("infra", "a")); ok {
+	wantActions(t, s.accept("a"), incident.Resolve)
+	if in, ok := s.Get(incident.ID("infra", "a")); ok {
 		now := in.Members["a"].ExpiresAt.Add(time.Hour)
-		if d := outbox.Next(in, evidence(), s.Policy(), now); d.Kind == outbox.Wait && !d.Until.After(now) {
+		if d := incident.Next(in, evidence(), s.Policy(), now); d.Kind == incident.Wait && !d.Until.After(now) {
 			t.Errorf("Next asks to be called again at %v, which is %v ago", d.Until, now.Sub(d.Until))
 		}
 	}
@@ -37,13 +38,13 @@ func TestEndOfATestAlertNeverSeenFiring(t *testing.T) {
 func TestLateResolveOfAnOlderEpisodeEndsNothing(t *testing.T) {
 	for name, pause := range map[string]time.Duration{"a minute later": time.Minute, "a second later": time.Second, "at once": 0} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
+			s := open(t, t.TempDir(), incident.Policy{})
 			s.observe(alert{fp: "a"})
-			wantActions(t, s.accept("a"), outbox.Trigger)
+			wantActions(t, s.accept("a"), incident.Trigger)
 			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-			wantActions(t, s.accept("a"), outbox.Resolve)
+			wantActions(t, s.accept("a"), incident.Resolve)
 			s.observe(alert{fp: "a", starts: time.Minute + pause + time.Nanosecond})
-			wantActions(t, s.accept("a"), outbox.Trigger)
+			wantActions(t, s.accept("a"), incident.Trigger)
 			s.observe(alert{fp: "a", from: "http://am-2", starts: 3 * time.Second, resolved: true, ends: time.Minute}) // what am-2 had been retrying.
 			wantActions(t, s.accept("a"))
 			if n, _ := s.get("a").Counts(); n != 1 {
@@ -56,7 +57,7 @@ func TestLateResolveOfAnOlderEpisodeEndsNothing(t *testing.T) {
 // An episode that another sidecar opened is resolved here, although this one
 // remembers an earlier episode of the same alert.
 func TestResolveOfAnotherSidecarsEpisodeIsSentDespiteATombstone(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
@@ -64,25 +65,25 @@ func TestResolveOfAnotherSidecarsEpisodeIsSentDespiteATombstone(t *testing.T) {
 	s.gone("a")
 	// The next episode, from 10 m on, went to the other sidecar; its end comes here.
 	s.observe(alert{fp: "a", starts: 10 * time.Minute, resolved: true, ends: 11 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 }
 
 // An alert that goes to two services and was never seen firing here is resolved on both.
 func TestUnseenResolveIsSentToEveryRoute(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "one", resolved: true, ends: time.Minute}, alert{fp: "a", key: "two", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("one"), outbox.Resolve)
-	wantActions(t, s.accept("two"), outbox.Resolve)
+	wantActions(t, s.accept("one"), incident.Resolve)
+	wantActions(t, s.accept("two"), incident.Resolve)
 }
 
 // A test alert with the labels of one that fires neither ends it nor lets it expire.
 func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 	t.Run("a firing test alert that ends", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
-			s := open(t, quickDir(t), outbox.Policy{})
+			s := open(t, quickDir(t), incident.Policy{})
 			defer s.stop()
 			s.observe(alert{fp: "a"})
-			wantActions(t, s.accept("a"), outbox.Trigger)
+			wantActions(t, s.accept("a"), incident.Trigger)
 			o := alert{fp: "a", origin: mapping.OriginTest}.observation()
 			o.ExternalURL = ""
 			o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
@@ -92,22 +93,22 @@ func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 			s.accept("a")
 			time.Sleep(10 * time.Minute) // virtual time.
 			for _, a := range s.accept("a") {
-				if a == outbox.Resolve {
+				if a == incident.Resolve {
 					t.Error("the page was resolved at the test alert's end although Alertmanager's alert fires")
 				}
 			}
 		})
 	})
 	t.Run("a resolved test alert", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		s.observe(alert{fp: "a"})
-		wantActions(t, s.accept("a"), outbox.Trigger)
+		wantActions(t, s.accept("a"), incident.Trigger)
 		s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true, ends: time.Minute})
 		wantActions(t, s.accept("a"))
 	})
 	t.Run("a test alert that was there first", func(t *testing.T) {
 		bubble.Test(t, func(t *testing.T) {
-			s := open(t, quickDir(t), outbox.Policy{})
+			s := open(t, quickDir(t), incident.Policy{})
 			defer s.stop()
 			o := alert{fp: "a", origin: mapping.OriginTest}.observation()
 			o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
@@ -119,7 +120,7 @@ func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 			s.accept("a")
 			time.Sleep(10 * time.Minute) // virtual time.
 			s.accept("a")
-			if in, ok := s.Get(outbox.IncidentID("infra", "a")); !ok || in.Want() != outbox.StateOpen {
+			if in, ok := s.Get(incident.ID("infra", "a")); !ok || in.Want() != incident.StateOpen {
 				t.Error("Alertmanager's alert fires and is not wanted open any more")
 			}
 		})
@@ -129,26 +130,26 @@ func TestTestDoorDoesNotTouchWhatAlertmanagerSaid(t *testing.T) {
 // A routing key that was changed by mistake and changed back: what is open under
 // it stays open.
 func TestRotatedKeyThatIsTakenBack(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger) // under k1.
+	wantActions(t, s.accept("a"), incident.Trigger) // under k1.
 	in := s.get("a")
-	wrong := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: in.LastTrigger}
+	wrong := incident.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: in.LastTrigger}
 	s.observe(alert{fp: "a"}) // seen firing under the wrong key.
 	in = s.get("a")
-	d := outbox.Next(in, wrong, s.Policy(), time.Now())
+	d := incident.Next(in, wrong, s.Policy(), time.Now())
 	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeBadKey, Message: "Invalid routing key"}); err != nil {
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", incident.Outcome{Kind: incident.OutcomeBadKey, Message: "Invalid routing key"}); err != nil {
 		t.Fatal(err)
 	}
 	s.accept("a") // the key is k1 again.
 	// Whatever else the outbox holds now, all of it is under k1 and the same dedup key.
 	for _, other := range s.List() {
-		for _, a := range s.drive(other.ID, outbox.OutcomeAccepted) {
-			if a == outbox.Resolve {
+		for _, a := range s.drive(other.ID, incident.OutcomeAccepted) {
+			if a == incident.Resolve {
 				t.Errorf("a resolve of %q left under k1 although the alert fires", other.DedupKey)
 			}
 		}
@@ -160,31 +161,31 @@ func TestRotatedKeyThatIsTakenBack(t *testing.T) {
 func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 	for _, owed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("owed: %v", owed), func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
+			s := open(t, t.TempDir(), incident.Policy{})
 			s.observe(alert{fp: "a"})
 			s.accept("a")
 			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 			s.observe(alert{fp: "a", starts: 2 * time.Minute})
 			if owed {
-				if err := s.Owe(t.Context(), []string{outbox.IncidentID("infra", "a")}); err != nil {
+				if err := s.Owe(t.Context(), []string{incident.ID("infra", "a")}); err != nil {
 					t.Fatal(err)
 				}
 				s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
 			}
-			rotated := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}}
-			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+			rotated := incident.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}}
+			if d := incident.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != incident.Resolve {
 				t.Fatalf("Next says %+v, want a resolve first", d)
 			}
-			s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
-			if d := outbox.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != outbox.Trigger {
+			s.say("a", sending(incident.Resolve), "k1", incident.OutcomeRefused)
+			if d := incident.Next(s.get("a"), rotated, s.Policy(), time.Now()); d.Action != incident.Trigger {
 				t.Fatalf("Next after the refusal says %+v, want a trigger", d)
 			}
-			s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
+			s.say("a", sending(incident.Trigger), "k2", incident.OutcomeAccepted)
 			if in := s.get("a"); in.KeyHash != "k2" || in.AcceptedRevision != in.Revision {
 				t.Errorf("under key %s revision %d of %d is accepted, want the last one under k2", in.KeyHash, in.AcceptedRevision, in.Revision)
 			}
-			old, ok := s.Get(outbox.IncidentID("infra", "a") + "-k1")
-			if !ok || old.Have != outbox.StateOpen {
+			old, ok := s.Get(incident.ID("infra", "a") + "-k1")
+			if !ok || old.Have != incident.StateOpen {
 				t.Errorf("what the old key holds is forgotten: %+v", old)
 			}
 		})
@@ -195,24 +196,24 @@ func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
 func TestRefusedResolveOfTheEpochBeforeIsSentOnceMore(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
-		again outbox.OutcomeKind
-		then  []outbox.Action
+		again incident.OutcomeKind
+		then  []incident.Action
 	}{
-		{"accepted then", outbox.OutcomeAccepted, []outbox.Action{outbox.Resolve, outbox.Trigger}},
-		{"refused for good", outbox.OutcomeRefused, []outbox.Action{outbox.Resolve}},
+		{"accepted then", incident.OutcomeAccepted, []incident.Action{incident.Resolve, incident.Trigger}},
+		{"refused for good", incident.OutcomeRefused, []incident.Action{incident.Resolve}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				s := open(t, quickDir(t), outbox.Policy{})
+				s := open(t, quickDir(t), incident.Policy{})
 				defer s.stop()
-				id := outbox.IncidentID("infra", "k")
+				id := incident.ID("infra", "k")
 				s.observe(alert{fp: "a", key: "k", shared: true})
 				s.accept("k")
 				s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
-				s.once(id, outbox.OutcomeRefused)
+				s.once(id, incident.OutcomeRefused)
 				s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
-				s.once(id, outbox.OutcomeRefused)
-				wantActions(t, s.accept("k"), outbox.Trigger)
+				s.once(id, incident.OutcomeRefused)
+				wantActions(t, s.accept("k"), incident.Trigger)
 				time.Sleep(59 * time.Second) // virtual time.
 				wantActions(t, s.accept("k"))
 				time.Sleep(time.Second)
@@ -220,7 +221,7 @@ func TestRefusedResolveOfTheEpochBeforeIsSentOnceMore(t *testing.T) {
 				time.Sleep(time.Hour)
 				wantActions(t, s.accept("k"))
 				s.observe(alert{fp: "b", key: "k", shared: true}) // whatever became of that, this one is paged.
-				wantActions(t, s.accept("k"), outbox.Trigger)
+				wantActions(t, s.accept("k"), incident.Trigger)
 				time.Sleep(time.Hour)
 				wantActions(t, s.accept("k"))
 			})
@@ -230,14 +231,14 @@ func TestRefusedResolveOfTheEpochBeforeIsSentOnceMore(t *testing.T) {
 
 // Nothing is, if the next resolve was accepted before any page.
 func TestRefusedResolveThatIsMadeUpForPlansNothing(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
-	id := outbox.IncidentID("infra", "a")
+	s := open(t, t.TempDir(), incident.Policy{})
+	id := incident.ID("infra", "a")
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute}, alert{fp: "a", starts: 2 * time.Minute})
-	s.once(id, outbox.OutcomeRefused)
+	s.once(id, incident.OutcomeRefused)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute}, alert{fp: "a", starts: 4 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
 	if echo := s.get("a").Echo; echo != nil {
 		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
 	}
@@ -245,13 +246,13 @@ func TestRefusedResolveThatIsMadeUpForPlansNothing(t *testing.T) {
 
 // It does not follow the page to a new routing key, where nothing was refused.
 func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	s.say("a", sending(outbox.Resolve), "k1", outbox.OutcomeRefused)
-	s.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
+	s.say("a", sending(incident.Resolve), "k1", incident.OutcomeRefused)
+	s.say("a", sending(incident.Trigger), "k2", incident.OutcomeAccepted)
 	if echo := s.get("a").Echo; echo != nil {
 		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
 	}
@@ -259,59 +260,59 @@ func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
 
 // A planned repeat that PagerDuty throttled, or that never left, is still due.
 func TestEchoThatWasNotTakenIsStillDue(t *testing.T) {
-	for _, kind := range []outbox.OutcomeKind{outbox.OutcomeThrottled, outbox.OutcomeUnsent} {
+	for _, kind := range []incident.OutcomeKind{incident.OutcomeThrottled, incident.OutcomeUnsent} {
 		t.Run("resolve "+string(kind), func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				s := open(t, quickDir(t), outbox.Policy{})
+				s := open(t, quickDir(t), incident.Policy{})
 				defer s.stop()
-				id := outbox.IncidentID("infra", "a")
+				id := incident.ID("infra", "a")
 				s.observe(alert{fp: "a"})
-				s.drive(id, outbox.OutcomeUnknown) // the trigger can still land.
+				s.drive(id, incident.OutcomeUnknown) // the trigger can still land.
 				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-				wantActions(t, s.accept("a"), outbox.Resolve)
+				wantActions(t, s.accept("a"), incident.Resolve)
 				time.Sleep(time.Minute)
 				s.once(id, kind)
 				time.Sleep(time.Minute)
-				wantActions(t, s.accept("a"), outbox.Resolve)
+				wantActions(t, s.accept("a"), incident.Resolve)
 			})
 		})
 		t.Run("trigger "+string(kind), func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				s := open(t, quickDir(t), outbox.Policy{})
+				s := open(t, quickDir(t), incident.Policy{})
 				defer s.stop()
-				id := outbox.IncidentID("infra", "a")
+				id := incident.ID("infra", "a")
 				s.observe(alert{fp: "a"})
 				s.accept("a")
 				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-				s.drive(id, outbox.OutcomeUnknown) // the resolve can still land.
+				s.drive(id, incident.OutcomeUnknown) // the resolve can still land.
 				s.observe(alert{fp: "a", starts: 2 * time.Minute})
 				time.Sleep(time.Second)
-				wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+				wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
 				time.Sleep(time.Minute)
 				s.once(id, kind)
 				time.Sleep(time.Minute)
-				wantActions(t, s.accept("a"), outbox.Trigger)
+				wantActions(t, s.accept("a"), incident.Trigger)
 			})
 		})
 	}
 }
 
 // once sends the one request that Next asks for.
-func (r *rig) once(id string, kind outbox.OutcomeKind) {
+func (r *rig) once(id string, kind incident.OutcomeKind) {
 	r.t.Helper()
 	in, ok := r.Get(id)
 	if !ok {
 		r.t.Fatal("the incident is gone")
 	}
 	d := r.next(in)
-	if d.Kind != outbox.Send {
+	if d.Kind != incident.Send {
 		r.t.Fatalf("Next says %+v, want a request", d)
 	}
 	begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k1")
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
+	if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", incident.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -321,9 +322,9 @@ func (r *rig) once(id string, kind outbox.OutcomeKind) {
 func TestBareKeyThatFallsToUrgencyNoneIsStillResolved(t *testing.T) {
 	for _, u := range []mapping.Urgency{mapping.None, mapping.Change} {
 		t.Run(string(u), func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
+			s := open(t, t.TempDir(), incident.Policy{})
 			s.observe(alert{fp: "a", key: "k", bare: true, shared: true})
-			wantActions(t, s.accept("k"), outbox.Trigger)
+			wantActions(t, s.accept("k"), incident.Trigger)
 			s.observe( // one webhook.
 				alert{fp: "a", key: "k", bare: true, shared: true, resolved: true, ends: time.Minute},
 				alert{fp: "b", key: "k", bare: true, shared: true, urgency: u, starts: time.Minute},
@@ -333,9 +334,9 @@ func TestBareKeyThatFallsToUrgencyNoneIsStillResolved(t *testing.T) {
 			sent = append(sent, s.accept("k")...)
 			resolved := false
 			for _, a := range sent {
-				resolved = resolved || a == outbox.Resolve
+				resolved = resolved || a == incident.Resolve
 			}
-			if _, open := s.Get(outbox.IncidentID("infra", "k")); !resolved && !open {
+			if _, open := s.Get(incident.ID("infra", "k")); !resolved && !open {
 				t.Errorf("sent %v, and the incident was forgotten although PagerDuty holds it open", sent)
 			}
 		})
@@ -344,13 +345,13 @@ func TestBareKeyThatFallsToUrgencyNoneIsStillResolved(t *testing.T) {
 
 // A configuration that is changed and changed back within a minute loses no alert.
 func TestMovedAndMovedBackAtOnce(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	const long = -1000 * 24 * time.Hour // before now, whenever that is.
 	a, b := alert{fp: "a", key: "k", shared: true, starts: long}, alert{fp: "b", key: "k", shared: true, starts: long}
 	s.observe(a, b)
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	s.observe(alert{fp: "a", key: "elsewhere", starts: long})
-	wantActions(t, s.accept("elsewhere"), outbox.Trigger)
+	wantActions(t, s.accept("elsewhere"), incident.Trigger)
 	s.accept("k")
 	s.observe(a, b) // the change was taken back.
 	s.accept("k")
@@ -363,74 +364,18 @@ func TestMovedAndMovedBackAtOnce(t *testing.T) {
 	t.Error("the alert fires and no incident holds it as firing")
 }
 
-// The resolve of a shared key that Alertmanager has cleared survives an outage of
-// PagerDuty, or of this process, of more than ten minutes.
-func TestSharedResolveOutlivesAnOutage(t *testing.T) {
-	in := incident(urgency(mapping.High), over, have(outbox.StateUnknown), func(in *outbox.Incident) {
-		in.FirstSeenResolved, in.Shared, in.Revision, in.Epoch = true, true, 0, 0
-		in.Attempts = 12
-	})
-	given := outbox.Evidence{Known: true, KeyHash: "k1"}
-	p := outbox.Policy{Alertmanagers: 1}
-	t.Run("cleared two minutes ago, and tried since", func(t *testing.T) {
-		ev := given
-		ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionSiblings: {Verdict: outbox.VerdictGone, At: at(9 * time.Minute)}}
-		if d := outbox.Next(in, ev, p, at(11*time.Minute)); d.Kind == outbox.Perform && d.Step == outbox.StepDrop {
-			t.Errorf("the resolve is dropped: %s", d.Reason)
-		}
-	})
-	t.Run("after a restart", func(t *testing.T) {
-		if d := outbox.Next(in, given, p, at(11*time.Minute)); d.Kind == outbox.Perform && d.Step == outbox.StepDrop {
-			t.Errorf("the resolve is dropped before anybody was asked: %s", d.Reason)
-		}
-	})
-}
-
-// What Alertmanager said of one late firing says nothing of the next.
-func TestAnswerAboutALateFiringIsNotUsedForTheNext(t *testing.T) {
-	in := incident(told, func(in *outbox.Incident) {
-		// b is held 30 s after the late a was found gone and dismissed.
-		in.Members["b"] = &outbox.Member{Origin: mapping.OriginAlertmanager, HeldUntil: at(30*time.Second + outbox.LateHold), LastSeen: at(30 * time.Second), EndedAt: t0}
-	})
-	ev := evidence()
-	ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionLate: {Verdict: outbox.VerdictGone, At: t0, Revision: in.Revision}}
-	d := outbox.Next(in, ev, outbox.Policy{Alertmanagers: 1}, at(30*time.Second))
-	if d.Kind == outbox.Perform && d.Step == outbox.StepDismiss {
-		t.Errorf("the firing is dismissed on an answer that is older than it: %s", d.Reason)
-	}
-}
-
-// A page that was owed and that the fallback has taken is not paged again when it is over.
-func TestOwedPageThatTheFallbackTookIsForgotten(t *testing.T) {
-	in := incident(over, func(in *outbox.Incident) {
-		in.Owed, in.FallbackRevision, in.Blocked = 1, 1, &outbox.Blocked{Reason: "no"}
-	})
-	if d := outbox.Next(in, evidence(), outbox.Policy{}, at(time.Minute)); d.Step != outbox.StepForget {
-		t.Errorf("Next says %+v, want it forgotten", d)
-	}
-}
-
-// With several Alertmanagers, what is over on a service that is gone does not stay for ever.
-func TestOverOnAServiceThatIsGone(t *testing.T) {
-	in := incident(over)
-	d := outbox.Next(in, outbox.Evidence{}, outbox.Policy{Alertmanagers: 2}, at(time.Minute))
-	if d.Kind == outbox.Idle {
-		t.Errorf("Next says idle (%s) of an incident that is over, closed, and of which nothing was sent", d.Reason)
-	}
-}
-
 // A refresh that PagerDuty refuses does not keep the resolve from leaving.
 func TestRefusedRefreshDoesNotBlockTheResolve(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := open(t, quickDir(t), outbox.Policy{})
+		s := open(t, quickDir(t), incident.Policy{})
 		defer s.stop()
 		s.observe(alert{fp: "a"})
 		s.accept("a")
 		time.Sleep(2 * time.Minute)
 		s.observe(alert{fp: "a", reason: "repeat interval elapsed"})
-		wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeRefused), outbox.Trigger, outbox.Trigger)
+		wantActions(t, s.drive(incident.ID("infra", "a"), incident.OutcomeRefused), incident.Trigger, incident.Trigger)
 		s.observe(alert{fp: "a", resolved: true, ends: 3 * time.Minute})
-		wantActions(t, s.accept("a"), outbox.Resolve)
+		wantActions(t, s.accept("a"), incident.Resolve)
 	})
 }
 
@@ -438,7 +383,7 @@ func TestRefusedRefreshDoesNotBlockTheResolve(t *testing.T) {
 // that touches one of its incidents: nothing of that incident is lost.
 func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true}) // answered 200, not yet paged.
 	s.stop()
 	aside := dir + "-aside"
@@ -448,7 +393,7 @@ func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
 	if err := os.WriteFile(dir, nil, 0o600); err != nil { // a file where the folder should be.
 		t.Fatal(err)
 	}
-	s = open(t, dir, outbox.Policy{})
+	s = open(t, dir, incident.Policy{})
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +401,7 @@ func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
-	in, ok := s.Get(outbox.IncidentID("infra", "k"))
+	in, ok := s.Get(incident.ID("infra", "k"))
 	if !ok || in.Members["b"] == nil || !in.Members["b"].Firing {
 		t.Fatalf("b was answered 200, was never paged, and is gone: %+v", in)
 	}
@@ -465,7 +410,7 @@ func TestLateOpenedFileKeepsWhatTheFirstCommitTouches(t *testing.T) {
 // What ended while the file could not be opened does not come back with it.
 func TestLateOpenedFileDoesNotBringBackWhatEnded(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	s.observe(alert{fp: "a"}, alert{fp: "b", key: "k", shared: true}, alert{fp: "c", key: "k", shared: true})
 	s.accept("a")
 	s.accept("k")
@@ -474,7 +419,7 @@ func TestLateOpenedFileDoesNotBringBackWhatEnded(t *testing.T) {
 	if err := errors.Join(os.Rename(dir, aside), os.WriteFile(dir, nil, 0o600)); err != nil { // a file where the folder should be.
 		t.Fatal(err)
 	}
-	s = open(t, dir, outbox.Policy{})
+	s = open(t, dir, incident.Policy{})
 	answer := s.observing(alert{fp: "a", resolved: true, ends: time.Minute})
 	s.acceptSoon("a")
 	if err := <-answer; err != nil {
@@ -496,7 +441,7 @@ func TestLateOpenedFileDoesNotBringBackWhatEnded(t *testing.T) {
 // What PagerDuty holds by a file that opens late is resolved, though memory closed
 // the incident meanwhile: it had not told PagerDuty, or under another routing key.
 func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
-	id := outbox.IncidentID("infra", "a")
+	id := incident.ID("infra", "a")
 	for _, tc := range []struct {
 		name   string
 		shared bool
@@ -505,16 +450,16 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 		{"it was not seen firing again", true, func(*rig) {}},
 		{"its trigger did not leave", false, func(r *rig) {
 			r.observingUntilIn(alert{fp: "a"})
-			r.once(id, outbox.OutcomeUnsent)
+			r.once(id, incident.OutcomeUnsent)
 		}},
 		{"it was paged under a new key", false, func(r *rig) {
 			r.observingUntilIn(alert{fp: "a"})
-			r.say("a", sending(outbox.Trigger), "k2", outbox.OutcomeAccepted)
+			r.say("a", sending(incident.Trigger), "k2", incident.OutcomeAccepted)
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
-			s := open(t, dir, outbox.Policy{})
+			s := open(t, dir, incident.Policy{})
 			s.observe(alert{fp: "a", shared: tc.shared})
 			s.accept("a")
 			s.stop()
@@ -522,11 +467,11 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 			if err := errors.Join(os.Rename(dir, aside), os.WriteFile(dir, nil, 0o600)); err != nil { // a file where the folder should be.
 				t.Fatal(err)
 			}
-			s = open(t, dir, outbox.Policy{})
+			s = open(t, dir, incident.Policy{})
 			tc.do(s)
 			s.observingUntilIn(alert{fp: "a", shared: tc.shared, resolved: true, ends: time.Minute})
 			if in := s.get("a"); in.KeyHash == "k2" {
-				s.say("a", sending(outbox.Resolve), "k2", outbox.OutcomeAccepted)
+				s.say("a", sending(incident.Resolve), "k2", incident.OutcomeAccepted)
 			}
 			wantActions(t, s.accept("a"))
 			s.gone("a")
@@ -537,7 +482,7 @@ func TestLateOpenedFileResolvesWhatWasClosedUntold(t *testing.T) {
 				s.observe(alert{fp: "n", urgency: mapping.None})
 			}
 			s = s.reopen()
-			wantActions(t, s.accept("a"), outbox.Resolve)
+			wantActions(t, s.accept("a"), incident.Resolve)
 			s.gone("a")
 		})
 	}
@@ -549,7 +494,7 @@ func (r *rig) observingUntilIn(a alert) {
 	r.t.Helper()
 	_ = r.observing(a)
 	for {
-		in, ok := r.Get(outbox.IncidentID("infra", a.fp))
+		in, ok := r.Get(incident.ID("infra", a.fp))
 		if ok && in.Members[a.fp].Firing != a.resolved {
 			return
 		}
@@ -558,27 +503,27 @@ func (r *rig) observingUntilIn(a alert) {
 }
 
 // say sends a request under a routing key, whatever Next says.
-func (r *rig) say(key string, d outbox.Decision, keyHash string, kind outbox.OutcomeKind) {
+func (r *rig) say(key string, d incident.Decision, keyHash string, kind incident.OutcomeKind) {
 	r.t.Helper()
 	in := r.get(key)
 	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, d, keyHash)
 	if err != nil {
 		r.t.Fatalf("Begin: %v", err)
 	}
-	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, keyHash, outbox.Outcome{Kind: kind, Message: "no"}); err != nil {
+	if err := r.Finish(r.t.Context(), in.ID, *begun.Intent, keyHash, incident.Outcome{Kind: kind, Message: "no"}); err != nil {
 		r.t.Fatalf("Finish: %v", err)
 	}
 }
 
 // sending is the decision to send something.
-func sending(a outbox.Action) outbox.Decision {
-	return outbox.Decision{Kind: outbox.Send, Action: a}
+func sending(a incident.Action) incident.Decision {
+	return incident.Decision{Kind: incident.Send, Action: a}
 }
 
 // A file that cannot be compacted, as on a full disk, is used as it is.
 func TestFileThatCannotBeCompactedIsUsedAsItIs(t *testing.T) {
 	dir := quickDir(t)
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.stop()
 	path := filepath.Join(dir, "outbox.db")
@@ -607,7 +552,7 @@ func TestFileThatCannotBeCompactedIsUsedAsItIs(t *testing.T) {
 	if err := os.MkdirAll(path+".compact/in the way", 0o700); err != nil { // stands in for a disk without room for the copy.
 		t.Fatal(err)
 	}
-	s = open(t, dir, outbox.Policy{})
+	s = open(t, dir, incident.Policy{})
 	s.get("a")
 	if s.Direct() {
 		t.Error("in direct mode although the file takes commits")
@@ -619,7 +564,7 @@ func TestBigSharedGroupIsTakenInQuickly(t *testing.T) {
 	// Some 0.5 s as it is, 2 s on a busy machine with the race detector; work that
 	// grows with the square of the group took 10 s and more without it.
 	const enough = 8 * time.Second
-	s := open(t, quickDir(t), outbox.Policy{})
+	s := open(t, quickDir(t), incident.Policy{})
 	var obs []mapping.Observation
 	for i := range 10_000 {
 		obs = append(obs, alert{fp: fmt.Sprintf("%016x", i), key: "k", shared: true}.observation())
@@ -666,7 +611,7 @@ func TestFullDiskDoesNotAnswerForAHeldFiring(t *testing.T) {
 func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &hangingDisk{}
-		s := openFailing(t, quickDir(t), outbox.Policy{}, d.ask)
+		s := openFailing(t, quickDir(t), incident.Policy{}, d.ask)
 		defer func() { s.stop() }()
 		s.observe(alert{fp: "before"})
 		s.accept("before")
@@ -688,7 +633,7 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 			t.Errorf("Observe of a page that PagerDuty has not accepted: %v, want ErrBusy", err)
 		}
 		// A reader would wait for the lock under which bbolt writes its meta page.
-		if err := s.Ledger(func(*outbox.Incident) bool { return true }); err == nil {
+		if err := s.Ledger(func(*incident.Incident) bool { return true }); err == nil {
 			t.Error("the file is read while the disk hangs")
 		}
 		close(answers)
@@ -698,7 +643,7 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 		}
 		s = s.reopen()
 		for i := range 100 {
-			if in := s.get(fmt.Sprint("a", i)); in.Have != outbox.StateOpen {
+			if in := s.get(fmt.Sprint("a", i)); in.Have != incident.StateOpen {
 				t.Errorf("have of a%d is %s, want open", i, in.Have)
 			}
 		}
@@ -711,7 +656,7 @@ func TestHangingDiskDoesNotHoldUpAPage(t *testing.T) {
 func TestHangingReadDoesNotHoldUpAPage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		d := &hangingDisk{}
-		s := openOn(t, quickDir(t), outbox.Policy{}, outbox.Config{}, func(s *outbox.Store) { s.BeforeReads(func() { _ = d.ask() }) })
+		s := openOn(t, quickDir(t), incident.Policy{}, outbox.Config{}, func(s *outbox.Store) { s.BeforeReads(func() { _ = d.ask() }) })
 		defer func() { s.stop() }()
 		s.observe(alert{fp: "over"})
 		s.accept("over")
@@ -750,14 +695,14 @@ func TestHangingReadDoesNotHoldUpAPage(t *testing.T) {
 // One who reads the ledger and does not come to an end does not keep the outbox from
 // ending.
 func TestReaderDoesNotKeepTheFileFromBeingClosed(t *testing.T) {
-	s := open(t, quickDir(t), outbox.Policy{})
+	s := open(t, quickDir(t), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	s.accept("a")
 	reading, read, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.Ledger(func(*outbox.Incident) bool { close(reading); <-read; return false })
+		done <- s.Ledger(func(*incident.Incident) bool { close(reading); <-read; return false })
 	}()
 	<-reading
 	s.stop()
@@ -784,63 +729,54 @@ func (d *hangingDisk) hang() chan struct{} {
 	return c
 }
 
-// A clock that was ahead when the outbox was last written holds no page back for
-// longer than any backoff lasts.
-func TestBackoffFromAClockThatWasAhead(t *testing.T) {
-	in := incident(func(in *outbox.Incident) { in.NotBefore = at(3 * time.Hour) })
-	if d := outbox.Next(in, evidence(), outbox.Policy{}, at(0)); d.Kind == outbox.Wait && d.Until.After(at(time.Minute)) {
-		t.Errorf("the page waits until %v, in %v", d.Until, d.Until.Sub(at(0)))
-	}
-}
-
 // A request that timed out can land in what fires after the incident was closed and
 // forgotten: that page is sent once more.
 func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
-	id := outbox.IncidentID("infra", "a")
-	answer := func(s *rig, action outbox.Action, kind outbox.OutcomeKind) {
+	id := incident.ID("infra", "a")
+	answer := func(s *rig, action incident.Action, kind incident.OutcomeKind) {
 		t.Helper()
-		begun, err := s.Begin(t.Context(), id, s.get("a").Version, outbox.Decision{Kind: outbox.Send, Action: action}, "k1")
+		begun, err := s.Begin(t.Context(), id, s.get("a").Version, incident.Decision{Kind: incident.Send, Action: action}, "k1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Finish(t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind}); err != nil {
+		if err := s.Finish(t.Context(), id, *begun.Intent, "k1", incident.Outcome{Kind: kind}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for action, want := range map[outbox.Action]outbox.Action{
-		outbox.Resolve:     outbox.Trigger,
-		outbox.Acknowledge: outbox.Resolve, // and then the page: an acknowledged one is not heard of.
+	for action, want := range map[incident.Action]incident.Action{
+		incident.Resolve:     incident.Trigger,
+		incident.Acknowledge: incident.Resolve, // and then the page: an acknowledged one is not heard of.
 	} {
 		for between, told := range map[string]func(s *rig){
 			"nothing between": func(*rig) {},
 			"the end of an episode between that another sidecar had": func(s *rig) {
 				s.observe(alert{fp: "a", starts: 80 * time.Second, resolved: true, ends: 90 * time.Second})
-				wantActions(s.t, s.accept("a"), outbox.Resolve)
+				wantActions(s.t, s.accept("a"), incident.Resolve)
 				s.gone("a")
 			},
 		} {
 			t.Run(string(action)+", "+between, func(t *testing.T) {
-				s := open(t, t.TempDir(), outbox.Policy{})
+				s := open(t, t.TempDir(), incident.Policy{})
 				s.observe(alert{fp: "a"})
 				s.accept("a")
-				if action == outbox.Acknowledge {
-					mute := outbox.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}}
-					if _, err := s.Mute(t.Context(), []outbox.Muting{mute}); err != nil {
+				if action == incident.Acknowledge {
+					mute := incident.Muting{Fingerprint: "a", LastSeen: s.get("a").Members["a"].LastSeen, Mute: &incident.Mute{By: "silence", Do: incident.MuteAcknowledge}}
+					if _, err := s.Mute(t.Context(), []incident.Muting{mute}); err != nil {
 						t.Fatal(err)
 					}
-					answer(s, outbox.Acknowledge, outbox.OutcomeUnknown)
+					answer(s, incident.Acknowledge, incident.OutcomeUnknown)
 				}
 				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-				if action == outbox.Resolve {
-					answer(s, outbox.Resolve, outbox.OutcomeUnknown)
+				if action == incident.Resolve {
+					answer(s, incident.Resolve, incident.OutcomeUnknown)
 				}
-				answer(s, outbox.Resolve, outbox.OutcomeAccepted)
+				answer(s, incident.Resolve, incident.OutcomeAccepted)
 				s.accept("a")
 				s.gone("a")
 				s = s.reopen()
 				told(s)
 				s.observe(alert{fp: "a", starts: 2 * time.Minute})
-				wantActions(t, s.accept("a"), outbox.Trigger)
+				wantActions(t, s.accept("a"), incident.Trigger)
 				if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
 					t.Errorf("echo is %+v, want a %s", in.Echo, want)
 				}
@@ -852,38 +788,38 @@ func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
 // A page that nobody heard waits for a resolve that is to make way for it: it leaves
 // also where PagerDuty refuses that.
 func TestRefusedResolveAfterAHoleDoesNotBlockThePage(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	step := func(state outbox.CoverageState, kind outbox.OutcomeKind) outbox.Action {
+	step := func(state incident.CoverageState, kind incident.OutcomeKind) incident.Action {
 		t.Helper()
 		in := s.get("a")
 		ev := evidence()
-		ev.Coverage = outbox.Coverage{State: state}
-		d := outbox.Next(in, ev, s.Policy(), time.Now())
-		if d.Kind != outbox.Send {
+		ev.Coverage = incident.Coverage{State: state}
+		d := incident.Next(in, ev, s.Policy(), time.Now())
+		if d.Kind != incident.Send {
 			t.Fatalf("got %v, want something sent: %s", d, in.Status())
 		}
 		b, err := s.Begin(t.Context(), in.ID, in.Version, d, "k1")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Finish(t.Context(), in.ID, *b.Intent, "k1", outbox.Outcome{Kind: kind}); err != nil {
+		if err := s.Finish(t.Context(), in.ID, *b.Intent, "k1", incident.Outcome{Kind: kind}); err != nil {
 			t.Fatal(err)
 		}
 		return d.Action
 	}
-	got := []outbox.Action{
-		step(outbox.CoverageHole, outbox.OutcomeAccepted),
-		step(outbox.CoverageFull, outbox.OutcomeRefused), // the resolve.
-		step(outbox.CoverageFull, outbox.OutcomeAccepted),
+	got := []incident.Action{
+		step(incident.CoverageHole, incident.OutcomeAccepted),
+		step(incident.CoverageFull, incident.OutcomeRefused), // the resolve.
+		step(incident.CoverageFull, incident.OutcomeAccepted),
 	}
-	wantActions(t, got, outbox.Trigger, outbox.Resolve, outbox.Trigger)
+	wantActions(t, got, incident.Trigger, incident.Resolve, incident.Trigger)
 }
 
 // What was over before it was sent has changed nothing at PagerDuty: the resolve
 // before it is still the one that a window swallowed.
 func TestUnresolveLooksBehindWhatWasNeverSent(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	since := time.Now()
 	s.observe(alert{fp: "a"})
 	s.accept("a")
@@ -891,11 +827,11 @@ func TestUnresolveLooksBehindWhatWasNeverSent(t *testing.T) {
 	s.accept("a")
 	s.gone("a")
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	s.once(outbox.IncidentID("infra", "a"), outbox.OutcomeUnsent)
+	s.once(incident.ID("infra", "a"), incident.OutcomeUnsent)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
 	wantActions(t, s.accept("a"))
 	s.gone("a")
-	n, err := s.Unresolve(t.Context(), "infra", since, outbox.Hole{Action: outbox.Resolve, Reason: "maintenance"})
+	n, err := s.Unresolve(t.Context(), "infra", since, incident.Hole{Action: incident.Resolve, Reason: "maintenance"})
 	if n != 1 || err != nil {
 		t.Errorf("%d came back, %v; want 1", n, err)
 	}

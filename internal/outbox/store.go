@@ -1,3 +1,8 @@
+// Package outbox is the durable table of incidents. It takes observations in,
+// hands incidents out, and stores what became of each request; package incident
+// says what any of that does to an incident. It sends nothing and asks nobody.
+//
+// Nothing outside this package knows how the table is stored.
 package outbox
 
 import (
@@ -14,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -44,8 +50,7 @@ type Config struct {
 const (
 	defaultRetention = 15 * 24 * time.Hour
 	defaultQueue     = 4096
-	tombstoneFor     = 7 * 24 * time.Hour // a late trigger is recognised this long.
-	pruneFirst       = time.Minute        // after the start.
+	pruneFirst       = time.Minute // after the start.
 	pruneEvery       = time.Hour
 	maxBatch         = 512 // operations in one transaction.
 )
@@ -63,7 +68,7 @@ type Store struct {
 
 	ops    chan *op
 	closed chan struct{} // closed when Run has ended.
-	policy atomic.Pointer[Policy]
+	policy atomic.Pointer[incident.Policy]
 	// limited are the services that SetLimited names.
 	limited atomic.Pointer[map[string]bool]
 
@@ -75,21 +80,21 @@ type Store struct {
 	stalled atomic.Bool // the same for everybody: hanging is not nil.
 	// loaded: memory holds all that the file does, and more; an older one is not merged.
 	loaded   bool
-	took     map[string]struct{}  // incidents taken from a file that is to be read again.
-	doubted  *handle              // was in use: it is to be written anew, and closed.
-	unopened error                // why the file could not be opened last.
-	refused  error                // why it could not be written to, when all that only memory knows was to be.
-	caught   int                  // how often in a row much of that was written beside the commits.
-	landing  map[string]*Incident // closed ones that a request of unknown outcome can still land in, by id.
-	tried    time.Time            // when either was tried last,
-	rest     time.Duration        // and for how long it is not again.
+	took     map[string]struct{}           // incidents taken from a file that is to be read again.
+	doubted  *handle                       // was in use: it is to be written anew, and closed.
+	unopened error                         // why the file could not be opened last.
+	refused  error                         // why it could not be written to, when all that only memory knows was to be.
+	caught   int                           // how often in a row much of that was written beside the commits.
+	landing  map[string]*incident.Incident // closed ones that a request of unknown outcome can still land in, by id.
+	tried    time.Time                     // when either was tried last,
+	rest     time.Duration                 // and for how long it is not again.
 	// These stand in for a disk that fails or hangs, in tests.
 	failCommit   func() error
 	beforeRead   func()
 	beforeEncode func()
 
 	mu        sync.RWMutex
-	open      map[string]*Incident
+	open      map[string]*incident.Incident
 	index     map[string][]string // fingerprint -> ids; a superset of the truth.
 	published chan struct{}       // closed, and replaced, whenever the two above change.
 
@@ -127,10 +132,10 @@ func Open(dir string, cfg Config) (*Store, error) {
 	s := &Store{
 		cfg: cfg, log: nopLogger(cfg.Logger), path: filepath.Join(dir, fileName),
 		ops: make(chan *op, cfg.MaxQueue), closed: make(chan struct{}),
-		open: map[string]*Incident{}, index: map[string][]string{}, published: make(chan struct{}),
+		open: map[string]*incident.Incident{}, index: map[string][]string{}, published: make(chan struct{}),
 		changed: map[string]struct{}{}, notify: make(chan struct{}, 1),
 	}
-	s.SetPolicy(Policy{})
+	s.SetPolicy(incident.Policy{})
 	s.met = newMetrics(cfg.Registerer, s)
 	o, err := openAndLoad(s.path, s.cfg.Now(), s.log)
 	s.adopt(o)
@@ -144,17 +149,17 @@ func Open(dir string, cfg Config) (*Store, error) {
 }
 
 // SetPolicy replaces the policy that observations are taken in by.
-func (s *Store) SetPolicy(p Policy) { s.policy.Store(&p) }
+func (s *Store) SetPolicy(p incident.Policy) { s.policy.Store(&p) }
 
 // Policy returns what SetPolicy set.
-func (s *Store) Policy() Policy { return *s.policy.Load() }
+func (s *Store) Policy() incident.Policy { return *s.policy.Load() }
 
 // Observe takes in the observations of one webhook. It returns nil only when all
 // of them are committed to disk (fsync) or, in direct mode, when PagerDuty holds
 // what they ask for. After any error they must be sent again.
 func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
 	err := s.do(ctx, false, &op{apply: func(tx *transaction) error {
-		observe(tx, obs, s.Policy(), tx.now)
+		incident.Observe(tx, obs, s.Policy(), tx.now)
 		return nil
 	}})
 	if errors.Is(err, errDirect) {
@@ -164,7 +169,7 @@ func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
 }
 
 // Get returns an open incident.
-func (s *Store) Get(id string) (*Incident, bool) {
+func (s *Store) Get(id string) (*incident.Incident, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	in, ok := s.open[id]
@@ -172,7 +177,7 @@ func (s *Store) Get(id string) (*Incident, bool) {
 }
 
 // List returns the open incidents, in no order.
-func (s *Store) List() []*Incident {
+func (s *Store) List() []*incident.Incident {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Collect(maps.Values(s.open))

@@ -10,10 +10,15 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
+
+var t0 = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func at(d time.Duration) time.Time { return t0.Add(d) }
 
 // rig is a running store.
 type rig struct {
@@ -23,25 +28,25 @@ type rig struct {
 	stop func()
 }
 
-func open(t *testing.T, dir string, p outbox.Policy) *rig {
+func open(t *testing.T, dir string, p incident.Policy) *rig {
 	t.Helper()
 	return openFailing(t, dir, p, nil)
 }
 
 // openFailing is open with a disk that fails when fail says so.
-func openFailing(t *testing.T, dir string, p outbox.Policy, fail func() error) *rig {
+func openFailing(t *testing.T, dir string, p incident.Policy, fail func() error) *rig {
 	t.Helper()
 	return openOn(t, dir, p, outbox.Config{}, func(s *outbox.Store) { s.FailCommits(fail) })
 }
 
 // openClocked is open with a wall clock.
-func openClocked(t *testing.T, p outbox.Policy, now func() time.Time) *rig {
+func openClocked(t *testing.T, p incident.Policy, now func() time.Time) *rig {
 	t.Helper()
 	return openOn(t, t.TempDir(), p, outbox.Config{Now: now}, func(*outbox.Store) {})
 }
 
 // openOn is open with a disk as prepare makes it.
-func openOn(t *testing.T, dir string, p outbox.Policy, cfg outbox.Config, prepare func(*outbox.Store)) *rig {
+func openOn(t *testing.T, dir string, p incident.Policy, cfg outbox.Config, prepare func(*outbox.Store)) *rig {
 	t.Helper()
 	s, err := outbox.Open(dir, cfg)
 	if err != nil {
@@ -121,9 +126,9 @@ func (r *rig) observe(alerts ...alert) {
 	}
 }
 
-func (r *rig) get(key string) *outbox.Incident {
+func (r *rig) get(key string) *incident.Incident {
 	r.t.Helper()
-	in, ok := r.Get(outbox.IncidentID("infra", key))
+	in, ok := r.Get(incident.ID("infra", key))
 	if !ok {
 		r.t.Fatalf("incident %q is not in the outbox", key)
 	}
@@ -132,22 +137,22 @@ func (r *rig) get(key string) *outbox.Incident {
 
 func (r *rig) gone(key string) {
 	r.t.Helper()
-	if in, ok := r.Get(outbox.IncidentID("infra", key)); ok {
+	if in, ok := r.Get(incident.ID("infra", key)); ok {
 		r.t.Errorf("incident %q is still in the outbox: %+v", key, in)
 	}
 }
 
-func evidence() outbox.Evidence { return outbox.Evidence{Known: true, KeyHash: "k1"} }
+func evidence() incident.Evidence { return incident.Evidence{Known: true, KeyHash: "k1"} }
 
-func (r *rig) next(in *outbox.Incident) outbox.Decision {
-	return outbox.Next(in, evidence(), r.Policy(), time.Now())
+func (r *rig) next(in *incident.Incident) incident.Decision {
+	return incident.Next(in, evidence(), r.Policy(), time.Now())
 }
 
 // drive does what Next says about an incident until there is nothing more to do
 // now, with every request answered by kind; it returns what was sent.
-func (r *rig) drive(id string, kind outbox.OutcomeKind) []outbox.Action {
+func (r *rig) drive(id string, kind incident.OutcomeKind) []incident.Action {
 	r.t.Helper()
-	var sent []outbox.Action
+	var sent []incident.Action
 	for range 20 {
 		in, ok := r.Get(id)
 		if !ok {
@@ -155,20 +160,20 @@ func (r *rig) drive(id string, kind outbox.OutcomeKind) []outbox.Action {
 		}
 		d := r.next(in)
 		switch d.Kind {
-		case outbox.Send:
+		case incident.Send:
 			sent = append(sent, d.Action)
 			begun, err := r.Begin(r.t.Context(), id, in.Version, d, "k1")
 			if err != nil {
 				r.t.Fatalf("Begin: %v", err)
 			}
-			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", outbox.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
+			if err := r.Finish(r.t.Context(), id, *begun.Intent, "k1", incident.Outcome{Kind: kind, RetryAt: time.Now().Add(time.Second)}); err != nil {
 				r.t.Fatalf("Finish: %v", err)
 			}
-		case outbox.Perform:
+		case incident.Perform:
 			if err := r.Perform(r.t.Context(), id, in.Version, d, "catch-all"); err != nil {
 				r.t.Fatalf("Perform: %v", err)
 			}
-		case outbox.Idle, outbox.Wait, outbox.Ask:
+		case incident.Idle, incident.Wait, incident.Ask:
 			return sent
 		}
 	}
@@ -176,12 +181,12 @@ func (r *rig) drive(id string, kind outbox.OutcomeKind) []outbox.Action {
 	return nil
 }
 
-func (r *rig) accept(key string) []outbox.Action {
+func (r *rig) accept(key string) []incident.Action {
 	r.t.Helper()
-	return r.drive(outbox.IncidentID("infra", key), outbox.OutcomeAccepted)
+	return r.drive(incident.ID("infra", key), incident.OutcomeAccepted)
 }
 
-func wantActions(t *testing.T, got []outbox.Action, want ...outbox.Action) {
+func wantActions(t *testing.T, got []incident.Action, want ...incident.Action) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("sent %v, want %v", got, want)
@@ -189,84 +194,84 @@ func wantActions(t *testing.T, got []outbox.Action, want ...outbox.Action) {
 }
 
 func TestObserveEpisodes(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 
 	s.observe(alert{fp: "a"}, alert{fp: "a", from: "http://am-2", starts: 20 * time.Second})
 	wantActions(t, s.accept("a")) // a group update and another replica join.
 
 	s.observe(alert{fp: "a", starts: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Trigger) // the same Alertmanager, a later start: its resolve was lost.
+	wantActions(t, s.accept("a"), incident.Trigger) // the same Alertmanager, a later start: its resolve was lost.
 
 	s.observe(alert{fp: "a", resolved: true, starts: time.Minute, ends: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 	s.gone("a")
 
 	s.observe(alert{fp: "a", resolved: true, starts: time.Minute, ends: 2 * time.Minute})
 	s.gone("a") // Alertmanager's retry of a resolve that is known.
 
 	s.observe(alert{fp: "a", starts: 3 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 }
 
 func TestSharedIncidentResolvesWithItsLastMember(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "k", shared: true}, alert{fp: "b", key: "k", shared: true})
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	s.observe(alert{fp: "a", key: "k", resolved: true, ends: time.Minute})
 	wantActions(t, s.accept("k"))
 	s.observe(alert{fp: "a", key: "k", starts: 2 * time.Minute})
-	wantActions(t, s.accept("k"), outbox.Trigger) // a new episode of a member is a trigger of its own.
+	wantActions(t, s.accept("k"), incident.Trigger) // a new episode of a member is a trigger of its own.
 	s.observe(alert{fp: "a", key: "k", resolved: true, ends: 3 * time.Minute}, alert{fp: "b", key: "k", resolved: true, ends: 3 * time.Minute})
-	wantActions(t, s.accept("k"), outbox.Resolve)
+	wantActions(t, s.accept("k"), incident.Resolve)
 }
 
 func TestNewEpochBeforeTheResolveWasSent(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger) // never folded in silently.
+	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger) // never folded in silently.
 }
 
 // What another replica may have opened is resolved once, also if that takes a
 // second try.
 func TestOverBeforeItWasSentIsResolvedOnce(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{Alertmanagers: 2})
+	s := open(t, t.TempDir(), incident.Policy{Alertmanagers: 2})
 	s.observe(alert{fp: "a"}, alert{fp: "a", resolved: true, ends: time.Minute})
-	id := outbox.IncidentID("infra", "a")
-	s.once(id, outbox.OutcomeUnknown)
+	id := incident.ID("infra", "a")
+	s.once(id, incident.OutcomeUnknown)
 	if err := s.Retry(t.Context(), id); err != nil { // no backoff.
 		t.Fatal(err)
 	}
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 	s.gone("a")
 }
 
 // A trigger that timed out may land after the resolve. It fires again before that
 // was resolved once more, and is over before it is sent.
 func TestTriggerThatMayLandOutlivesAnEpochThatWasNotSent(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	id := outbox.IncidentID("infra", "a")
-	s.once(id, outbox.OutcomeUnknown)
+	id := incident.ID("infra", "a")
+	s.once(id, incident.OutcomeUnknown)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 }
 
 func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	wantActions(t, s.accept("a"))
 	s.gone("a")
 	var kinds []string
-	if err := s.Ledger(func(in *outbox.Incident) bool {
+	if err := s.Ledger(func(in *incident.Incident) bool {
 		for _, e := range in.History {
 			kinds = append(kinds, e.What)
 		}
@@ -280,19 +285,19 @@ func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
 }
 
 func TestOwedIsPagedThoughOver(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	if err := s.Owe(t.Context(), []string{outbox.IncidentID("infra", "a")}); err != nil {
+	if err := s.Owe(t.Context(), []string{incident.ID("infra", "a")}); err != nil {
 		t.Fatal(err)
 	}
 	s = s.reopen() // the mark is durable.
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Trigger, outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Trigger, incident.Resolve)
 }
 
 // What is taken in while its service's lane is at the rate limit needs no second commit.
 func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.SetLimited(map[string]bool{"infra": true})
 	s.observe(alert{fp: "high"}, alert{fp: "low", urgency: mapping.Low}, alert{fp: "other", service: "catch-all"})
 	s.SetLimited(nil)
@@ -307,7 +312,7 @@ func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
 		{"not one that comes when the lane has room", "infra", "later", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			in, ok := s.Get(outbox.IncidentID(tc.service, tc.key))
+			in, ok := s.Get(incident.ID(tc.service, tc.key))
 			if !ok {
 				t.Fatal("there is no such incident")
 			}
@@ -319,49 +324,49 @@ func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
 }
 
 func TestRefusedIsSentMinimalThenDivertedAndBlocked(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	id := outbox.IncidentID("infra", "a")
-	wantActions(t, s.drive(id, outbox.OutcomeRefused), outbox.Trigger, outbox.Trigger)
+	id := incident.ID("infra", "a")
+	wantActions(t, s.drive(id, incident.OutcomeRefused), incident.Trigger, incident.Trigger)
 	in := s.get("a")
-	if !in.Minimal || in.Blocked == nil || in.Have != outbox.StateClosed {
+	if !in.Minimal || in.Blocked == nil || in.Have != incident.StateClosed {
 		t.Fatalf("after two refusals: minimal %v, blocked %v, have %s; want true, a reason, closed", in.Minimal, in.Blocked, in.Have)
 	}
 	ev := evidence()
 	ev.Fallback = "catch-all"
-	d := outbox.Next(in, ev, s.Policy(), time.Now())
-	if d.Step != outbox.StepFallback {
+	d := incident.Next(in, ev, s.Policy(), time.Now())
+	if d.Step != incident.StepFallback {
 		t.Fatalf("Next says %+v, want a copy to the fallback", d)
 	}
 	if err := s.Perform(t.Context(), id, in.Version, d, "catch-all"); err != nil {
 		t.Fatal(err)
 	}
-	copyID := outbox.IncidentID("catch-all", "a")
+	copyID := incident.ID("catch-all", "a")
 	c, ok := s.Get(copyID)
 	if !ok || c.FallbackFrom != "infra" {
 		t.Fatalf("copy on the fallback: %+v", c)
 	}
-	wantActions(t, s.drive(copyID, outbox.OutcomeAccepted), outbox.Trigger)
+	wantActions(t, s.drive(copyID, incident.OutcomeAccepted), incident.Trigger)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.drive(copyID, outbox.OutcomeAccepted), outbox.Resolve) // the copy resolves too.
+	wantActions(t, s.drive(copyID, incident.OutcomeAccepted), incident.Resolve) // the copy resolves too.
 	wantActions(t, s.accept("a"))
 	s.gone("a")
 }
 
 func TestRetryLiftsABlock(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"}, alert{fp: "b"})
 	for _, key := range []string{"a", "b"} {
-		s.drive(outbox.IncidentID("infra", key), outbox.OutcomeRefused)
+		s.drive(incident.ID("infra", key), incident.OutcomeRefused)
 	}
-	if err := s.Retry(t.Context(), outbox.IncidentID("infra", "a")); err != nil {
+	if err := s.Retry(t.Context(), incident.ID("infra", "a")); err != nil {
 		t.Fatal(err)
 	}
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 	if n, err := s.RetryBlocked(t.Context(), "reload"); err != nil || n != 1 {
 		t.Errorf("RetryBlocked: %d, %v; want 1, nil", n, err)
 	}
-	wantActions(t, s.accept("b"), outbox.Trigger)
+	wantActions(t, s.accept("b"), incident.Trigger)
 	if err := s.Retry(t.Context(), "nobody"); !errors.Is(err, outbox.ErrNotFound) {
 		t.Errorf("Retry of an unknown incident: %v, want ErrNotFound", err)
 	}
@@ -370,16 +375,16 @@ func TestRetryLiftsABlock(t *testing.T) {
 func TestCrashWithARequestInFlight(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		act  outbox.Action
-		want []outbox.Action
+		act  incident.Action
+		want []incident.Action
 	}{
-		{"trigger is sent again", outbox.Trigger, []outbox.Action{outbox.Trigger}},
-		{"resolve is sent again", outbox.Resolve, []outbox.Action{outbox.Resolve}},
+		{"trigger is sent again", incident.Trigger, []incident.Action{incident.Trigger}},
+		{"resolve is sent again", incident.Resolve, []incident.Action{incident.Resolve}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			s := open(t, t.TempDir(), outbox.Policy{})
+			s := open(t, t.TempDir(), incident.Policy{})
 			s.observe(alert{fp: "a"})
-			if tc.act == outbox.Resolve {
+			if tc.act == incident.Resolve {
 				s.accept("a")
 				s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 			}
@@ -388,7 +393,7 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = s.reopen()
-			if got := s.get("a").Have; got != outbox.StateUnknown {
+			if got := s.get("a").Have; got != incident.StateUnknown {
 				t.Errorf("have after the crash is %s, want unknown", got)
 			}
 			wantActions(t, s.accept("a"), tc.want...)
@@ -400,31 +405,31 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 func (r *rig) refuseRepeat(key string) {
 	r.t.Helper()
 	in := r.get(key)
-	r.say(key, outbox.Next(in, evidence(), r.Policy(), in.Echo.Due), "k1", outbox.OutcomeRefused)
+	r.say(key, incident.Next(in, evidence(), r.Policy(), in.Echo.Due), "k1", incident.OutcomeRefused)
 }
 
 // A planned repeat of a trigger that PagerDuty refuses is not lost: the resolve may have landed.
 func TestRefusedRepeatOfATriggerIsKept(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	id := outbox.IncidentID("infra", "a")
-	s.once(id, outbox.OutcomeUnknown)
+	id := incident.ID("infra", "a")
+	s.once(id, incident.OutcomeUnknown)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
 	s.refuseRepeat("a")
-	wantActions(t, s.accept("a"), outbox.Trigger) // as the minimal event.
+	wantActions(t, s.accept("a"), incident.Trigger) // as the minimal event.
 }
 
 // So with that of a resolve: the trigger may have landed.
 func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	id := outbox.IncidentID("infra", "a")
-	s.drive(id, outbox.OutcomeUnknown)
+	id := incident.ID("infra", "a")
+	s.drive(id, incident.OutcomeUnknown)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 	s.refuseRepeat("a")
 	wantActions(t, s.accept("a"))
 	if in := s.get("a"); in.Blocked == nil {
@@ -433,17 +438,17 @@ func TestRefusedRepeatOfAResolveIsKept(t *testing.T) {
 	if err := s.Retry(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 }
 
 func TestResolveIsRepeatedAfterAnAmbiguousTrigger(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown), outbox.Trigger)
+	wantActions(t, s.drive(incident.ID("infra", "a"), incident.OutcomeUnknown), incident.Trigger)
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 	in := s.get("a") // not forgotten: the resolve is due once more.
-	if in.Echo == nil || in.Echo.Action != outbox.Resolve {
+	if in.Echo == nil || in.Echo.Action != incident.Resolve {
 		t.Fatalf("echo is %+v, want a resolve", in.Echo)
 	}
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
@@ -453,14 +458,14 @@ func TestResolveIsRepeatedAfterAnAmbiguousTrigger(t *testing.T) {
 }
 
 func TestTriggerIsRepeatedAfterAnAmbiguousResolve(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	wantActions(t, s.drive(outbox.IncidentID("infra", "a"), outbox.OutcomeUnknown), outbox.Resolve)
+	wantActions(t, s.drive(incident.ID("infra", "a"), incident.OutcomeUnknown), incident.Resolve)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	wantActions(t, s.accept("a"), outbox.Resolve, outbox.Trigger)
-	if in := s.get("a"); in.Echo == nil || in.Echo.Action != outbox.Trigger {
+	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
+	if in := s.get("a"); in.Echo == nil || in.Echo.Action != incident.Trigger {
 		t.Errorf("echo is %+v, want a trigger", in.Echo)
 	}
 }
@@ -468,25 +473,25 @@ func TestTriggerIsRepeatedAfterAnAmbiguousResolve(t *testing.T) {
 // A page that is accepted when the old resolve cannot land any more needs no repeat.
 func TestPlannedTriggerIsNotSentAfterAnother(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		s.observe(alert{fp: "a", key: "k", shared: true})
 		s.accept("k")
 		s.observe(alert{fp: "a", key: "k", shared: true, resolved: true, ends: time.Minute})
-		s.once(outbox.IncidentID("infra", "k"), outbox.OutcomeUnknown)
+		s.once(incident.ID("infra", "k"), incident.OutcomeUnknown)
 		s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
 		time.Sleep(2 * time.Second)
-		wantActions(t, s.accept("k"), outbox.Resolve, outbox.Trigger)
+		wantActions(t, s.accept("k"), incident.Resolve, incident.Trigger)
 		if in := s.get("k"); in.Echo == nil {
 			t.Error("no repeat is planned: the test tests nothing")
 		}
 		time.Sleep(5 * time.Minute)
 		s.observe(alert{fp: "b", key: "k", shared: true})
-		wantActions(t, s.accept("k"), outbox.Trigger)
+		wantActions(t, s.accept("k"), incident.Trigger)
 	})
 }
 
 func TestBeginRefusesWhatHasChanged(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	in := s.get("a")
 	d := s.next(in)
@@ -497,21 +502,21 @@ func TestBeginRefusesWhatHasChanged(t *testing.T) {
 }
 
 func TestMovedAlertLeavesItsIncidentOnceTheNewOneIsAccepted(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "old"})
 	s.accept("old")
 	s.observe(alert{fp: "a", key: "new"})
 	wantActions(t, s.accept("old")) // it stays open until then.
-	wantActions(t, s.accept("new"), outbox.Trigger)
-	wantActions(t, s.accept("old"), outbox.Resolve)
+	wantActions(t, s.accept("new"), incident.Trigger)
+	wantActions(t, s.accept("old"), incident.Resolve)
 	s.gone("old")
 	s.observe(alert{fp: "a", key: "old", resolved: true, ends: time.Minute}) // whatever the rules say now:
-	wantActions(t, s.accept("new"), outbox.Resolve)                          // closed where it is.
+	wantActions(t, s.accept("new"), incident.Resolve)                        // closed where it is.
 	s.gone("old")
 }
 
 // asking is the policy of who can ask Alertmanager about a late firing.
-func asking() outbox.Policy { return outbox.Policy{Alertmanagers: 1, StaleAfter: time.Hour} }
+func asking() incident.Policy { return incident.Policy{Alertmanagers: 1, StaleAfter: time.Hour} }
 
 // heldFiring opens a store in which an alert has fired and ended, under a key, and both
 // were told to PagerDuty; it fires again with the same start, which is late, and held.
@@ -541,7 +546,7 @@ func (r *rig) wantHeld(key string) {
 func (r *rig) admit(key string) {
 	r.t.Helper()
 	in := r.get(key)
-	d := outbox.Decision{Kind: outbox.Perform, Step: outbox.StepAdmit, Reason: "Alertmanager says firing: page"}
+	d := incident.Decision{Kind: incident.Perform, Step: incident.StepAdmit, Reason: "Alertmanager says firing: page"}
 	if err := r.Perform(r.t.Context(), in.ID, in.Version, d, ""); err != nil {
 		r.t.Fatal(err)
 	}
@@ -557,7 +562,7 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 		s.observe(alert{fp: "a", key: "new", resolved: true, ends: time.Minute})
 		s.accept("new")
 		s.observe(alert{fp: "a", key: "old"}) // with the same start.
-		wantActions(t, s.accept("old"), outbox.Trigger)
+		wantActions(t, s.accept("old"), incident.Trigger)
 		if stays {
 			s.observe(alert{fp: "a", key: "new"}, alert{fp: "a", key: "old"})
 		} else {
@@ -566,11 +571,11 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 		wantActions(t, s.accept("old"))
 		s.admit("new")
 		wantActions(t, s.accept("old")) // it stays open until the new one is accepted.
-		wantActions(t, s.accept("new"), outbox.Trigger)
+		wantActions(t, s.accept("new"), incident.Trigger)
 		if stays { // it is routed to both.
 			wantActions(t, s.accept("old"))
 		} else {
-			wantActions(t, s.accept("old"), outbox.Resolve)
+			wantActions(t, s.accept("old"), incident.Resolve)
 		}
 	}
 }
@@ -580,44 +585,44 @@ func TestMovedAlertThatWasHeld(t *testing.T) {
 func TestHeldFiringOfAnOldRouteMovesNothing(t *testing.T) {
 	s := heldFiring(t, alert{fp: "a", key: "old"})
 	s.observe(alert{fp: "a", key: "new"})
-	wantActions(t, s.accept("new"), outbox.Trigger)
+	wantActions(t, s.accept("new"), incident.Trigger)
 	s.wantHeld("old")
 	s.admit("old")
-	wantActions(t, s.accept("old"), outbox.Trigger)
+	wantActions(t, s.accept("old"), incident.Trigger)
 	wantActions(t, s.accept("new")) // it is where the alert is now.
 }
 
 func TestMoveToUrgencyNone(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "old"})
 	s.accept("old")
 	s.observe(alert{fp: "a", key: "new", urgency: mapping.None})
-	wantActions(t, s.accept("old"), outbox.Resolve)
+	wantActions(t, s.accept("old"), incident.Resolve)
 }
 
 func TestContinueKeepsBothIncidents(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	both := []alert{{fp: "a", key: "one"}, {fp: "a", key: "two"}}
 	s.observe(both...)
-	wantActions(t, s.accept("one"), outbox.Trigger)
-	wantActions(t, s.accept("two"), outbox.Trigger)
+	wantActions(t, s.accept("one"), incident.Trigger)
+	wantActions(t, s.accept("two"), incident.Trigger)
 	s.observe(both...)
 	wantActions(t, s.accept("one"))
 	s.observe(alert{fp: "a", key: "one", resolved: true, ends: time.Minute}, alert{fp: "a", key: "two", resolved: true, ends: time.Minute})
-	wantActions(t, s.accept("one"), outbox.Resolve)
-	wantActions(t, s.accept("two"), outbox.Resolve)
+	wantActions(t, s.accept("one"), incident.Resolve)
+	wantActions(t, s.accept("two"), incident.Resolve)
 }
 
 func TestRotatedKeyOpensUnderTheNewOneThenLeavesTheOld(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
 	s.accept("a")
 	before := s.get("a")
-	ev := outbox.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: before.LastTrigger}
+	ev := incident.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}, KeySince: before.LastTrigger}
 	s.observe(alert{fp: "a"})
 	in := s.get("a")
-	d := outbox.Next(in, ev, s.Policy(), time.Now())
-	if d.Action != outbox.Trigger {
+	d := incident.Next(in, ev, s.Policy(), time.Now())
+	if d.Action != incident.Trigger {
 		t.Fatalf("Next says %+v, want a trigger under the new key", d)
 	}
 	begun, err := s.Begin(t.Context(), in.ID, in.Version, d, "k2")
@@ -628,18 +633,18 @@ func TestRotatedKeyOpensUnderTheNewOneThenLeavesTheOld(t *testing.T) {
 		t.Errorf("key hash is %q, want k2", begun.KeyHash)
 	}
 	oldID := in.ID + "-k1"
-	if o, ok := s.Get(oldID); !ok || o.KeyHash != "k1" || o.Have != outbox.StateOpen {
+	if o, ok := s.Get(oldID); !ok || o.KeyHash != "k1" || o.Have != incident.StateOpen {
 		t.Fatalf("what the old key holds: %+v", o)
 	}
-	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k2", incident.Outcome{Kind: incident.OutcomeAccepted}); err != nil {
 		t.Fatal(err)
 	}
 	o, _ := s.Get(oldID)
-	if d := outbox.Next(o, ev, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+	if d := incident.Next(o, ev, s.Policy(), time.Now()); d.Action != incident.Resolve {
 		t.Errorf("Next about the old one says %+v, want a resolve", d)
 	}
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-	if d := outbox.Next(s.get("a"), ev, s.Policy(), time.Now()); d.Action != outbox.Resolve {
+	if d := incident.Next(s.get("a"), ev, s.Policy(), time.Now()); d.Action != incident.Resolve {
 		t.Errorf("Next about the new one says %+v, want a resolve", d)
 	}
 }
@@ -648,17 +653,17 @@ func TestLateFirings(t *testing.T) {
 	late := alert{fp: "a", from: "http://am-2", starts: 10 * time.Second}
 	for _, tc := range []struct {
 		name   string
-		p      outbox.Policy
+		p      incident.Policy
 		firing alert
 		after  time.Duration
 		want   string // dropped, held or paged.
 	}{
-		{"another replica, at once, nobody to ask", outbox.Policy{}, late, 30 * time.Second, "dropped"},
-		{"another replica, after a minute", outbox.Policy{}, late, 61 * time.Second, "paged"},
-		{"the same replica: Alertmanager expired it", outbox.Policy{}, alert{fp: "a", starts: 10 * time.Second}, time.Second, "paged"},
-		{"Alertmanager can be asked", outbox.Policy{Alertmanagers: 1}, late, time.Second, "held"},
-		{"Alertmanager can be asked, the same replica", outbox.Policy{Alertmanagers: 1}, alert{fp: "a"}, time.Hour, "held"},
-		{"a later start is no late firing", outbox.Policy{Alertmanagers: 1}, alert{fp: "a", from: "http://am-2", starts: 61 * time.Second}, time.Second, "paged"},
+		{"another replica, at once, nobody to ask", incident.Policy{}, late, 30 * time.Second, "dropped"},
+		{"another replica, after a minute", incident.Policy{}, late, 61 * time.Second, "paged"},
+		{"the same replica: Alertmanager expired it", incident.Policy{}, alert{fp: "a", starts: 10 * time.Second}, time.Second, "paged"},
+		{"Alertmanager can be asked", incident.Policy{Alertmanagers: 1}, late, time.Second, "held"},
+		{"Alertmanager can be asked, the same replica", incident.Policy{Alertmanagers: 1}, alert{fp: "a"}, time.Hour, "held"},
+		{"a later start is no late firing", incident.Policy{Alertmanagers: 1}, alert{fp: "a", from: "http://am-2", starts: 61 * time.Second}, time.Second, "paged"},
 	} {
 		for _, closed := range []bool{false, true} {
 			name := tc.name + ", while it is open"
@@ -679,7 +684,7 @@ func TestLateFirings(t *testing.T) {
 					time.Sleep(tc.after) // virtual time.
 					s.observe(tc.firing)
 					got := "dropped"
-					if in, ok := s.Get(outbox.IncidentID("infra", "a")); ok {
+					if in, ok := s.Get(incident.ID("infra", "a")); ok {
 						if n, _ := in.Counts(); n > 0 {
 							got = "paged"
 						} else if m := in.Members["a"]; !m.HeldUntil.IsZero() {
@@ -698,7 +703,7 @@ func TestLateFirings(t *testing.T) {
 // A shared incident that closes again with fewer members than before still knows
 // what ended before: a peer may be late with the others.
 func TestEndsOutliveFurtherIncidentsOfTheKey(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	member := func(fp string) alert { return alert{fp: fp, key: "k", shared: true} }
 	over := func(a alert, ends time.Duration) alert {
 		a.resolved, a.ends = true, ends
@@ -730,16 +735,16 @@ func TestRepeats(t *testing.T) {
 		name   string
 		reason string // "-": the field is absent, as before Alertmanager 0.32.
 		after  time.Duration
-		want   []outbox.Action
+		want   []incident.Action
 	}{
-		{"Alertmanager says so", "repeat interval elapsed", 2 * time.Minute, []outbox.Action{outbox.Trigger}},
+		{"Alertmanager says so", "repeat interval elapsed", 2 * time.Minute, []incident.Action{incident.Trigger}},
 		{"another reason is none", "new alerts added", time.Hour, nil},
-		{"no reason, unchanged after more than five minutes", "-", 5*time.Minute + time.Second, []outbox.Action{outbox.Trigger}},
+		{"no reason, unchanged after more than five minutes", "-", 5*time.Minute + time.Second, []incident.Action{incident.Trigger}},
 		{"no reason, unchanged, soon", "-", 4 * time.Minute, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				s := open(t, t.TempDir(), outbox.Policy{})
+				s := open(t, t.TempDir(), incident.Policy{})
 				defer s.stop()
 				a := alert{fp: "a", reason: tc.reason}
 				obs := a.observation()
@@ -759,14 +764,14 @@ func TestRepeats(t *testing.T) {
 }
 
 func TestBareKeyRisesInPlaceAndNeverFalls(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "k", bare: true, shared: true, urgency: mapping.Low})
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	s.observe(alert{fp: "a", key: "k", bare: true, shared: true, urgency: mapping.High})
 	if got := s.get("k").Urgency; got != mapping.High {
 		t.Errorf("urgency is %s, want high", got)
 	}
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	s.observe(alert{fp: "b", key: "k", bare: true, shared: true, urgency: mapping.Low})
 	if got := s.get("k").Urgency; got != mapping.High {
 		t.Errorf("urgency fell to %s", got)
@@ -775,21 +780,21 @@ func TestBareKeyRisesInPlaceAndNeverFalls(t *testing.T) {
 
 func TestTestDoorAlertEndsAtItsEndsAt(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		defer s.stop()
 		o := alert{fp: "a", origin: mapping.OriginTest}.observation()
 		o.Alert.EndsAt = time.Now().Add(5 * time.Minute)
 		if err := s.Observe(t.Context(), []mapping.Observation{o}); err != nil {
 			t.Fatal(err)
 		}
-		wantActions(t, s.accept("a"), outbox.Trigger)
+		wantActions(t, s.accept("a"), incident.Trigger)
 		time.Sleep(5 * time.Minute) // virtual time.
-		wantActions(t, s.accept("a"), outbox.Resolve)
+		wantActions(t, s.accept("a"), incident.Resolve)
 	})
 }
 
 func TestEverythingSurvivesAReopen(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	for i := range 50 {
 		s.observe(alert{fp: fmt.Sprint("a", i)})
 	}
@@ -815,7 +820,7 @@ func TestEverythingSurvivesAReopen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Run("a locked file", func(t *testing.T) {
 		dir := t.TempDir()
-		open(t, dir, outbox.Policy{})
+		open(t, dir, incident.Policy{})
 		_, err := outbox.Open(dir, outbox.Config{})
 		wantError(t, err, "another process has it locked")
 	})
@@ -831,7 +836,7 @@ func wantError(t *testing.T, err error, text string) {
 // What is sent must be what was decided upon, though the next commit may already
 // be there when Begin returns.
 func TestBeginReturnsTheVersionItCommitted(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	for i := range 50 {
 		fp := fmt.Sprint("a", i)
 		s.observe(alert{fp: fp})
@@ -861,28 +866,28 @@ func TestBeginReturnsTheVersionItCommitted(t *testing.T) {
 func TestNewEpisodeWhileALateFiringIsHeld(t *testing.T) {
 	s := heldFiring(t, alert{fp: "a", from: "http://am-2"})
 	s.observe(alert{fp: "a", starts: 2 * time.Minute}) // this one is no late duplicate.
-	wantActions(t, s.accept("a"), outbox.Trigger)
+	wantActions(t, s.accept("a"), incident.Trigger)
 }
 
 func TestTestDoorAndAlertmanagerMeet(t *testing.T) {
 	t.Run("a test does not end what really fires", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		s.observe(alert{fp: "a"})
 		s.observe(alert{fp: "a", origin: mapping.OriginTest, ends: -time.Hour})
-		wantActions(t, s.accept("a"), outbox.Trigger)
+		wantActions(t, s.accept("a"), incident.Trigger)
 		s.observe(alert{fp: "a", origin: mapping.OriginTest, resolved: true})
 		wantActions(t, s.accept("a"))
 	})
 	t.Run("what really fires takes a test over", func(t *testing.T) {
-		s := open(t, t.TempDir(), outbox.Policy{})
+		s := open(t, t.TempDir(), incident.Policy{})
 		s.observe(alert{fp: "a", origin: mapping.OriginTest, ends: 100 * 365 * 24 * time.Hour})
 		s.observe(alert{fp: "a"})
-		wantActions(t, s.accept("a"), outbox.Trigger)
+		wantActions(t, s.accept("a"), incident.Trigger)
 		if m := s.get("a").Members["a"]; m.Origin != mapping.OriginAlertmanager || !m.ExpiresAt.IsZero() {
 			t.Errorf("origin %s, expires %v; want alertmanager and never", m.Origin, m.ExpiresAt)
 		}
 		s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
-		wantActions(t, s.accept("a"), outbox.Resolve)
+		wantActions(t, s.accept("a"), incident.Resolve)
 	})
 }
 
@@ -893,9 +898,9 @@ func TestAdmittedLateFiringDescribesTheIncident(t *testing.T) {
 	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, resolved: true, ends: time.Minute}, alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, resolved: true, ends: time.Minute})
 	s.accept("k")
 	s.observe(alert{fp: "low", key: "k", bare: true, shared: true, urgency: mapping.Low, starts: 2 * time.Minute})
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, starts: 2 * time.Minute}) // a new start: not late.
-	wantActions(t, s.accept("k"), outbox.Trigger)
+	wantActions(t, s.accept("k"), incident.Trigger)
 	if got := s.get("k").Urgency; got != mapping.High {
 		t.Errorf("urgency is %s, want high", got)
 	}
@@ -906,9 +911,9 @@ func TestAdmittedLateFiringDescribesTheIncident(t *testing.T) {
 	s.observe(alert{fp: "high", key: "k", bare: true, shared: true, starts: 2 * time.Minute}) // it expired and is back.
 	in := s.get("k")
 	ev := evidence()
-	ev.Answers = map[outbox.Question]outbox.Answer{outbox.QuestionLate: {Verdict: outbox.VerdictFiring, At: time.Now(), Revision: in.Revision, About: in.Held()}}
-	d := outbox.Next(in, ev, s.Policy(), time.Now())
-	if d.Step != outbox.StepAdmit {
+	ev.Answers = map[incident.Question]incident.Answer{incident.QuestionLate: {Verdict: incident.VerdictFiring, At: time.Now(), Revision: in.Revision, About: in.Held()}}
+	d := incident.Next(in, ev, s.Policy(), time.Now())
+	if d.Step != incident.StepAdmit {
 		t.Fatalf("Next says %+v, want to admit the held one", d)
 	}
 	if err := s.Perform(t.Context(), in.ID, in.Version, d, ""); err != nil {
@@ -920,21 +925,21 @@ func TestAdmittedLateFiringDescribesTheIncident(t *testing.T) {
 }
 
 func TestRouteThatGoesBackLeavesOneIncident(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", key: "one"})
 	s.accept("one")
 	s.observe(alert{fp: "a", key: "two"})
 	s.observe(alert{fp: "a", key: "one"}) // back before "two" was accepted.
 	s.accept("two")
 	s.accept("one")
-	if in := s.get("one"); in.Want() != outbox.StateOpen || in.Have != outbox.StateOpen {
+	if in := s.get("one"); in.Want() != incident.StateOpen || in.Have != incident.StateOpen {
 		t.Errorf("the incident it is routed to is want %s, have %s; want open, open", in.Want(), in.Have)
 	}
 	s.gone("two")
 }
 
 func TestTrimmedMembersLeaveTheIndex(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "stays", key: "k", shared: true})
 	for i := range 150 {
 		fp := fmt.Sprint("pod-", i)
@@ -950,9 +955,9 @@ func TestTrimmedMembersLeaveTheIndex(t *testing.T) {
 }
 
 func TestEndInWholeSecondsEndsWhatBeganInThatSecond(t *testing.T) {
-	s := open(t, t.TempDir(), outbox.Policy{})
+	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a", starts: 700 * time.Millisecond})
 	s.accept("a")
 	s.observe(alert{fp: "a", resolved: true}) // amtool alert add a --end="$(date -u +%FT%TZ)", at once.
-	wantActions(t, s.accept("a"), outbox.Resolve)
+	wantActions(t, s.accept("a"), incident.Resolve)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // transaction is a set of changes on top of the committed incidents. Nothing of
@@ -15,23 +17,23 @@ type transaction struct {
 	store *Store
 	now   time.Time
 
-	edited   map[string]*Incident // replaced or new.
-	archived map[string]*Incident // left the table, by id.
-	closed   []*Incident          // the same, for the ledger.
-	holders  map[string][]string  // additions to the index.
-	counts   map[Counted]int
-	stored   map[string]*Tombstone // what the file has of these; nil if nothing.
-	looked   time.Duration         // how long the file has been read for these.
+	edited   map[string]*incident.Incident // replaced or new.
+	archived map[string]*incident.Incident // left the table, by id.
+	closed   []*incident.Incident          // the same, for the ledger.
+	holders  map[string][]string           // additions to the index.
+	counts   map[incident.Counted]int
+	stored   map[string]*incident.Tombstone // what the file has of these; nil if nothing.
+	looked   time.Duration                  // how long the file has been read for these.
 }
 
 func newTransaction(s *Store, now time.Time) *transaction {
 	return &transaction{
 		store: s, now: now.Round(0), // without the monotonic reading: what is stored is what was decided upon.
-		edited: map[string]*Incident{}, archived: map[string]*Incident{}, holders: map[string][]string{}, counts: map[Counted]int{}, stored: map[string]*Tombstone{},
+		edited: map[string]*incident.Incident{}, archived: map[string]*incident.Incident{}, holders: map[string][]string{}, counts: map[incident.Counted]int{}, stored: map[string]*incident.Tombstone{},
 	}
 }
 
-func (t *transaction) incident(id string) *Incident {
+func (t *transaction) Incident(id string) *incident.Incident {
 	if in, ok := t.edited[id]; ok {
 		return in
 	}
@@ -41,21 +43,21 @@ func (t *transaction) incident(id string) *Incident {
 	return t.store.open[id] // only the committer writes this map, and it is us.
 }
 
-func (t *transaction) edit(id string) *Incident {
+func (t *transaction) Edit(id string) *incident.Incident {
 	if in, ok := t.edited[id]; ok {
 		return in
 	}
-	in := t.incident(id)
+	in := t.Incident(id)
 	if in == nil {
 		return nil
 	}
-	c := in.clone()
+	c := in.Clone()
 	c.Version++
 	t.edited[id] = c
 	return c
 }
 
-func (t *transaction) create(in *Incident) {
+func (t *transaction) Create(in *incident.Incident) {
 	in.Version++
 	if old := t.store.open[in.ID]; old != nil {
 		in.Version += old.Version
@@ -64,35 +66,32 @@ func (t *transaction) create(in *Incident) {
 	t.edited[in.ID] = in
 }
 
-func (t *transaction) archive(in *Incident, reason string) {
-	in.ClosedAt = t.now
-	in.PendingSince = time.Time{}
-	in.note(t.now, "closed", reason)
-	in.ends = t.tombstone(in.ID).older(in, t.now)
+func (t *transaction) Archive(in *incident.Incident, reason string) {
+	in.Close(t.Tombstone(in.ID), reason, t.now)
 	delete(t.edited, in.ID)
 	t.archived[in.ID] = in
 	t.closed = append(t.closed, in)
 }
 
-func (t *transaction) holding(fp string) []string {
+func (t *transaction) Holding(fp string) []string {
 	return slices.Concat(t.store.index[fp], t.holders[fp])
 }
 
-func (t *transaction) hold(fp, id string) {
+func (t *transaction) Hold(fp, id string) {
 	if !slices.Contains(t.store.index[fp], id) && !slices.Contains(t.holders[fp], id) {
 		t.holders[fp] = append(t.holders[fp], id)
 	}
 }
 
-func (t *transaction) tombstone(id string) *Tombstone {
+func (t *transaction) Tombstone(id string) *incident.Tombstone {
 	if in := t.archived[id]; in != nil {
-		return newTombstone(in)
+		return incident.NewTombstone(in)
 	}
 	if in := t.store.unsaved.ended[id]; in != nil {
-		return newTombstone(in)
+		return incident.NewTombstone(in)
 	}
 	if in := t.store.landing[id]; in != nil { // as newly closed as any: a disk that is busy must not have it forgotten.
-		return newTombstone(in)
+		return incident.NewTombstone(in)
 	}
 	if ts, ok := t.stored[id]; ok {
 		return ts
@@ -102,10 +101,10 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	}
 	began := time.Now()
 	defer func() { t.looked += time.Since(began) }()
-	var ts *Tombstone
+	var ts *incident.Tombstone
 	err := t.store.look(func(tx *bolt.Tx) error {
 		if v := tx.Bucket([]byte(bucketTombstones)).Get([]byte(id)); v != nil {
-			ts = &Tombstone{}
+			ts = &incident.Tombstone{}
 			return decode(v, ts)
 		}
 		return nil
@@ -120,56 +119,38 @@ func (t *transaction) tombstone(id string) *Tombstone {
 	return ts
 }
 
-func (t *transaction) limited(service string) bool {
+func (t *transaction) Limited(service string) bool {
 	services := t.store.limited.Load()
 	return services != nil && (*services)[service]
 }
 
-func (t *transaction) count(what Counted) { t.counts[what]++ }
-
-func newTombstone(in *Incident) *Tombstone {
-	ts := &Tombstone{
-		ClosedAt: in.ClosedAt, Ends: map[string]Ended{},
-		AmbiguousResolve: in.AmbiguousResolve, AmbiguousAck: in.AmbiguousAck,
-	}
-	maps.Copy(ts.Ends, in.ends)
-	for fp, m := range in.Members {
-		if !m.EndedAt.IsZero() {
-			ts.Ends[fp] = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
-		}
-	}
-	return ts
-}
-
-// older are the ends that a tombstone remembers of alerts that have not come back
-// with the incident: a shared one may close again before all that is late has come.
-func (ts *Tombstone) older(in *Incident, now time.Time) map[string]Ended {
-	if ts == nil {
-		return nil
-	}
-	ends := maps.Clone(ts.Ends)
-	maps.DeleteFunc(ends, func(fp string, e Ended) bool { return in.Members[fp] != nil || now.Sub(e.Seen) > tombstoneFor })
-	if over := len(ends) - maxResolved; over > 0 {
-		oldest := slices.SortedFunc(maps.Keys(ends), func(a, b string) int { return ends[a].Seen.Compare(ends[b].Seen) })
-		for _, fp := range oldest[:over] {
-			delete(ends, fp)
-		}
-	}
-	return ends
-}
+func (t *transaction) Count(what incident.Counted) { t.counts[what]++ }
 
 // remember keeps what can still land in what has closed at hand, for as long as it can.
 func (t *transaction) remember() {
 	s := t.store
-	maps.DeleteFunc(s.landing, func(_ string, in *Incident) bool { return t.now.Sub(in.ClosedAt) > 2*echoAfter })
+	maps.DeleteFunc(s.landing, func(_ string, in *incident.Incident) bool { return t.now.Sub(in.ClosedAt) > 2*incident.EchoAfter })
 	for id, in := range t.archived {
 		delete(s.landing, id)
 		if !in.AmbiguousResolve.IsZero() || !in.AmbiguousAck.IsZero() {
 			if s.landing == nil {
-				s.landing = map[string]*Incident{}
+				s.landing = map[string]*incident.Incident{}
 			}
 			s.landing[id] = in
 		}
+	}
+}
+
+// tellAll tells what this transaction has found to be missed.
+func (t *transaction) tellAll() {
+	var missed []*incident.Incident
+	for _, in := range slices.AppendSeq(slices.Clone(t.closed), maps.Values(t.edited)) {
+		if len(in.Missed) > 0 {
+			missed = append(missed, in)
+		}
+	}
+	for _, in := range missed { // this edits more.
+		incident.Tell(t, in, t.now)
 	}
 }
 
@@ -179,8 +160,7 @@ func (t *transaction) publish() {
 	s := t.store
 	s.mu.Lock()
 	for id, in := range t.edited {
-		counted := in.tallied()
-		in.tally = &counted
+		in.HandOut()
 		old := s.open[id]
 		if old != nil {
 			for fp := range old.Members {
@@ -220,7 +200,7 @@ func (t *transaction) publish() {
 	case s.notify <- struct{}{}:
 	default:
 	}
-	s.met.superseded.Add(float64(t.counts[CountedSuperseded]))
+	s.met.superseded.Add(float64(t.counts[incident.CountedSuperseded]))
 	for what, n := range t.counts {
 		s.met.observations.WithLabelValues(string(what)).Add(float64(n))
 	}

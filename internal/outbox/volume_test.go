@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/volume"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -63,9 +64,9 @@ func (r *rig) holds(fps ...string) {
 		r.t.Errorf("the file was found damaged: %s", r.Damaged())
 	}
 	for _, fp := range fps {
-		if in, ok := r.Get(outbox.IncidentID("infra", fp)); !ok {
+		if in, ok := r.Get(incident.ID("infra", fp)); !ok {
 			r.t.Errorf("%s was answered 200 and is gone", fp)
-		} else if in.Have != outbox.StateOpen {
+		} else if in.Have != incident.StateOpen {
 			r.t.Errorf("have of %s is %s, want open", fp, in.Have)
 		}
 	}
@@ -110,7 +111,7 @@ func TestFailingFsync(t *testing.T) {
 	mnt := filepath.Join(work, "mnt")
 	volume.Image(t, image, 64<<20, "-O", "^has_journal", "-E", "nodiscard,lazy_itable_init=0")
 	volume.Mount(t, image, mnt)
-	s := open(t, mnt, outbox.Policy{})
+	s := open(t, mnt, incident.Policy{})
 	var fps []string
 	for i := range 20 {
 		fps = append(fps, fmt.Sprint("before", i))
@@ -166,16 +167,16 @@ func TestFailingFsync(t *testing.T) {
 	found := filepath.Join(work, "found")
 	volume.Run(t, "cp", "--sparse=always", image, found) // what the disk holds, and no cache.
 	volume.Mount(t, found, filepath.Join(work, "after"))
-	s = open(t, filepath.Join(work, "after"), outbox.Policy{})
+	s = open(t, filepath.Join(work, "after"), incident.Policy{})
 	s.holds(fps...)
 	s.gone("before0")
 	s.gone("before1")
 	closed := map[string]bool{}
-	if err := s.Ledger(func(in *outbox.Incident) bool { closed[in.ID] = true; return true }); err != nil {
+	if err := s.Ledger(func(in *incident.Incident) bool { closed[in.ID] = true; return true }); err != nil {
 		t.Error(err)
 	}
 	for _, fp := range []string{"before0", "before1"} {
-		if !closed[outbox.IncidentID("infra", fp)] {
+		if !closed[incident.ID("infra", fp)] {
 			t.Errorf("%s is not on the ledger", fp)
 		}
 	}
@@ -189,7 +190,7 @@ func openExt4(t *testing.T) (s *rig, image, mnt string) {
 	image, mnt = filepath.Join(work, "image"), filepath.Join(work, "mnt")
 	volume.Image(t, image, 32<<20)
 	volume.Mount(t, image, mnt)
-	s = open(t, mnt, outbox.Policy{})
+	s = open(t, mnt, incident.Policy{})
 	s.paged(alert{fp: "before"})
 	return s, image, mnt
 }
@@ -225,17 +226,17 @@ func TestReadOnlyAtStart(t *testing.T) {
 	t.Parallel()
 	volume.Need(t)
 	dir := volume.Tmpfs(t, "size=16m")
-	s := open(t, dir, outbox.Policy{})
+	s := open(t, dir, incident.Policy{})
 	s.paged(alert{fp: "open"})
 	s.paged(alert{fp: "over"})
 	s.observe(alert{fp: "owed"}) // answered 200, and not yet paged.
 	s.stop()
 	volume.Remount(t, dir, syscall.MS_RDONLY, "")
-	s = open(t, dir, outbox.Policy{})
+	s = open(t, dir, incident.Policy{})
 	if !s.Direct() {
 		t.Fatal("not in direct mode although the file cannot be written to")
 	}
-	wantActions(t, s.accept("owed"), outbox.Trigger)
+	wantActions(t, s.accept("owed"), incident.Trigger)
 	s.paged(alert{fp: "new"})
 	answer := s.observing(alert{fp: "over", resolved: true, ends: time.Minute})
 	s.acceptSoon("over")
@@ -259,7 +260,7 @@ func TestFullAtStart(t *testing.T) {
 	for _, size := range []string{"4k", "8k", "16k"} { // room for one of the four pages of a new file, for two, and for these alone.
 		t.Run(size, func(t *testing.T) {
 			dir := volume.Tmpfs(t, "size="+size)
-			s := open(t, dir, outbox.Policy{})
+			s := open(t, dir, incident.Policy{})
 			if !s.Direct() {
 				t.Fatal("not in direct mode although there is no room")
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 )
 
@@ -80,8 +81,8 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	limit, err := limitOf(q.Get("limit"), defaultLimit)
 	for _, s := range q["status"] {
-		if s != StatusClosed && !slices.Contains(outbox.Statuses(), s) {
-			err = badRequest("status: %q is none of %s, %s", s, strings.Join(outbox.Statuses(), ", "), StatusClosed)
+		if s != StatusClosed && !slices.Contains(incident.Statuses(), s) {
+			err = badRequest("status: %q is none of %s, %s", s, strings.Join(incident.Statuses(), ", "), StatusClosed)
 		}
 	}
 	closed := q.Get("closed") == "true" || slices.Contains(q["status"], StatusClosed)
@@ -102,7 +103,7 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 	}
 	if closed && limit > 0 {
 		n := 0
-		err = h.outbox.Ledger(func(in *outbox.Incident) bool {
+		err = h.outbox.Ledger(func(in *incident.Incident) bool {
 			if s := summary(in); wanted(s) {
 				list = append(list, s)
 				n++
@@ -123,7 +124,7 @@ func (h *Handler) show(w http.ResponseWriter, req *http.Request) {
 		err = badRequest("limit: must be at least 1")
 	}
 	id := req.PathValue("id")
-	var found []*outbox.Incident
+	var found []*incident.Incident
 	if err == nil {
 		found, err = h.find(id, limit)
 	}
@@ -135,20 +136,20 @@ func (h *Handler) show(w http.ResponseWriter, req *http.Request) {
 }
 
 // find looks for an ID among the open incidents and then on the ledger.
-func (h *Handler) find(id string, limit int) ([]*outbox.Incident, error) {
-	var found []*outbox.Incident
+func (h *Handler) find(id string, limit int) ([]*incident.Incident, error) {
+	var found []*incident.Incident
 	full := fullID(id)
 	in, err := h.open(id)
 	switch {
 	case err == nil:
-		found, id, full = []*outbox.Incident{in}, in.ID, true
+		found, id, full = []*incident.Incident{in}, in.ID, true
 	case !errors.Is(err, outbox.ErrNotFound):
 		return nil, err
 	}
 	if len(found) >= limit {
 		return found, nil
 	}
-	err = h.outbox.Ledger(func(in *outbox.Incident) bool {
+	err = h.outbox.Ledger(func(in *incident.Incident) bool {
 		if in.ID == id || !full && strings.HasPrefix(in.ID, id) {
 			found = append(found, in)
 		}
@@ -167,11 +168,11 @@ func (h *Handler) find(id string, limit int) ([]*outbox.Incident, error) {
 }
 
 // open finds the open incident that an ID, whole or cut, belongs to.
-func (h *Handler) open(id string) (*outbox.Incident, error) {
+func (h *Handler) open(id string) (*incident.Incident, error) {
 	if len(id) < minPrefix {
 		return nil, badRequest("give at least %d characters of the ID", minPrefix)
 	}
-	var found []*outbox.Incident
+	var found []*incident.Incident
 	for _, in := range h.outbox.List() {
 		if in.ID == id {
 			return in, nil
@@ -189,7 +190,7 @@ func (h *Handler) open(id string) (*outbox.Incident, error) {
 	return found[0], nil
 }
 
-func unique(id string, found []*outbox.Incident) error {
+func unique(id string, found []*incident.Incident) error {
 	ids := map[string]bool{}
 	for _, in := range found {
 		ids[in.ID] = true
@@ -200,8 +201,8 @@ func unique(id string, found []*outbox.Incident) error {
 	return nil
 }
 
-// fullID says whether id is as long as an ID is (see outbox.IncidentID).
-func fullID(id string) bool { return len(id) >= len(outbox.IncidentID("", "")) }
+// fullID says whether id is as long as an ID is (see incident.ID).
+func fullID(id string) bool { return len(id) >= len(incident.ID("", "")) }
 
 // admin lets a request pass only where the operator has allowed changes.
 func (h *Handler) admin(next http.HandlerFunc) http.HandlerFunc {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/common/version"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 //go:embed status.html
@@ -42,7 +42,7 @@ func (h *Handler) status(w http.ResponseWriter, req *http.Request) {
 			page.Oldest, page.OldestService = age, in.Service
 		}
 	}
-	for _, s := range outbox.Statuses() {
+	for _, s := range incident.Statuses() {
 		page.Counts = append(page.Counts, count{s, counts[s]})
 	}
 	t, err := template.New("status").Parse(statusPage)

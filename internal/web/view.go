@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -84,7 +84,7 @@ type Entry struct {
 	Last  time.Time `json:"last,omitzero"`   // the newest of them.
 }
 
-func summary(in *outbox.Incident) Summary {
+func summary(in *incident.Incident) Summary {
 	s := Summary{
 		ID: in.ID, Service: in.Service, DedupKey: in.DedupKey, Status: in.Status(),
 		Urgency: string(in.Urgency), Tier: in.Tier, Rule: in.Rule, Origin: string(in.Origin),
@@ -112,7 +112,7 @@ func summary(in *outbox.Incident) Summary {
 }
 
 // lastAnswer is what PagerDuty, or the way to it, said last.
-func lastAnswer(in *outbox.Incident) string {
+func lastAnswer(in *incident.Incident) string {
 	for _, e := range slices.Backward(in.History) {
 		if e.What == "answer" {
 			return e.Text
@@ -121,7 +121,7 @@ func lastAnswer(in *outbox.Incident) string {
 	return ""
 }
 
-func detail(in *outbox.Incident) Incident {
+func detail(in *incident.Incident) Incident {
 	d := Incident{
 		Summary:  summary(in),
 		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,

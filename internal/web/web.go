@@ -14,7 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/common/promslog"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // The scopes that Config.Authorize is asked for.
@@ -25,8 +25,8 @@ const (
 
 // Outbox is the part of outbox.Store that is looked into.
 type Outbox interface {
-	List() []*outbox.Incident
-	Ledger(each func(*outbox.Incident) bool) error
+	List() []*incident.Incident
+	Ledger(each func(*incident.Incident) bool) error
 	Retry(ctx context.Context, id string) error
 	Drop(ctx context.Context, id, reason string) error
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/web"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -23,15 +24,15 @@ import (
 
 // table is an outbox without a file.
 type table struct {
-	open, closed []*outbox.Incident // closed: newest first.
-	err          error              // of Retry, Drop and Ledger.
+	open, closed []*incident.Incident // closed: newest first.
+	err          error                // of Retry, Drop and Ledger.
 	did          []string
 	read         int // ledger entries handed out.
 }
 
-func (t *table) List() []*outbox.Incident { return t.open }
+func (t *table) List() []*incident.Incident { return t.open }
 
-func (t *table) Ledger(each func(*outbox.Incident) bool) error {
+func (t *table) Ledger(each func(*incident.Incident) bool) error {
 	for _, in := range t.closed {
 		t.read++
 		if !each(in) {
@@ -55,15 +56,15 @@ func at(minute int) time.Time { return time.Date(2026, 11, 21, 10, minute, 0, 0,
 
 func id(prefix string) string { return prefix + strings.Repeat("0", 32-len(prefix)) }
 
-func incident(prefix string, urgency mapping.Urgency, change func(*outbox.Incident)) *outbox.Incident {
-	in := &outbox.Incident{
+func fresh(prefix string, urgency mapping.Urgency, change func(*incident.Incident)) *incident.Incident {
+	in := &incident.Incident{
 		ID: id(prefix), Service: "ops", DedupKey: "ops/" + prefix, Urgency: urgency, Tier: "critical", Rule: "all", Severity: "critical",
-		Origin: mapping.OriginAlertmanager, CreatedAt: at(0), Have: outbox.StateOpen, Revision: 1, AcceptedRevision: 1,
-		Members: map[string]*outbox.Member{"fp": {
+		Origin: mapping.OriginAlertmanager, CreatedAt: at(0), Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1,
+		Members: map[string]*incident.Member{"fp": {
 			Firing: true, LastSeen: at(1),
 			Alert: template.Alert{Labels: template.KV{"alertname": "A"}, StartsAt: at(0)},
 		}},
-		History: []outbox.Entry{{At: at(0), What: "received", Text: "fp fires"}},
+		History: []incident.Entry{{At: at(0), What: "received", Text: "fp fires"}},
 	}
 	if change != nil {
 		change(in)
@@ -73,21 +74,21 @@ func incident(prefix string, urgency mapping.Urgency, change func(*outbox.Incide
 
 func aTable() *table {
 	return &table{
-		open: []*outbox.Incident{
-			incident("aaaa1", mapping.Low, nil),
-			incident("aaaa2", mapping.High, nil),
-			incident("bbbb", mapping.Low, func(in *outbox.Incident) {
-				in.Blocked = &outbox.Blocked{Reason: "PagerDuty said no", At: at(5)}
+		open: []*incident.Incident{
+			fresh("aaaa1", mapping.Low, nil),
+			fresh("aaaa2", mapping.High, nil),
+			fresh("bbbb", mapping.Low, func(in *incident.Incident) {
+				in.Blocked = &incident.Blocked{Reason: "PagerDuty said no", At: at(5)}
 			}),
-			incident("cccc", mapping.High, func(in *outbox.Incident) {
+			fresh("cccc", mapping.High, func(in *incident.Incident) {
 				in.PendingSince, in.Attempts = at(3), 2
-				in.History = append(in.History, outbox.Entry{At: at(4), What: "answer", Text: "trigger: 500"}, outbox.Entry{At: at(4), What: "owed"})
+				in.History = append(in.History, incident.Entry{At: at(4), What: "answer", Text: "trigger: 500"}, incident.Entry{At: at(4), What: "owed"})
 			}),
 		},
-		closed: []*outbox.Incident{
-			incident("cccc", mapping.High, func(in *outbox.Incident) { in.ClosedAt = at(2) }),
-			incident("dddd", mapping.High, func(in *outbox.Incident) { in.ClosedAt = at(1) }),
-			incident("cccc", mapping.High, func(in *outbox.Incident) { in.ClosedAt = at(0) }),
+		closed: []*incident.Incident{
+			fresh("cccc", mapping.High, func(in *incident.Incident) { in.ClosedAt = at(2) }),
+			fresh("dddd", mapping.High, func(in *incident.Incident) { in.ClosedAt = at(1) }),
+			fresh("cccc", mapping.High, func(in *incident.Incident) { in.ClosedAt = at(0) }),
 		},
 	}
 }
@@ -374,15 +375,15 @@ func TestStatusPage(t *testing.T) {
 }
 
 func TestShowSaysWhyAPageIsNotHeard(t *testing.T) {
-	h := handler(&table{open: []*outbox.Incident{
-		incident("aaaa", mapping.High, func(in *outbox.Incident) {
-			in.Have, in.Hole = outbox.StateUnknown, &outbox.Hole{Action: outbox.Trigger, Reason: "nobody is on call"}
+	h := handler(&table{open: []*incident.Incident{
+		fresh("aaaa", mapping.High, func(in *incident.Incident) {
+			in.Have, in.Hole = incident.StateUnknown, &incident.Hole{Action: incident.Trigger, Reason: "nobody is on call"}
 		}),
-		incident("bbbb", mapping.High, func(in *outbox.Incident) {
+		fresh("bbbb", mapping.High, func(in *incident.Incident) {
 			in.FallbackFrom, in.FallbackReason = "infra", "nobody is on call"
 			m := *in.Members["fp"]
-			m.Muted = &outbox.Mute{By: "silence", Do: outbox.MuteAcknowledge}
-			in.Members = map[string]*outbox.Member{"fp": &m}
+			m.Muted = &incident.Mute{By: "silence", Do: incident.MuteAcknowledge}
+			in.Members = map[string]*incident.Member{"fp": &m}
 		}),
 	}}, web.Config{})
 	list, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=uncovered", http.StatusOK)

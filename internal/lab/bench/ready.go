@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -91,7 +92,7 @@ func fill(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	store.SetPolicy(outbox.Policy{StaleAfter: 2 * time.Minute})
+	store.SetPolicy(incident.Policy{StaleAfter: 2 * time.Minute})
 	run, cancel := context.WithCancel(ctx)
 	var ran sync.WaitGroup
 	var ended error
@@ -176,7 +177,7 @@ func settle(ctx context.Context, store *outbox.Store, observations []mapping.Obs
 		})
 	}
 	for i := range observations {
-		ids <- outbox.IncidentID(observations[i].Service, observations[i].DedupKey)
+		ids <- incident.ID(observations[i].Service, observations[i].DedupKey)
 	}
 	close(ids)
 	wg.Wait()
@@ -190,20 +191,20 @@ func settleOne(ctx context.Context, store *outbox.Store, id string) error {
 		if !ok {
 			return nil
 		}
-		d := outbox.Next(in, outbox.Evidence{Known: true, KeyHash: keyHash}, store.Policy(), time.Now())
+		d := incident.Next(in, incident.Evidence{Known: true, KeyHash: keyHash}, store.Policy(), time.Now())
 		switch d.Kind {
-		case outbox.Idle, outbox.Wait, outbox.Ask:
+		case incident.Idle, incident.Wait, incident.Ask:
 			return nil
-		case outbox.Perform:
+		case incident.Perform:
 			if err := store.Perform(ctx, id, in.Version, d, ""); err != nil {
 				return err
 			}
-		case outbox.Send:
+		case incident.Send:
 			begun, err := store.Begin(ctx, id, in.Version, d, keyHash)
 			if err != nil {
 				return err
 			}
-			if err := store.Finish(ctx, id, *begun.Intent, keyHash, outbox.Outcome{Kind: outbox.OutcomeAccepted}); err != nil {
+			if err := store.Finish(ctx, id, *begun.Intent, keyHash, incident.Outcome{Kind: incident.OutcomeAccepted}); err != nil {
 				return err
 			}
 		}

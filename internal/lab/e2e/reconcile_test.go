@@ -20,6 +20,7 @@ import (
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/e2e/stack"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
@@ -61,7 +62,7 @@ func startSidecar(t *testing.T, policy alertmanager.Reconcile, o options) *sidec
 	must(t, err)
 	s.store, err = outbox.Open(filepath.Join(s.dir, "storage"), outbox.Config{})
 	must(t, err)
-	s.store.SetPolicy(outbox.Policy{StaleAfter: c.StaleAfter, Alertmanagers: client.Members()})
+	s.store.SetPolicy(incident.Policy{StaleAfter: c.StaleAfter, Alertmanagers: client.Members()})
 	deliverer := delivery.New(s.store, delivery.Config{})
 	services := map[string]delivery.Service{}
 	for name, svc := range c.Services {

@@ -20,8 +20,8 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -582,15 +582,15 @@ func (w *stage) fires(name string) (listed, silenced bool) {
 }
 
 // Ask plays Alertmanager's API.
-func (w *stage) Ask(_ context.Context, _ outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+func (w *stage) Ask(_ context.Context, _ incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range in.Members {
 		if on, _ := w.fires(alertName(m.Alert.Labels)); on {
-			return outbox.VerdictFiring, ""
+			return incident.VerdictFiring, ""
 		}
 	}
-	return outbox.VerdictGone, ""
+	return incident.VerdictGone, ""
 }
 
 // Identity is that of the only Alertmanager.

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/emulator"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -25,10 +25,10 @@ const throttledFor = time.Minute
 func (w *world) Enqueue(ctx context.Context, region string, e *pagerduty.Event) error {
 	in := w.incident(e)
 	switch {
-	case e.Action == string(outbox.Trigger):
+	case e.Action == string(incident.Trigger):
 		w.checkSuperseded(e, in)
 		w.checkStale(e, in)
-	case in != nil && e.Action == string(outbox.Resolve):
+	case in != nil && e.Action == string(incident.Resolve):
 		w.checkAbsent(e, in)
 	}
 	w.swallowed(e)
@@ -60,8 +60,8 @@ func (w *world) noteThrottled(routingKey string, err error) {
 }
 
 // incident is the one that an event is about, if the outbox holds it.
-func (w *world) incident(e *pagerduty.Event) *outbox.Incident {
-	in, ok := w.store.Get(outbox.IncidentID(serviceOf(e), e.DedupKey))
+func (w *world) incident(e *pagerduty.Event) *incident.Incident {
+	in, ok := w.store.Get(incident.ID(serviceOf(e), e.DedupKey))
 	if !ok {
 		return nil
 	}
@@ -92,11 +92,11 @@ func (w *world) toldFiring(key string) bool {
 // checkSuperseded: no trigger after the resolve that superseded it (promise 2),
 // but for what is owed (promise 9), and for what was told late and could not be
 // asked about while another request of its incident hung.
-func (w *world) checkSuperseded(e *pagerduty.Event, in *outbox.Incident) {
+func (w *world) checkSuperseded(e *pagerduty.Event, in *incident.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if in != nil && (w.mayBeOwed(in) || slices.ContainsFunc(in.History, func(h outbox.Entry) bool {
-		return h.What == string(outbox.StepAdmit) && strings.HasPrefix(h.Text, "no word")
+	if in != nil && (w.mayBeOwed(in) || slices.ContainsFunc(in.History, func(h incident.Entry) bool {
+		return h.What == string(incident.StepAdmit) && strings.HasPrefix(h.Text, "no word")
 	})) {
 		return
 	}
@@ -109,7 +109,7 @@ func (w *world) checkSuperseded(e *pagerduty.Event, in *outbox.Incident) {
 // is of high urgency, and since it began, or shortly before, PagerDuty has throttled
 // its service. No history is long enough for pagerelay's own limit, 120 a minute.
 // The caller holds the lock.
-func (w *world) mayBeOwed(in *outbox.Incident) bool {
+func (w *world) mayBeOwed(in *incident.Incident) bool {
 	if in.Owed <= in.AcceptedRevision || in.Urgency != mapping.High {
 		return false
 	}
@@ -124,7 +124,7 @@ func (w *world) mayBeOwed(in *outbox.Incident) bool {
 
 // checkStale: a page that waited for longer than stale_after does not leave when
 // Alertmanager clearly says that it is over.
-func (w *world) checkStale(e *pagerduty.Event, in *outbox.Incident) {
+func (w *world) checkStale(e *pagerduty.Event, in *incident.Incident) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -147,7 +147,7 @@ func (w *world) checkStale(e *pagerduty.Event, in *outbox.Incident) {
 // checkAbsent: nothing is resolved for want of a line in Alertmanager's list while
 // it fires, and nothing ever that no Alertmanager knows of (promise 6). An alert
 // that began less than two looks before may have been listed by none of three.
-func (w *world) checkAbsent(e *pagerduty.Event, in *outbox.Incident) {
+func (w *world) checkAbsent(e *pagerduty.Event, in *incident.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for fp, m := range in.Members {
@@ -330,7 +330,7 @@ func (w *world) checkLeft() {
 
 // tell adds the ledger and PagerDuty's log to the problems, for people.
 func (w *world) tell() {
-	ledger := func(in *outbox.Incident) bool {
+	ledger := func(in *incident.Incident) bool {
 		text := in.Service + " " + in.DedupKey + " " + in.ID
 		for _, e := range in.History {
 			text += fmt.Sprintf("\n    %s %s %s", e.At.Format(time.TimeOnly), e.What, e.Text)

@@ -16,8 +16,8 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
-	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -165,8 +165,8 @@ func (f flood) play(s *sidecar, pd account) (problems []string) {
 type alone struct{ account }
 
 // Ask is never called.
-func (alone) Ask(context.Context, outbox.Question, *outbox.Incident) (outbox.Verdict, string) {
-	return outbox.VerdictUncertain, "nobody to ask"
+func (alone) Ask(context.Context, incident.Question, *incident.Incident) (incident.Verdict, string) {
+	return incident.VerdictUncertain, "nobody to ask"
 }
 
 // Identity is nobody's.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/emulator"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
@@ -120,7 +120,7 @@ func (w *world) audit() {
 		if h.what == maintenance {
 			store, from := w.store, h.from
 			w.later.Go(func() { // what was resolved in it before it was known.
-				_, _ = store.Unresolve(context.Background(), service, from, outbox.Hole{Reason: maintenance}) // the next audit does it again.
+				_, _ = store.Unresolve(context.Background(), service, from, incident.Hole{Reason: maintenance}) // the next audit does it again.
 			})
 		}
 	}
@@ -150,17 +150,17 @@ func (w *world) forgetAudit(after time.Duration) {
 }
 
 // coverageAt is what the audit says.
-func (w *world) coverageAt(service string, at time.Time) outbox.Coverage {
+func (w *world) coverageAt(service string, at time.Time) incident.Coverage {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h, ok := w.believed[service]
 	switch {
 	case !w.audited:
-		return outbox.Coverage{State: outbox.CoverageUnknown}
+		return incident.Coverage{State: incident.CoverageUnknown}
 	case !ok, h.foreseen && !at.Before(h.till):
-		return outbox.Coverage{State: outbox.CoverageFull}
+		return incident.Coverage{State: incident.CoverageFull}
 	}
-	c := outbox.Coverage{State: outbox.CoverageHole, Reason: h.what, Maintenance: h.what == maintenance}
+	c := incident.Coverage{State: incident.CoverageHole, Reason: h.what, Maintenance: h.what == maintenance}
 	if h.foreseen {
 		c.Until = h.till
 	}
@@ -180,7 +180,7 @@ func (w *world) swallowed(e *pagerduty.Event) {
 	h := w.holes[service]
 	switch {
 	case h == nil:
-	case e.Action == string(outbox.Trigger) && told.State == outbox.CoverageHole && service == "infra":
+	case e.Action == string(incident.Trigger) && told.State == incident.CoverageHole && service == "infra":
 		w.unheardOf[e.DedupKey] = h
 	}
 }
@@ -219,9 +219,9 @@ func (w *world) checkCopied() {
 		if h != infra || len(firing) == 0 || open[key] {
 			continue
 		}
-		in, ok := w.store.Get(outbox.IncidentID("other", key))
+		in, ok := w.store.Get(incident.ID("other", key))
 		fine := ok && in.Blocked != nil
-		told, known := w.store.Get(outbox.IncidentID("infra", key))
+		told, known := w.store.Get(incident.ID("infra", key))
 		for _, i := range firing {
 			if w.reloaded && (!known || told.Members[fingerprint(i)] == nil || !told.Members[fingerprint(i)].Firing) {
 				fine = true // only a webhook tells of a new route.

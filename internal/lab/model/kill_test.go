@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 )
 
@@ -121,12 +121,12 @@ func (l *life) EnqueueChange(ctx context.Context, region string, e *pagerduty.Ch
 }
 
 // Ask asks Alertmanager, if it is alive.
-func (l *life) Ask(ctx context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+func (l *life) Ask(ctx context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	if l.over() {
 		l.world.mu.Lock()
 		defer l.world.mu.Unlock()
 		l.mayAdmit(q, in)
-		return outbox.VerdictUncertain, "killed"
+		return incident.VerdictUncertain, "killed"
 	}
 	return l.world.Ask(ctx, q, in)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -224,7 +224,7 @@ func (w *world) listing(i int) alertmanager.Listing {
 			w.mapped[o.DedupKey][i] = true
 			if unknown {
 				w.twice.begins(o.DedupKey, adopted, read, w.peers)
-				w.twice.allow(o.DedupKey, adopted, read, outbox.Resolve) // it may be over before it is paged.
+				w.twice.allow(o.DedupKey, adopted, read, incident.Resolve) // it may be over before it is paged.
 			}
 		}
 	}
@@ -241,8 +241,8 @@ func (w *world) setUnclear(kind alertmanager.DoubtKind, member int) {
 }
 
 // mutedIn lists the incidents in which the outbox holds an alert as muted.
-func (w *world) mutedIn(fp string) []*outbox.Incident {
-	return slices.DeleteFunc(w.store.List(), func(in *outbox.Incident) bool {
+func (w *world) mutedIn(fp string) []*incident.Incident {
+	return slices.DeleteFunc(w.store.List(), func(in *incident.Incident) bool {
 		m := in.Members[fp]
 		return m == nil || m.Muted == nil
 	})

@@ -16,6 +16,7 @@ import (
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -41,7 +42,7 @@ type settings struct {
 	// committing is called before the outbox commits; nil: nothing is.
 	committing func()
 	// coverage is what the coverage audit says; nil: there is none.
-	coverage func(service string, at time.Time) outbox.Coverage
+	coverage func(service string, at time.Time) incident.Coverage
 }
 
 // sidecar is pagerelay from its door to its transport, wired as the program does
@@ -105,7 +106,7 @@ func (s *sidecar) apply(with settings) {
 	if err := s.receiver.SetPolicy(mapper, receiver.Access{}); err != nil {
 		panic(err)
 	}
-	s.store.SetPolicy(outbox.Policy{StaleAfter: staleAfter, Alertmanagers: with.peers})
+	s.store.SetPolicy(incident.Policy{StaleAfter: staleAfter, Alertmanagers: with.peers})
 	services := map[string]delivery.Service{}
 	for name, c := range with.config.Services {
 		services[name] = delivery.Service{

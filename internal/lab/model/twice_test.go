@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -27,8 +27,8 @@ type twice struct {
 type lineKey struct{ routingKey, dedupKey string }
 
 type line struct {
-	why  map[outbox.Action]map[reason]*cause
-	last map[outbox.Action]*last
+	why  map[incident.Action]map[reason]*cause
+	last map[incident.Action]*last
 	// closed: PagerDuty holds nothing, as far as anybody can know.
 	closed bool
 	// unsent: an episode began that only another replica can have triggered so far.
@@ -73,8 +73,8 @@ func (t *twice) line(routingKey, dedupKey string) *line {
 	k := lineKey{routingKey, dedupKey}
 	l := t.lines[k]
 	if l == nil {
-		l = &line{why: map[outbox.Action]map[reason]*cause{}, last: map[outbox.Action]*last{}, closed: true}
-		for _, a := range outbox.Actions() {
+		l = &line{why: map[incident.Action]map[reason]*cause{}, last: map[incident.Action]*last{}, closed: true}
+		for _, a := range incident.Actions() {
 			l.why[a], l.last[a] = map[reason]*cause{}, &last{}
 		}
 		t.lines[k] = l
@@ -87,13 +87,13 @@ func (t *twice) everywhere(dedupKey string) []*line {
 }
 
 // recently says whether a request may still land whose outcome is not known.
-func (l *line) recently(a outbox.Action, now time.Time) bool {
+func (l *line) recently(a incident.Action, now time.Time) bool {
 	at := l.last[a].unclear
 	return !at.IsZero() && now.Sub(at) <= lands
 }
 
 // allow gives a reason.
-func (l *line) allow(r reason, from time.Time, actions ...outbox.Action) {
+func (l *line) allow(r reason, from time.Time, actions ...incident.Action) {
 	for _, a := range actions {
 		c := l.why[a][r]
 		if c == nil {
@@ -108,7 +108,7 @@ func (l *line) allow(r reason, from time.Time, actions ...outbox.Action) {
 
 // allow gives a reason for a dedup key, wherever it goes: to the fallback, too, or
 // under another routing key.
-func (t *twice) allow(dedupKey string, r reason, from time.Time, actions ...outbox.Action) {
+func (t *twice) allow(dedupKey string, r reason, from time.Time, actions ...incident.Action) {
 	for _, l := range t.everywhere(dedupKey) {
 		l.allow(r, from, actions...)
 	}
@@ -117,12 +117,12 @@ func (t *twice) allow(dedupKey string, r reason, from time.Time, actions ...outb
 // begins gives the reasons that an episode is.
 func (t *twice) begins(dedupKey string, r reason, from time.Time, peers int) {
 	for _, l := range t.everywhere(dedupKey) {
-		l.allow(r, from, outbox.Trigger)
+		l.allow(r, from, incident.Trigger)
 		if !l.closed {
-			l.allow(olderOpen, from, outbox.Resolve)
+			l.allow(olderOpen, from, incident.Resolve)
 		}
 		if peers > 1 {
-			l.allow(onlyItsEnd, from, outbox.Resolve)
+			l.allow(onlyItsEnd, from, incident.Resolve)
 			l.unsent = true
 		}
 	}
@@ -141,10 +141,10 @@ func (t *twice) observed(peer int, o *mapping.Observation, i, peers int, muted b
 		h = &heard{start: start}
 		t.heard[o.DedupKey][i] = h
 	}
-	given := map[reason]outbox.Action{}
+	given := map[reason]incident.Action{}
 	if o.Alert.Status == mapping.Resolved {
 		if !known || h.over.IsZero() {
-			given[onlyItsEnd] = outbox.Resolve
+			given[onlyItsEnd] = incident.Resolve
 		}
 		for _, alerts := range t.heard { // wherever it was routed before.
 			if h := alerts[i]; h != nil && h.over.IsZero() && !start.Before(h.start) {
@@ -154,18 +154,18 @@ func (t *twice) observed(peer int, o *mapping.Observation, i, peers int, muted b
 	} else {
 		switch back := known && start.Equal(h.start) && !h.over.IsZero(); {
 		case back && !h.here: // its end is remembered under the key that it had before a reload.
-			given[elsewhere] = outbox.Trigger
+			given[elsewhere] = incident.Trigger
 		case back && peer == 0: // Alertmanager had let it expire.
 			h.over = time.Time{}
-			given[newEpisode] = outbox.Trigger
+			given[newEpisode] = incident.Trigger
 		case back && peers == 0 && now.Sub(h.over) > time.Minute:
-			given[lateInDoubt] = outbox.Trigger
+			given[lateInDoubt] = incident.Trigger
 		case !known, muted:
-			given[newEpisode] = outbox.Trigger
+			given[newEpisode] = incident.Trigger
 		}
 		h.here = true
 		if o.Reason == "repeat interval elapsed" {
-			given[repeated] = outbox.Trigger
+			given[repeated] = incident.Trigger
 		}
 	}
 	var causes []*cause
@@ -191,7 +191,7 @@ func (t *twice) observed(peer int, o *mapping.Observation, i, peers int, muted b
 type departure struct {
 	line     *line
 	key      lineKey
-	action   outbox.Action
+	action   incident.Action
 	minimal  bool
 	planned  bool  // it was but the repeat of one whose answer, or whose predecessor's, is doubtful.
 	anew     bool  // it followed a resolve for the sake of an acknowledge that may land.
@@ -200,11 +200,11 @@ type departure struct {
 }
 
 // leaves notes a request, and says whether there is a reason for it.
-func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told outbox.Coverage, now time.Time) (*departure, bool) {
-	d := &departure{key: lineKey{e.RoutingKey, e.DedupKey}, action: outbox.Action(e.Action), minimal: e.Payload == nil || e.Payload.Details == nil, hole: h}
+func (t *twice) leaves(e *pagerduty.Event, in *incident.Incident, h *hole, told incident.Coverage, now time.Time) (*departure, bool) {
+	d := &departure{key: lineKey{e.RoutingKey, e.DedupKey}, action: incident.Action(e.Action), minimal: e.Payload == nil || e.Payload.Details == nil, hole: h}
 	d.line = t.line(e.RoutingKey, e.DedupKey)
-	d.believed = told.State == outbox.CoverageHole && (d.action == outbox.Trigger || told.Maintenance)
-	if in != nil && in.FallbackOf != "" && (d.action == outbox.Trigger || !d.line.closed) {
+	d.believed = told.State == incident.CoverageHole && (d.action == incident.Trigger || told.Maintenance)
+	if in != nil && in.FallbackOf != "" && (d.action == incident.Trigger || !d.line.closed) {
 		// A copy is pagerelay's own doing: nobody but its ledger tells of it.
 		if made := fmt.Sprint(in.CreatedAt, in.Revision); d.line.last[d.action].copied != made {
 			d.line.last[d.action].copied = made
@@ -213,7 +213,7 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 	}
 	about := ""
 	if in != nil {
-		loud := slices.ContainsFunc(slices.Collect(maps.Values(in.Members)), func(m *outbox.Member) bool { return m.Firing && m.Muted == nil })
+		loud := slices.ContainsFunc(slices.Collect(maps.Values(in.Members)), func(m *incident.Member) bool { return m.Firing && m.Muted == nil })
 		about = fmt.Sprint(in.Epoch, loud)
 	}
 	if last := d.line.last[d.action]; last.refused && last.about != about {
@@ -229,7 +229,7 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 	for r := range why {
 		d.planned = d.planned && slices.Contains([]reason{noProof, resolveLate, triggerLate, ackLate}, r)
 	}
-	d.anew = d.action == outbox.Trigger && why[ackLate] != nil
+	d.anew = d.action == incident.Trigger && why[ackLate] != nil
 	if in == nil || in.Intent == nil || (in.Revision == in.Intent.Revision && in.RepeatAt.Equal(in.Intent.RepeatAt)) {
 		maps.DeleteFunc(d.line.why[d.action], func(_ reason, c *cause) bool { return c.told == 0 && now.After(c.from) })
 	} // else something was stored after the decision, and is another's reason.
@@ -238,13 +238,13 @@ func (t *twice) leaves(e *pagerduty.Event, in *outbox.Incident, h *hole, told ou
 	}
 	d.line.last[d.action].inFlight++
 	d.line.last[d.action].refused = false
-	d.line.closed = d.line.closed && d.action != outbox.Trigger && d.action != outbox.Resolve // until one is accepted.
-	if d.action == outbox.Trigger {
+	d.line.closed = d.line.closed && d.action != incident.Trigger && d.action != incident.Resolve // until one is accepted.
+	if d.action == incident.Trigger {
 		d.line.unsent = false
-		d.line.allow(triggered, time.Time{}, outbox.Acknowledge, outbox.Resolve)
+		d.line.allow(triggered, time.Time{}, incident.Acknowledge, incident.Resolve)
 		for _, old := range t.everywhere(e.DedupKey) { // what may still be held, or land, under another key.
-			if old != d.line && (!old.closed || old.recently(outbox.Trigger, now)) {
-				old.allow(newKey, time.Time{}, outbox.Resolve)
+			if old != d.line && (!old.closed || old.recently(incident.Trigger, now)) {
+				old.allow(newKey, time.Time{}, incident.Resolve)
 			}
 		}
 	}
@@ -267,10 +267,10 @@ func (t *twice) returned(d *departure, kind pagerduty.Kind, now time.Time) {
 		l.allow(unclear, time.Time{}, a)
 	case pagerduty.Refused, pagerduty.TooLarge, pagerduty.BadKey:
 		s.refused = true
-		if a == outbox.Trigger && !d.minimal {
+		if a == incident.Trigger && !d.minimal {
 			l.allow(asMinimal, time.Time{}, a)
 		}
-		if a == outbox.Resolve && l.kept == "" {
+		if a == incident.Resolve && l.kept == "" {
 			l.kept = olderOpen
 		}
 	}
@@ -279,43 +279,43 @@ func (t *twice) returned(d *departure, kind pagerduty.Kind, now time.Time) {
 func (t *twice) accepted(d *departure, now time.Time) {
 	l := d.line
 	// A closed incident's memory of this does not tell routing keys apart.
-	recently := func(a outbox.Action) bool {
-		planned := d.planned && !(d.anew && a == outbox.Resolve) // what is opened anew is none's repeat.
+	recently := func(a incident.Action) bool {
+		planned := d.planned && !(d.anew && a == incident.Resolve) // what is opened anew is none's repeat.
 		return !planned && slices.ContainsFunc(t.everywhere(d.key.dedupKey), func(l *line) bool { return l.recently(a, now) })
 	}
 	last := l.last[d.action]
 	last.fell = nil
 	switch d.action {
-	case outbox.Trigger:
-		if recently(outbox.Resolve) {
-			l.allow(resolveLate, time.Time{}, outbox.Trigger)
+	case incident.Trigger:
+		if recently(incident.Resolve) {
+			l.allow(resolveLate, time.Time{}, incident.Trigger)
 		}
-		if recently(outbox.Acknowledge) {
-			l.allow(ackLate, time.Time{}, outbox.Trigger)
+		if recently(incident.Acknowledge) {
+			l.allow(ackLate, time.Time{}, incident.Trigger)
 		}
 		if l.kept != "" {
-			l.allow(l.kept, time.Time{}, outbox.Trigger)
+			l.allow(l.kept, time.Time{}, incident.Trigger)
 		}
 		last.fell = d.hole
-	case outbox.Resolve:
-		l.closed = !recently(outbox.Trigger)
+	case incident.Resolve:
+		l.closed = !recently(incident.Trigger)
 		if l.unsent { // this one was for what came before it.
-			l.allow(onlyItsEnd, time.Time{}, outbox.Resolve)
+			l.allow(onlyItsEnd, time.Time{}, incident.Resolve)
 			l.unsent = false
 		}
-		if recently(outbox.Trigger) {
-			l.allow(triggerLate, time.Time{}, outbox.Resolve)
+		if recently(incident.Trigger) {
+			l.allow(triggerLate, time.Time{}, incident.Resolve)
 		}
 		if d.hole != nil && d.hole.what == maintenance {
 			last.fell, l.closed = d.hole, false
 		} else {
 			l.kept = ""
 		}
-	case outbox.Acknowledge:
+	case incident.Acknowledge:
 		if !d.planned {
-			l.allow(noProof, time.Time{}, outbox.Acknowledge)
+			l.allow(noProof, time.Time{}, incident.Acknowledge)
 		}
-	case outbox.Change:
+	case incident.Change:
 	}
 	if d.believed {
 		t.fell(d.key, d.action)
@@ -323,24 +323,24 @@ func (t *twice) accepted(d *departure, now time.Time) {
 }
 
 // fell notes that a request had no effect, as the audit says.
-func (t *twice) fell(k lineKey, a outbox.Action) {
+func (t *twice) fell(k lineKey, a incident.Action) {
 	l := t.lines[k]
 	l.last[a].fell = nil
 	switch a {
-	case outbox.Trigger:
-		l.allow(unheard, time.Time{}, outbox.Trigger)
-		t.line(keyOther, k.dedupKey).allow(elsewhere, time.Time{}, outbox.Trigger)
-	case outbox.Resolve:
+	case incident.Trigger:
+		l.allow(unheard, time.Time{}, incident.Trigger)
+		t.line(keyOther, k.dedupKey).allow(elsewhere, time.Time{}, incident.Trigger)
+	case incident.Resolve:
 		l.closed, l.kept = false, unheard
-		l.allow(inWindow, time.Time{}, outbox.Resolve)
-	case outbox.Acknowledge, outbox.Change:
+		l.allow(inWindow, time.Time{}, incident.Resolve)
+	case incident.Acknowledge, incident.Change:
 	}
 }
 
 // audited notes that the audit knows of a hole now.
 func (t *twice) audited(h *hole) {
 	for k, l := range t.lines {
-		for _, a := range outbox.Actions() {
+		for _, a := range incident.Actions() {
 			if l.last[a].fell == h {
 				t.fell(k, a)
 			}
@@ -374,14 +374,14 @@ func (t *twice) lifted() {
 // reloaded notes that routes or keys have changed.
 func (t *twice) reloaded() {
 	for _, l := range t.lines {
-		l.allow(newKey, time.Time{}, outbox.Trigger, outbox.Resolve)
-		l.allow(elsewhere, time.Time{}, outbox.Trigger, outbox.Resolve)
+		l.allow(newKey, time.Time{}, incident.Trigger, incident.Resolve)
+		l.allow(elsewhere, time.Time{}, incident.Trigger, incident.Resolve)
 	}
 }
 
 // checkTwice holds a request against promise 7, and returns what is to be called
 // with PagerDuty's answer.
-func (w *world) checkTwice(e *pagerduty.Event, in *outbox.Incident) func(error) {
+func (w *world) checkTwice(e *pagerduty.Event, in *incident.Incident) func(error) {
 	service := serviceOf(e)
 	told := w.coverageAt(service, time.Now())
 	w.mu.Lock()

@@ -16,7 +16,7 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"
-	"github.com/pagerelay/pagerelay/internal/outbox"
+	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -341,18 +341,18 @@ func (w *world) post(peer int, g *mapping.Group, which []int) {
 }
 
 // Ask plays Alertmanager's API.
-func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (outbox.Verdict, string) {
+func (w *world) Ask(_ context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.unclear != "" {
 		w.mayAdmit(q, in)
-		return outbox.VerdictUncertain, string(w.unclear)
+		return incident.VerdictUncertain, string(w.unclear)
 	}
 	which := slices.Collect(maps.Keys(w.mapped[in.DedupKey]))
-	if q != outbox.QuestionSiblings {
+	if q != incident.QuestionSiblings {
 		which = nil
 		for fp, m := range in.Members {
-			if q == outbox.QuestionStale && m.Firing || q == outbox.QuestionLate && !m.HeldUntil.IsZero() {
+			if q == incident.QuestionStale && m.Firing || q == incident.QuestionLate && !m.HeldUntil.IsZero() {
 				which = append(which, indexOf(fp))
 			}
 		}
@@ -362,15 +362,15 @@ func (w *world) Ask(_ context.Context, q outbox.Question, in *outbox.Incident) (
 			if w.unheard[i] {
 				w.mayAdmit(q, in)
 			}
-			return outbox.VerdictFiring, ""
+			return incident.VerdictFiring, ""
 		}
 	}
-	return outbox.VerdictGone, ""
+	return incident.VerdictGone, ""
 }
 
 // mayAdmit notes that what a late webhook told may page. The caller holds the lock.
-func (w *world) mayAdmit(q outbox.Question, in *outbox.Incident) {
-	if q == outbox.QuestionLate {
+func (w *world) mayAdmit(q incident.Question, in *incident.Incident) {
+	if q == incident.QuestionLate {
 		w.twice.begins(in.DedupKey, lateInDoubt, time.Now(), w.peers)
 	}
 }

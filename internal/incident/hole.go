@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"time"
@@ -78,7 +78,7 @@ func (in *Incident) waitsForHole() bool {
 	if in.Hole == nil || in.Have != StateUnknown || in.Intent != nil {
 		return false
 	}
-	if in.firing() > 0 {
+	if in.Firing() > 0 {
 		return in.Revision <= in.AcceptedRevision
 	}
 	return in.Hole.Action == Resolve
@@ -97,13 +97,13 @@ func (in *Incident) fell(it *Intent, again bool, now time.Time) {
 		if trigger && !again {
 			in.UnheardEpoch = it.Epoch
 		}
-		in.note(now, "hole", string(it.Action)+" without effect: "+it.Hole.Reason)
+		in.Note(now, "hole", string(it.Action)+" without effect: "+it.Hole.Reason)
 	case trigger && in.Hole != nil && in.Hole.Action == Resolve:
 		// It may have joined what that resolve did not close.
 		in.Have, in.Hole = StateUnknown, &Hole{Action: Trigger, Reason: in.Hole.Reason, Until: in.Hole.Until}
 	case trigger:
 		in.Hole, in.UnheardEpoch = nil, 0
-	case it.Action == Resolve && in.firing() == 0:
+	case it.Action == Resolve && in.Firing() == 0:
 		in.Hole = nil
 	case it.Action == Resolve && in.Hole != nil: // now it is a page like any other that has not been accepted.
 		in.Hole, in.AcceptedRevision = nil, min(in.AcceptedRevision, in.Revision-1)

@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"time"
@@ -8,7 +8,7 @@ import (
 
 // obstacle finds what keeps any request of the incident from leaving now.
 func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
-	unpaged := in.firing() > 0 && in.Revision > in.AcceptedRevision
+	unpaged := in.Firing() > 0 && in.Revision > in.AcceptedRevision
 	fallback := unpaged && in.Urgency != mapping.Change && ev.Fallback != "" && in.FallbackRevision < in.Revision
 	divert := Decision{Kind: Perform, Step: StepFallback}
 	switch {

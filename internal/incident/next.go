@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 // Times of the core.
 const (
 	LateHold       = 5 * time.Second  // a late firing is held at most this long.
-	echoAfter      = 60 * time.Second // a request that timed out can still land: the next one is repeated after this.
+	EchoAfter      = 60 * time.Second // a request that timed out can still land: the next one is repeated after this.
 	ackEchoAfter   = 30 * time.Second // a 202 for an acknowledge is no proof.
 	refreshEvery   = time.Minute      // refreshes of an open incident come at most this often.
 	answerHolds    = time.Minute      // how long Alertmanager's answer may be acted upon.
@@ -122,12 +122,12 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return nextDigest(in, ev, now)
 	}
 	if in.Urgency == mapping.None {
-		if in.firing() == 0 {
+		if in.Firing() == 0 {
 			return forget("resolved; urgency none sends nothing")
 		}
 		return Decision{Kind: Idle, Reason: "urgency none sends nothing"}
 	}
-	if in.firing() > 0 {
+	if in.Firing() > 0 {
 		return nextFiring(in, ev, p, now)
 	}
 	return nextOver(in, ev, p, now)
@@ -181,7 +181,7 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case in.Echo != nil && in.Echo.Action == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
 		// PagerDuty may have grouped the higher one in: leave it unacknowledged.
 	case in.Echo != nil:
-		if ahead(in.Echo.Due, now, echoAfter) {
+		if ahead(in.Echo.Due, now, EchoAfter) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
 		if in.Echo.Action != Resolve { // a page follows that one.
@@ -212,7 +212,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		}
 		return send(Trigger, ClassOwed, "over, but owed: it only waited for the rate limit")
 	case in.Have == StateClosed && in.Echo != nil && in.Echo.Action == Resolve && in.Blocked == nil && in.resolvable(ev):
-		if ahead(in.Echo.Due, now, echoAfter) {
+		if ahead(in.Echo.Due, now, EchoAfter) {
 			return wait(in.Echo.Due, in.Echo.Reason)
 		}
 		if stop, d := obstacle(in, ev, now); stop {

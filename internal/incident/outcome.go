@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"slices"
@@ -29,7 +29,7 @@ type Outcome struct {
 }
 
 // started records the intent of a request.
-func (in *Incident) started(d Decision, keyHash string, now time.Time) {
+func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
 		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Hole: d.Hole, Unsure: d.Unsure,
@@ -46,8 +46,16 @@ func (in *Incident) started(d Decision, keyHash string, now time.Time) {
 	}
 }
 
+// interrupted takes in that the process ended, and with it the request in flight:
+// nobody knows what became of it.
+func (in *Incident) Interrupted(now time.Time) {
+	if in.Intent != nil {
+		in.Finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
+	}
+}
+
 // finished records what became of the request in flight.
-func (in *Incident) finished(o Outcome, now time.Time) {
+func (in *Incident) Finished(o Outcome, now time.Time) {
 	it := in.Intent
 	if it == nil {
 		return
@@ -57,7 +65,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 	if o.Message != "" && o.Kind != OutcomeAccepted {
 		text += ": " + o.Message
 	}
-	in.note(now, "answer", text)
+	in.Note(now, "answer", text)
 	if o.Kind != OutcomeAccepted || it.Hole != nil {
 		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
@@ -70,19 +78,19 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.fell(it, again, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
-		if it.Echo && ((it.Action == Resolve && in.firing() == 0) || (it.Action == Trigger && in.firing() > 0)) { // what it was planned for may have landed.
+		if it.Echo && ((it.Action == Resolve && in.Firing() == 0) || (it.Action == Trigger && in.Firing() > 0)) { // what it was planned for may have landed.
 			in.Have = StateUnknown
 		}
 		switch {
 		case (it.Action == Trigger || it.Action == Change) && !it.Minimal:
 			in.Minimal = true
-		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.firing() > 0 || in.owes()):
+		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.Firing() > 0 || in.owes()):
 			in.HaveEpoch, in.Unresolved = it.Epoch, true // a page waits for it: it leaves all the same.
-		case it.Action == Resolve && in.Hole != nil && in.firing() > 0: // a page that nobody heard waits for it, likewise.
+		case it.Action == Resolve && in.Hole != nil && in.Firing() > 0: // a page that nobody heard waits for it, likewise.
 			in.HaveEpoch, in.Unresolved = it.Epoch, true
 			in.Hole, in.AcceptedRevision = nil, min(in.AcceptedRevision, in.Revision-1)
 			in.PendingSince = in.LastTrigger
-		case it.Action == Resolve && it.Echo && in.firing() > 0: // nothing waits for it, and nothing that is to come may.
+		case it.Action == Resolve && it.Echo && in.Firing() > 0: // nothing waits for it, and nothing that is to come may.
 		case in.Digest != nil && it.Grown != nil: // what came since is told without what was refused.
 			in.AcceptedRevision = it.Revision
 		default:
@@ -105,7 +113,7 @@ func (in *Incident) finished(o Outcome, now time.Time) {
 		in.ambiguous(it, now)
 	}
 	if it.Echo && o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && o.Kind != OutcomeRefused &&
-		it.Epoch == in.Epoch && (it.Action == Resolve || in.firing() > 0) {
+		it.Epoch == in.Epoch && (it.Action == Resolve || in.Firing() > 0) {
 		in.Echo = &Echo{Action: it.Action, Due: now, Reason: it.Reason} // it is still due.
 	}
 	// A request that was neither accepted nor may have been is no attempt.
@@ -133,18 +141,18 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 			in.Echo = nil
 		}
 		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
-		if !in.AmbiguousResolve.IsZero() && in.firing() > 0 {
-			in.Echo = &Echo{Action: Trigger, Due: now.Add(echoAfter), Reason: "an earlier resolve timed out and can still land"}
+		if !in.AmbiguousResolve.IsZero() && in.Firing() > 0 {
+			in.Echo = &Echo{Action: Trigger, Due: now.Add(EchoAfter), Reason: "an earlier resolve timed out and can still land"}
 		}
 		in.AmbiguousAck = stillLands(in.AmbiguousAck, it, now)
 		if !in.AmbiguousAck.IsZero() && in.Want() == StateOpen {
 			// It would silence this page, and a trigger alone would not undo that.
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an acknowledge of the epoch before timed out and can still land: paged once more"}
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "an acknowledge of the epoch before timed out and can still land: paged once more"}
 			in.AmbiguousAck = time.Time{}
 		}
 		if in.Unresolved && in.Want() == StateOpen && (in.Hole == nil || in.Hole.Action != Resolve) { // such a hole has the same effect.
 			// It may have joined what somebody has acknowledged.
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "PagerDuty refused to resolve the epoch before: paged once more"}
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "PagerDuty refused to resolve the epoch before: paged once more"}
 		}
 		in.Unresolved = false
 	case Acknowledge:
@@ -155,11 +163,11 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 	case Resolve:
 		in.Have, in.HaveEpoch, in.LastResolve, in.Unresolved = StateClosed, it.Epoch, now, false
 		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
-		if !in.AmbiguousTrigger.IsZero() && in.firing() == 0 {
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(echoAfter), Reason: "an earlier trigger timed out and can still land"}
+		if !in.AmbiguousTrigger.IsZero() && in.Firing() == 0 {
+			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "an earlier trigger timed out and can still land"}
 		}
 		in.lower()
-		if it.Prev == StateClosed || (it.Epoch == in.Epoch && in.firing() == 0) {
+		if it.Prev == StateClosed || (it.Epoch == in.Epoch && in.Firing() == 0) {
 			in.Attempted = true // the resolve of what another replica may have opened is sent once.
 		}
 	case Change:
@@ -170,7 +178,7 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 // lower brings the urgency down to what fires, once PagerDuty holds nothing. Only
 // Alertmanager's bare keys hold several urgencies.
 func (in *Incident) lower() {
-	if in.firing() == 0 || !in.BareKey {
+	if in.Firing() == 0 || !in.BareKey {
 		return
 	}
 	urgency := mapping.None
@@ -186,7 +194,7 @@ func (in *Incident) lower() {
 // the accepted one: then that one is repeated. A new epoch drops the repeat but
 // not this memory of why it was planned.
 func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time {
-	if accepted.Echo || now.Sub(ambiguous) > 2*echoAfter {
+	if accepted.Echo || now.Sub(ambiguous) > 2*EchoAfter {
 		return time.Time{}
 	}
 	return ambiguous
@@ -194,7 +202,7 @@ func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time 
 
 // triggerCanLand says whether a trigger that timed out may yet be applied.
 func (in *Incident) triggerCanLand(now time.Time) bool {
-	return !in.AmbiguousTrigger.IsZero() && now.Sub(in.AmbiguousTrigger) <= 2*echoAfter
+	return !in.AmbiguousTrigger.IsZero() && now.Sub(in.AmbiguousTrigger) <= 2*EchoAfter
 }
 
 // ambiguous records a request that may have been applied.
@@ -211,19 +219,54 @@ func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	}
 }
 
-// perform applies a step of Next.
-func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
+// start records the intent of a request that Next decided upon, which is about to
+// leave under the routing key that keyHash tells from others.
+func Start(t Table, in *Incident, d Decision, keyHash string, now time.Time) {
+	if d.Action == Trigger {
+		if in.KeyHash != "" && in.KeyHash != keyHash && (in.Have != StateClosed || in.triggerCanLand(now)) {
+			part(t, in, now)
+		}
+		absorb(t, in, keyHash)
+	}
+	in.Started(d, keyHash, now)
+}
+
+// finish records what became of the request in flight. sent is that request; it
+// stands in where its intent could not be stored before it left.
+func Finish(t Table, in *Incident, sent Intent, keyHash string, o Outcome, now time.Time) {
+	if in.Intent == nil {
+		in.Intent, in.KeyHash, in.Attempted = &sent, keyHash, true
+	}
+	in.Finished(o, now)
+	leaveMoved(t, in, now)
+}
+
+// Apply applies a step that Next decided upon. For StepFallback, fallback is the
+// service that gets the copy.
+func Apply(t Table, in *Incident, d Decision, fallback string, now time.Time) {
+	switch d.Step {
+	case StepForget:
+		t.Archive(in, d.Reason)
+	case StepFallback:
+		copyTo(t, in, fallback, d.Reason, now)
+	case StepDrop:
+		in.apply(t, d, now)
+		t.Archive(in, d.Reason)
+	case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUnheard, StepHeard:
+		in.apply(t, d, now)
+		leaveMoved(t, in, now)
+	}
+}
+
+// apply makes the change of a step that stays within the incident.
+func (in *Incident) apply(t Table, d Decision, now time.Time) {
 	switch d.Step {
 	case StepAdmit:
 		for fp, m := range in.Members {
 			if !m.HeldUntil.IsZero() {
-				if m.HeldAs != nil {
-					in.describe(m.HeldAs)
-				}
+				in.describe(m.HeldAs)
 				in.begin(t, fp, now)
-				if m.HeldAs != nil && m.HeldRoutes != nil { // an older version did not note them.
-					observeMoves(t, m.HeldAs, m.HeldRoutes, now)
-				}
+				observeMoves(t, m.HeldAs, m.HeldRoutes, now)
 			}
 		}
 	case StepDismiss:
@@ -231,48 +274,48 @@ func perform(t table, in *Incident, d Decision, p Policy, now time.Time) {
 			if !m.HeldUntil.IsZero() {
 				c := *m
 				c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
-				in.put(fp, &c)
-				t.count(CountedDismissed)
+				in.Put(fp, &c)
+				t.Count(CountedDismissed)
 			}
 		}
 	case StepSupersede:
 		for fp, m := range in.Members {
 			if m.Firing {
-				in.end(fp, Ended{At: now, Seen: now, By: endedByAbsence}, now)
+				in.End(fp, Ended{At: now, Seen: now, By: endedByAbsence}, now)
 			}
 		}
 	case StepExpire:
 		for fp, m := range in.Members {
 			if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
-				in.end(fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
+				in.End(fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
 			}
 		}
 	case StepBlock:
 		in.Blocked = &Blocked{Reason: d.Reason, At: now}
 	case StepDrop:
-		t.count(CountedUnsent)
+		t.Count(CountedUnsent)
 		in.Have = StateClosed
 	case StepUnheard:
 		in.Have, in.Hole, in.UnheardEpoch, in.Unsure, in.Echo = StateUnknown, d.Hole, in.Epoch, false, nil
 	case StepHeard:
 		in.Unsure = false
-	case StepForget, StepFallback: // the store's part.
+	case StepForget, StepFallback: // they do more: perform.
 	}
-	in.note(now, string(d.Step), d.Reason)
+	in.Note(now, string(d.Step), d.Reason)
 	in.settle(now)
 }
 
 // copyTo makes or renews the copy of an incident on its service's fallback.
-func copyTo(t table, in *Incident, service, reason string, now time.Time) {
-	id := IncidentID(service, in.DedupKey)
-	c := t.edit(id)
+func copyTo(t Table, in *Incident, service, reason string, now time.Time) {
+	id := ID(service, in.DedupKey)
+	c := t.Edit(id)
 	if c == nil {
 		c = &Incident{
 			ID: id, Service: service, DedupKey: in.DedupKey, BareKey: in.BareKey, Shared: in.Shared, Origin: in.Origin,
 			Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
 			FallbackFrom: in.Service, FallbackOf: in.ID,
 		}
-		t.create(c)
+		t.Create(c)
 	}
 	c.Rule, c.Tier, c.Urgency, c.Severity = in.Rule, in.Tier, in.Urgency, in.Severity
 	c.FallbackReason = reason
@@ -286,20 +329,20 @@ func copyTo(t table, in *Incident, service, reason string, now time.Time) {
 		}
 		n := *m
 		n.Firing = c.Members[fp] != nil && c.Members[fp].Firing
-		c.put(fp, &n)
-		t.hold(fp, id)
+		c.Put(fp, &n)
+		t.Hold(fp, id)
 		c.begin(t, fp, now)
 	}
-	c.note(now, "received", "in place of service "+in.Service+": "+reason)
+	c.Note(now, "received", "in place of service "+in.Service+": "+reason)
 	in.FallbackRevision = in.Revision
-	in.note(now, "fallback", "copied to service "+service+": "+reason)
+	in.Note(now, "fallback", "copied to service "+service+": "+reason)
 }
 
 // part splits an incident whose trigger is about to leave under another routing
 // key than before: the old one keeps what PagerDuty holds under the old key and
 // closes once the new one is accepted.
-func part(t table, in *Incident, now time.Time) {
-	old := in.clone()
+func part(t Table, in *Incident, now time.Time) {
+	old := in.Clone()
 	old.ID = partedID(in.ID, in.KeyHash)
 	old.Parted, old.Version, old.Intent, old.Missed = true, 0, nil, nil
 	old.AcceptedRevision = old.Revision
@@ -310,19 +353,19 @@ func part(t table, in *Incident, now time.Time) {
 		c := *m
 		c.MovedTo, c.Episode = in.ID, 0 // what is missed is missed under the new key.
 		c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
-		old.put(fp, &c)
-		t.hold(fp, old.ID)
+		old.Put(fp, &c)
+		t.Hold(fp, old.ID)
 	}
-	old.note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")
+	old.Note(now, "rekey", "the routing key of the service has changed; this is what the old one holds")
 	old.settle(now)
-	if t.incident(old.ID) == nil {
-		t.create(old)
+	if t.Incident(old.ID) == nil {
+		t.Create(old)
 	}
 	for fp, m := range in.Members {
 		if m.Episode <= in.AcceptedRevision { // it was confirmed, if under the old key.
 			c := *m
 			c.Episode = 0
-			in.put(fp, &c)
+			in.Put(fp, &c)
 		}
 	}
 	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Unresolved = "", StateClosed, 0, 0, false
@@ -331,14 +374,21 @@ func part(t table, in *Incident, now time.Time) {
 
 // absorb takes back what was parted from an incident when its trigger leaves under
 // that key again, as when a wrong key is taken back: it is one alert at PagerDuty.
-func absorb(t *transaction, in *Incident, keyHash string) {
-	old := t.edit(partedID(in.ID, keyHash))
+func absorb(t Table, in *Incident, keyHash string) {
+	old := t.Edit(partedID(in.ID, keyHash))
 	if old == nil || in.Parted {
 		return
 	}
 	in.Have, in.HaveEpoch, in.Hole = old.Have, in.Epoch, old.Hole
 	in.AmbiguousTrigger, in.AmbiguousResolve = old.AmbiguousTrigger, old.AmbiguousResolve
-	t.archive(old, "the routing key was taken back")
+	t.Archive(old, "the routing key was taken back")
 }
 
 func partedID(id, keyHash string) string { return id + "-" + keyHash[:min(8, len(keyHash))] }
+
+func (in *Incident) Retry(reason string, now time.Time) {
+	in.Blocked, in.KeyFault, in.Minimal = nil, "", false
+	in.Attempts, in.NotBefore = 0, time.Time{}
+	in.Note(now, "retry", reason)
+	in.settle(now)
+}

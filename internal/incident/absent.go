@@ -1,7 +1,6 @@
-package outbox
+package incident
 
 import (
-	"context"
 	"time"
 
 	"github.com/pagerelay/pagerelay/mapping"
@@ -21,53 +20,47 @@ type Absence struct {
 	LastSeen time.Time
 }
 
-// Absent closes alerts whose resolve was lost, wherever they are members; it
+// ObserveAbsence closes alerts whose resolve was lost, wherever they are members; it
 // returns how many alerts that closed. It touches origin alertmanager alone.
 // Whether their absence is evidence is for the caller to know.
-func (s *Store) Absent(ctx context.Context, gone []Absence) (int, error) {
+func ObserveAbsence(t Table, gone []Absence, now time.Time) int {
 	n := 0
-	err := s.change(ctx, func(tx *transaction) error {
-		for _, a := range gone {
-			ids := firingIn(tx, a.Fingerprint)
-			if len(ids) == 0 || !newestSeen(tx, a.Fingerprint).Equal(a.LastSeen) {
-				continue
-			}
-			n++
-			for _, id := range ids {
-				in := tx.edit(id)
-				in.end(a.Fingerprint, Ended{At: tx.now, Seen: tx.now, By: endedByAbsence}, tx.now)
-				in.note(tx.now, "absent", a.Fingerprint+": no Alertmanager lists it any more")
-				in.trim()
-				tx.count(CountedAbsent)
-			}
+	for _, a := range gone {
+		ids := firingIn(t, a.Fingerprint)
+		if len(ids) == 0 || !newestSeen(t, a.Fingerprint).Equal(a.LastSeen) {
+			continue
 		}
-		return nil
-	})
-	return n, err
+		n++
+		for _, id := range ids {
+			in := t.Edit(id)
+			in.End(a.Fingerprint, Ended{At: now, Seen: now, By: endedByAbsence}, now)
+			in.Note(now, "absent", a.Fingerprint+": no Alertmanager lists it any more")
+			in.trim()
+			t.Count(CountedAbsent)
+		}
+	}
+	return n
 }
 
 // Vouch marks firing members as coming from an Alertmanager that can be asked;
 // source names all that are.
-func (s *Store) Vouch(ctx context.Context, fingerprints []string, source string) error {
-	return s.change(ctx, func(tx *transaction) error {
-		for _, fp := range fingerprints {
-			for _, id := range firingIn(tx, fp) {
-				in := tx.edit(id)
-				c := *in.Members[fp]
-				c.Vouched = source
-				in.put(fp, &c)
-			}
+func Vouch(t Table, fingerprints []string, source string) {
+	for _, fp := range fingerprints {
+		for _, id := range firingIn(t, fp) {
+			in := t.Edit(id)
+			c := *in.Members[fp]
+			c.Vouched = source
+			in.Put(fp, &c)
 		}
-		return nil
-	})
+	}
 }
 
 // firingIn lists the incidents of which the alert is a firing member, muted or
 // not, of origin alertmanager.
-func firingIn(t table, fp string) []string {
+func firingIn(t Table, fp string) []string {
 	var ids []string
-	for _, id := range t.holding(fp) {
-		in := t.incident(id)
+	for _, id := range t.Holding(fp) {
+		in := t.Incident(id)
 		if in == nil {
 			continue
 		}
@@ -79,10 +72,10 @@ func firingIn(t table, fp string) []string {
 }
 
 // newestSeen is when the alert was last seen firing in any of these.
-func newestSeen(t table, fp string) time.Time {
+func newestSeen(t Table, fp string) time.Time {
 	var newest time.Time
 	for _, id := range firingIn(t, fp) {
-		if m := t.incident(id).Members[fp]; m.LastSeen.After(newest) {
+		if m := t.Incident(id).Members[fp]; m.LastSeen.After(newest) {
 			newest = m.LastSeen
 		}
 	}

@@ -1,10 +1,7 @@
-// Package outbox is the durable table of incidents: for each, the state it
-// should have (want) and the state PagerDuty has been told (have). It takes
-// observations in, says what is to be done next (Next, a pure function), and
-// records what became of it. It sends nothing and asks nobody.
-//
-// Nothing outside this package knows how the table is stored.
-package outbox
+// Package incident is the pure core: what one dedup key stands for on one service,
+// what an observation or an answer does to it, and what is to be done next. Values
+// in, values out: it has no lock, clock, log or file, and asks nobody.
+package incident
 
 import (
 	"crypto/sha256"
@@ -231,15 +228,15 @@ type Entry struct {
 	Last  time.Time `json:"last,omitzero"`   // the newest of them.
 }
 
-// IncidentID is the identity of an incident, as text: 32 hexadecimal digits.
-func IncidentID(service, dedupKey string) string {
+// ID is the identity of an incident, as text: 32 hexadecimal digits.
+func ID(service, dedupKey string) string {
 	sum := sha256.Sum256([]byte(service + "\x00" + dedupKey))
 	return hex.EncodeToString(sum[:16])
 }
 
 // clone makes a copy whose fields, members map and history may be changed. The
 // members themselves are shared: replace, never change them.
-func (in *Incident) clone() *Incident {
+func (in *Incident) Clone() *Incident {
 	c := *in
 	c.Members = make(map[string]*Member, len(in.Members)+1)
 	maps.Copy(c.Members, in.Members)
@@ -250,7 +247,7 @@ func (in *Incident) clone() *Incident {
 }
 
 // note adds an entry to the ledger; equal entries in a row are counted.
-func (in *Incident) note(now time.Time, what, text string) {
+func (in *Incident) Note(now time.Time, what, text string) {
 	if n := len(in.History); n > 0 {
 		if last := in.History[n-1]; last.What == what && last.Text == text {
 			last.Count = max(last.Count, 1) + 1

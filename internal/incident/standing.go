@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"slices"
@@ -10,7 +10,7 @@ import (
 
 // Want is what the incident should be at PagerDuty.
 func (in *Incident) Want() State {
-	if in.firing() == 0 {
+	if in.Firing() == 0 {
 		return StateClosed
 	}
 	if in.Urgency == mapping.Acknowledged || in.loud() == 0 {
@@ -30,7 +30,7 @@ func (in *Incident) Status() string {
 		return "pending"
 	case in.waitsForHole():
 		return "uncovered"
-	case in.firing() == 0:
+	case in.Firing() == 0:
 		return "settled"
 	case in.Have == StateAcknowledged:
 		return "acknowledged"
@@ -70,14 +70,20 @@ func (in *Incident) tallied() tally {
 	return c
 }
 
+// handOut makes the incident one that is only read from now on.
+func (in *Incident) HandOut() {
+	counted := in.tallied()
+	in.tally = &counted
+}
+
 // firing is the number of members for which the incident should be open.
-func (in *Incident) firing() int { return in.tallied().open }
+func (in *Incident) Firing() int { return in.tallied().open }
 
 // counts says whether the incident should be open for the member.
 func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
 
 // put replaces a member.
-func (in *Incident) put(fp string, m *Member) {
+func (in *Incident) Put(fp string, m *Member) {
 	c := in.tallied()
 	c.add(in.Members[fp], -1)
 	c.add(m, 1)
@@ -100,7 +106,7 @@ func (in *Incident) Held() string {
 
 // Counts returns the number of firing and resolved members.
 func (in *Incident) Counts() (firing, resolved int) {
-	firing = in.firing()
+	firing = in.Firing()
 	return firing, len(in.Members) - firing
 }
 
@@ -141,7 +147,7 @@ func (in *Incident) owesPagerDuty() bool {
 	if in.Urgency == mapping.None || in.waitsForHole() {
 		return false
 	}
-	if in.firing() > 0 {
+	if in.Firing() > 0 {
 		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
 			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency != mapping.Change)
 	}
@@ -155,4 +161,10 @@ func (in *Incident) owesPagerDuty() bool {
 // neither here nor by the fallback.
 func (in *Incident) owes() bool {
 	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
+}
+
+// paged says whether PagerDuty has accepted the newest episode, and the alert is
+// part of it.
+func (in *Incident) Paged(fp string) bool {
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || in.Urgency == mapping.Change)
 }

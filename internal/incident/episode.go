@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"slices"
@@ -8,7 +8,7 @@ import (
 )
 
 // join takes in a firing of a member that fires already.
-func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool, now time.Time) {
+func (in *Incident) join(t Table, o *mapping.Observation, m *Member, repeat bool, now time.Time) {
 	fp := o.Alert.Fingerprint
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
@@ -18,7 +18,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	case o.Origin == mapping.OriginAlertmanager && endsByItself(m.Origin): // a real one: it ends when Alertmanager says so.
 		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
 	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
-		t.count(CountedJoined)
+		t.Count(CountedJoined)
 		return
 	}
 	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
@@ -37,7 +37,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 		in.miss(o.Alert.StartsAt, fp)
 	}
 	raise := o.Urgency.Rank() < in.Urgency.Rank() // only Alertmanager's bare keys hold several urgencies.
-	in.put(fp, &c)
+	in.Put(fp, &c)
 	if raise {
 		in.describe(o)
 	}
@@ -45,18 +45,18 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 	case again:
 		in.describe(o)
 		in.begin(t, fp, now)
-		in.note(now, "received", receivedText(o)+", again")
+		in.Note(now, "received", receivedText(o)+", again")
 		return
 	case raise:
 		in.Revision++
-		in.note(now, "received", fp+" rises to "+string(o.Urgency)+faultsText(o.Faults))
+		in.Note(now, "received", fp+" rises to "+string(o.Urgency)+faultsText(o.Faults))
 	case repeat:
 		in.RepeatAt = now
-		in.note(now, "repeat", "from "+o.ExternalURL)
-		t.count(CountedRepeat)
+		in.Note(now, "repeat", "from "+o.ExternalURL)
+		t.Count(CountedRepeat)
 		return
 	}
-	t.count(CountedJoined)
+	t.Count(CountedJoined)
 	in.settle(now)
 }
 
@@ -64,7 +64,7 @@ func (in *Incident) join(t table, o *mapping.Observation, m *Member, repeat bool
 // urgency never goes down while members fire, nor before PagerDuty has been told
 // that they ended: its own does not either.
 func (in *Incident) describe(o *mapping.Observation) {
-	if (in.firing() > 0 || in.Have != StateClosed) && o.Urgency.Rank() > in.Urgency.Rank() {
+	if (in.Firing() > 0 || in.Have != StateClosed) && o.Urgency.Rank() > in.Urgency.Rank() {
 		return
 	}
 	in.Rule, in.Tier, in.Urgency, in.Severity = o.Rule, o.Tier, o.Urgency, o.Severity
@@ -73,7 +73,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 }
 
 // begin starts an episode of a member.
-func (in *Incident) begin(t table, fp string, now time.Time) {
+func (in *Incident) begin(t Table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
 		if in.Echo != nil && in.Echo.Action == Resolve && in.Have == StateClosed { // what it was for may have landed.
@@ -87,33 +87,40 @@ func (in *Incident) begin(t table, fp string, now time.Time) {
 	}
 	c := *in.Members[fp]
 	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, nil, "", nil
-	in.put(fp, &c)
+	in.Put(fp, &c)
 	in.Revision++
-	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.limited(in.Service) {
+	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.Limited(in.Service) {
 		in.owe(now)
 	}
-	t.count(CountedEpisode)
+	t.Count(CountedEpisode)
 	in.settle(now)
 }
 
 // owe marks the present episode as one that waits for nothing but the rate limit.
 func (in *Incident) owe(now time.Time) {
 	in.Owed = in.Revision
-	in.note(now, "owed", "waits for the rate limit")
+	in.Note(now, "owed", "waits for the rate limit")
+}
+
+// oweOne marks a high incident whose present episode waits for nothing but the rate limit.
+func OweOne(t Table, id string, now time.Time) {
+	if in := t.Incident(id); in != nil && in.Urgency == mapping.High && in.Firing() > 0 && in.Owed < in.Revision {
+		t.Edit(id).owe(now)
+	}
 }
 
 // end closes a member where it is.
-func (in *Incident) end(fp string, e Ended, now time.Time) {
+func (in *Incident) End(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
 	c.Firing, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, nil, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.EndedAt) {
 		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
 	}
-	was := in.firing()
-	in.put(fp, &c)
+	was := in.Firing()
+	in.Put(fp, &c)
 	in.lapse(was, now)
-	if in.firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
+	if in.Firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
 		if was > 0 {
 			in.missAll(now)
 		} else { // of the others note was taken before.
@@ -126,7 +133,7 @@ func (in *Incident) end(fp string, e Ended, now time.Time) {
 // lapse follows a change after which fewer members than before make the incident
 // one that should be open.
 func (in *Incident) lapse(was int, now time.Time) {
-	if in.firing() == 0 && was > 0 {
+	if in.Firing() == 0 && was > 0 {
 		in.Echo = nil
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.PendingSince = now

@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"maps"
@@ -57,7 +57,7 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 		}
 		c := *m
 		c.Episode = 0
-		in.put(fp, &c)
+		in.Put(fp, &c)
 	}
 	in.Missed = slices.Concat(in.Missed, missed)
 	if len(inFlight) > 0 {
@@ -92,22 +92,9 @@ func (in *Incident) missAll(now time.Time) {
 	in.miss(now, over...)
 }
 
-// tellAll tells what this transaction has found to be missed.
-func (t *transaction) tellAll() {
-	var missed []*Incident
-	for _, in := range slices.AppendSeq(slices.Clone(t.closed), maps.Values(t.edited)) {
-		if len(in.Missed) > 0 {
-			missed = append(missed, in)
-		}
-	}
-	for _, in := range missed { // this edits more.
-		tell(t, in, t.now)
-	}
-}
-
 // tell adds what was missed to the digest of its service. That is sent once the
 // lane has nothing more urgent, so after the outage.
-func tell(t table, in *Incident, now time.Time) {
+func Tell(t Table, in *Incident, now time.Time) {
 	if len(in.Missed) == 0 {
 		return
 	}
@@ -115,16 +102,16 @@ func tell(t table, in *Incident, now time.Time) {
 	if in.unheard() {
 		why = "over before anybody could be paged"
 	}
-	in.note(now, "superseded", why)
+	in.Note(now, "superseded", why)
 	key := in.Service + "/missed"
-	id := IncidentID(in.Service, key)
-	d := t.edit(id)
+	id := ID(in.Service, key)
+	d := t.Edit(id)
 	if d == nil {
 		d = &Incident{
 			ID: id, Service: in.Service, DedupKey: key, Urgency: mapping.Change, Origin: in.Origin, Have: StateClosed,
 			Members: map[string]*Member{}, Digest: &Digest{}, CreatedAt: now,
 		}
-		t.create(d)
+		t.Create(d)
 	}
 	before := d.Digest
 	switch {
@@ -135,7 +122,7 @@ func tell(t table, in *Incident, now time.Time) {
 	}
 	g := before.copied()
 	for _, m := range in.Missed {
-		t.count(CountedSuperseded)
+		t.Count(CountedSuperseded)
 		g.add(m.Labels["alertname"], 1, m.StartsAt, m.EndedAt)
 		if len(g.Samples) < digestSamples {
 			g.Samples = append(g.Samples, m)

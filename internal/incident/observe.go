@@ -1,4 +1,4 @@
-package outbox
+package incident
 
 import (
 	"slices"
@@ -31,21 +31,23 @@ const (
 
 // table is what a transaction sees: incidents that may be replaced, the index of
 // fingerprints, and the tombstones of closed incidents.
-type table interface {
+type Table interface {
 	// incident returns the open incident, or nil. edit returns a copy of it that
 	// the transaction owns; create adds one.
-	incident(id string) *Incident
-	edit(id string) *Incident
-	create(in *Incident)
+	Incident(id string) *Incident
+	Edit(id string) *Incident
+	Create(in *Incident)
+	// archive puts an incident that the transaction owns into the ledger.
+	Archive(in *Incident, reason string)
 	// holding lists the ids of open incidents that have had the alert as a member.
-	holding(fingerprint string) []string
+	Holding(fingerprint string) []string
 	// hold says that an incident has an alert as a member.
-	hold(fingerprint, id string)
+	Hold(fingerprint, id string)
 	// tombstone returns what is remembered of a closed incident, or nil.
-	tombstone(id string) *Tombstone
+	Tombstone(id string) *Tombstone
 	// limited says whether a high page of the service waits for the rate limit.
-	limited(service string) bool
-	count(what Counted)
+	Limited(service string) bool
+	Count(what Counted)
 }
 
 // Counted names something that happened to an observation. It is a metric's label.
@@ -76,28 +78,12 @@ func CountedAll() []Counted {
 	}
 }
 
-// Tombstone is what is remembered of a closed incident, to know a late firing by.
-type Tombstone struct {
-	ClosedAt time.Time        `json:"closed_at"`
-	Ends     map[string]Ended `json:"ends"` // by fingerprint.
-	// Requests whose outcome was never known; they can still land in what fires next.
-	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
-	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
-}
-
-// Ended is a member's last resolve.
-type Ended struct {
-	At   time.Time `json:"at"`           // endsAt.
-	Seen time.Time `json:"seen"`         // when it was seen here.
-	By   string    `json:"by,omitempty"` // the externalURL that said so.
-}
-
 // observe applies the observations of one webhook.
-func observe(t table, obs []mapping.Observation, p Policy, now time.Time) {
+func Observe(t Table, obs []mapping.Observation, p Policy, now time.Time) {
 	routed := map[string][]string{} // fingerprint -> incidents this webhook maps it to.
 	for _, o := range obs {
 		fp := o.Alert.Fingerprint
-		routed[fp] = append(routed[fp], IncidentID(o.Service, o.DedupKey))
+		routed[fp] = append(routed[fp], ID(o.Service, o.DedupKey))
 	}
 	repeat := isRepeat(t, obs, now)
 	ended := map[string]bool{}
@@ -105,7 +91,7 @@ func observe(t table, obs []mapping.Observation, p Policy, now time.Time) {
 	for i := range obs {
 		o := &obs[i]
 		fp := o.Alert.Fingerprint
-		touched[IncidentID(o.Service, o.DedupKey)] = true
+		touched[ID(o.Service, o.DedupKey)] = true
 		if o.Alert.Status == mapping.Resolved {
 			known, before := ended[fp]
 			if !before { // a resolve is applied wherever the alert is, once.
@@ -121,20 +107,20 @@ func observe(t table, obs []mapping.Observation, p Policy, now time.Time) {
 		observeMoves(t, o, routed[fp], now)
 	}
 	for id := range touched {
-		if in := t.incident(id); in != nil && len(in.Members) > maxResolved {
-			t.edit(id).trim()
+		if in := t.Incident(id); in != nil && len(in.Members) > maxResolved {
+			t.Edit(id).trim()
 		}
 	}
 }
 
 // isRepeat says whether a webhook is Alertmanager's repeat.
-func isRepeat(t table, obs []mapping.Observation, now time.Time) bool {
+func isRepeat(t Table, obs []mapping.Observation, now time.Time) bool {
 	for i := range obs {
 		o := &obs[i]
 		if o.Reason != "" {
 			return o.Reason == reasonRepeat
 		}
-		in := t.incident(IncidentID(o.Service, o.DedupKey))
+		in := t.Incident(ID(o.Service, o.DedupKey))
 		if o.Alert.Status == mapping.Resolved || in == nil {
 			return false
 		}
@@ -148,11 +134,11 @@ func isRepeat(t table, obs []mapping.Observation, now time.Time) bool {
 
 // endHolders closes an alert in every incident that holds it, and says whether
 // there is one.
-func endHolders(t table, o *mapping.Observation, touched map[string]bool, now time.Time) bool {
+func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now time.Time) bool {
 	fp := o.Alert.Fingerprint
 	known := false
-	for _, id := range t.holding(fp) {
-		in := t.incident(id)
+	for _, id := range t.Holding(fp) {
+		in := t.Incident(id)
 		if in == nil || in.Members[fp] == nil {
 			continue
 		}
@@ -163,14 +149,14 @@ func endHolders(t table, o *mapping.Observation, touched map[string]bool, now ti
 		}
 		over := !m.Firing && m.HeldUntil.IsZero()
 		if over || endsEarlier(o, m) {
-			t.count(CountedDuplicate)
+			t.Count(CountedDuplicate)
 			continue
 		}
-		in = t.edit(id)
+		in = t.Edit(id)
 		touched[id] = true
-		in.end(fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
-		in.note(now, "resolved", fp+" by "+o.ExternalURL)
-		t.count(CountedResolved)
+		in.End(fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
+		in.Note(now, "resolved", fp+" by "+o.ExternalURL)
+		t.Count(CountedResolved)
 	}
 	return known
 }
@@ -189,42 +175,42 @@ func endsEarlier(o *mapping.Observation, m *Member) bool {
 }
 
 // observeUnknownEnd takes in the end of an alert that no incident holds.
-func observeUnknownEnd(t table, o *mapping.Observation, now time.Time) {
-	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
-	ts := t.tombstone(id)
+func observeUnknownEnd(t Table, o *mapping.Observation, now time.Time) {
+	id, fp := ID(o.Service, o.DedupKey), o.Alert.Fingerprint
+	ts := t.Tombstone(id)
 	if ts != nil {
 		if e, ok := ts.Ends[fp]; ok && !o.Alert.EndsAt.After(e.At) {
-			t.count(CountedDuplicate)
+			t.Count(CountedDuplicate)
 			return
 		}
 	}
-	t.count(CountedUnknown)
-	in := t.edit(id)
+	t.Count(CountedUnknown)
+	in := t.Edit(id)
 	if in == nil {
-		in = newIncident(id, o, now)
+		in = NewIncident(id, o, now)
 		in.FirstSeenResolved = true
 		in.Have = StateUnknown
 		if ts != nil {
 			in.AmbiguousResolve, in.AmbiguousAck = ts.AmbiguousResolve, ts.AmbiguousAck
 		}
-		t.create(in)
+		t.Create(in)
 	}
 	m := newMember(o, now)
 	m.ExpiresAt = time.Time{}
 	m.EndedAt, m.EndedSeen, m.EndedBy = o.Alert.EndsAt, now, o.ExternalURL
-	in.put(fp, m)
-	t.hold(fp, id)
-	in.note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
+	in.Put(fp, m)
+	t.Hold(fp, id)
+	in.Note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
 	in.settle(now)
 }
 
-func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now time.Time) {
-	id, fp := IncidentID(o.Service, o.DedupKey), o.Alert.Fingerprint
-	in := t.edit(id)
+func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now time.Time) {
+	id, fp := ID(o.Service, o.DedupKey), o.Alert.Fingerprint
+	in := t.Edit(id)
 	var last Ended
 	var grave *Tombstone
 	if in == nil || in.Members[fp] == nil {
-		if grave = t.tombstone(id); grave != nil {
+		if grave = t.Tombstone(id); grave != nil {
 			last = grave.Ends[fp]
 		}
 	} else {
@@ -237,8 +223,8 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 		if !m.HeldUntil.IsZero() && !o.Alert.StartsAt.After(last.At) { // already being checked: the newest text counts.
 			c := *m
 			c.Alert, c.LastSeen, c.HeldAs = o.Alert, now, o
-			in.put(fp, &c)
-			t.count(CountedHeld)
+			in.Put(fp, &c)
+			t.Count(CountedHeld)
 			return
 		}
 	}
@@ -249,36 +235,36 @@ func observeFiring(t table, o *mapping.Observation, repeat bool, p Policy, now t
 	if late && p.Alertmanagers == 0 {
 		// After a jump of the clock nobody knows how long ago that was: it pages.
 		if since := now.Sub(last.Seen); o.ExternalURL != last.By && since >= 0 && since <= lateDuplicate {
-			t.count(CountedDismissed)
+			t.Count(CountedDismissed)
 			return
 		}
 		late = false
 	}
 	if late && !o.AsOf.IsZero() && !last.Seen.Before(o.AsOf) && !last.Seen.After(now) { // its end came in since the list was read.
-		t.count(CountedDismissed)
+		t.Count(CountedDismissed)
 		return
 	}
 	if in == nil {
-		in = newIncident(id, o, now)
+		in = NewIncident(id, o, now)
 		if grave != nil {
 			in.AmbiguousResolve, in.AmbiguousAck = grave.AmbiguousResolve, grave.AmbiguousAck
 		}
-		t.create(in)
+		t.Create(in)
 	}
 	in.miss(now, fp)
 	m := newMember(o, now)
 	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
-	in.put(fp, m)
-	t.hold(fp, id)
+	in.Put(fp, m)
+	t.Hold(fp, id)
 	if late {
 		m.HeldUntil, m.HeldAs = now.Add(LateHold), o
-		in.note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked"+faultsText(o.Faults))
-		t.count(CountedHeld)
+		in.Note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked"+faultsText(o.Faults))
+		t.Count(CountedHeld)
 		return
 	}
 	in.describe(o)
 	in.begin(t, fp, now)
-	in.note(now, "received", receivedText(o))
+	in.Note(now, "received", receivedText(o))
 }
 
 func receivedText(o *mapping.Observation) string {
@@ -304,23 +290,23 @@ func faultsText(faults []mapping.Fault) string {
 }
 
 // observeMoves marks the incidents that a changed route has taken the alert from.
-func observeMoves(t table, o *mapping.Observation, routed []string, now time.Time) {
-	fp, to := o.Alert.Fingerprint, IncidentID(o.Service, o.DedupKey)
-	in := t.incident(to)
+func observeMoves(t Table, o *mapping.Observation, routed []string, now time.Time) {
+	fp, to := o.Alert.Fingerprint, ID(o.Service, o.DedupKey)
+	in := t.Incident(to)
 	switch {
 	case in == nil || in.Members[fp] == nil:
 		return // dropped: it has not arrived there.
 	case !in.Members[fp].HeldUntil.IsZero(): // nor yet.
 		c := *in.Members[fp]
 		c.HeldRoutes = routed
-		t.edit(to).put(fp, &c)
+		t.Edit(to).Put(fp, &c)
 		return
 	case !in.Members[fp].Firing:
 		return
 	}
 	arrived := in.Members[fp].LastSeen // long ago if it was held.
-	for _, id := range t.holding(fp) {
-		in := t.incident(id)
+	for _, id := range t.Holding(fp) {
+		in := t.Incident(id)
 		if in == nil || slices.Contains(routed, id) || slices.Contains(routed, in.FallbackOf) {
 			continue
 		}
@@ -328,19 +314,19 @@ func observeMoves(t table, o *mapping.Observation, routed []string, now time.Tim
 		if m == nil || !m.Firing || m.Origin != o.Origin || m.MovedTo == to || m.LastSeen.After(arrived) {
 			continue
 		}
-		in = t.edit(id)
+		in = t.Edit(id)
 		c := *m
 		c.MovedTo = to
-		in.put(fp, &c)
-		in.note(now, "moved", fp+" is now routed to "+o.Service+" "+o.DedupKey)
+		in.Put(fp, &c)
+		in.Note(now, "moved", fp+" is now routed to "+o.Service+" "+o.DedupKey)
 	}
-	if in := t.incident(to); in != nil {
+	if in := t.Incident(to); in != nil {
 		leaveMoved(t, in, now)
 	}
 }
 
 // leaveMoved closes the members that moved to in, once in is accepted or needs no acceptance.
-func leaveMoved(t table, in *Incident, now time.Time) {
+func leaveMoved(t Table, in *Incident, now time.Time) {
 	target := in.ID
 	if in.FallbackOf != "" {
 		target = in.FallbackOf
@@ -352,15 +338,15 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 		if !m.Firing {
 			continue
 		}
-		for _, id := range t.holding(fp) {
-			old := t.incident(id)
+		for _, id := range t.Holding(fp) {
+			old := t.Incident(id)
 			if old == nil || id == target || old.Members[fp] == nil || old.Members[fp].MovedTo != target {
 				continue
 			}
-			old = t.edit(id)
-			old.end(fp, Ended{At: now, Seen: now, By: endedByMove}, now)
-			t.count(CountedMoved)
-			if old.DedupKey == in.DedupKey && old.KeyHash == in.KeyHash && old.firing() == 0 {
+			old = t.Edit(id)
+			old.End(fp, Ended{At: now, Seen: now, By: endedByMove}, now)
+			t.Count(CountedMoved)
+			if old.DedupKey == in.DedupKey && old.KeyHash == in.KeyHash && old.Firing() == 0 {
 				old.Have, old.Echo, old.Owed = StateClosed, nil, 0 // one alert at PagerDuty: it stays, as the new one's.
 				old.settle(now)
 			}
@@ -368,7 +354,7 @@ func leaveMoved(t table, in *Incident, now time.Time) {
 	}
 }
 
-func newIncident(id string, o *mapping.Observation, now time.Time) *Incident {
+func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 	in := &Incident{
 		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
 		Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,

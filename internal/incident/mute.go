@@ -1,7 +1,6 @@
-package outbox
+package incident
 
 import (
-	"context"
 	"time"
 
 	"github.com/pagerelay/pagerelay/mapping"
@@ -33,33 +32,30 @@ type Muting struct {
 	Mute *Mute
 }
 
-// Mute records that Alertmanager mutes alerts, or no longer does, wherever they
+// ObserveMutes records that Alertmanager mutes alerts, or no longer does, wherever they
 // are members; it returns how many alerts that changed. A mute that ends while
-// its alert fires is a new episode, which pages. Only origin alertmanager can be
+// its alert fires is a new firing, which pages. Only origin alertmanager can be
 // muted.
-func (s *Store) Mute(ctx context.Context, changes []Muting) (int, error) {
+func ObserveMutes(t Table, changes []Muting, now time.Time) int {
 	n := 0
-	err := s.change(ctx, func(tx *transaction) error {
-		for _, c := range changes {
-			changed := false
-			unseen := newestSeen(tx, c.Fingerprint).Equal(c.LastSeen)
-			for _, id := range firingIn(tx, c.Fingerprint) {
-				switch in := tx.incident(id); {
-				case c.Mute == nil && in.Members[c.Fingerprint].Muted != nil:
-					tx.edit(id).unmute(tx, c.Fingerprint, tx.now)
-					changed = true
-				case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
-					tx.edit(id).mute(c.Fingerprint, *c.Mute, tx.now)
-					changed = true
-				}
-			}
-			if changed {
-				n++
+	for _, c := range changes {
+		changed := false
+		unseen := newestSeen(t, c.Fingerprint).Equal(c.LastSeen)
+		for _, id := range firingIn(t, c.Fingerprint) {
+			switch in := t.Incident(id); {
+			case c.Mute == nil && in.Members[c.Fingerprint].Muted != nil:
+				t.Edit(id).unmute(t, c.Fingerprint, now)
+				changed = true
+			case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
+				t.Edit(id).Mute(c.Fingerprint, *c.Mute, now)
+				changed = true
 			}
 		}
-		return nil
-	})
-	return n, err
+		if changed {
+			n++
+		}
+	}
+	return n
 }
 
 // Mutable says whether a mute would change anything about a member. What it
@@ -80,33 +76,33 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	return false
 }
 
-func (in *Incident) mute(fp string, to Mute, now time.Time) {
-	was := in.firing()
+func (in *Incident) Mute(fp string, to Mute, now time.Time) {
+	was := in.Firing()
 	c := *in.Members[fp]
 	c.Muted = &to
-	in.put(fp, &c)
+	in.Put(fp, &c)
 	in.lapse(was, now)
-	if was > 0 && in.firing() == 0 && !in.owes() {
+	if was > 0 && in.Firing() == 0 && !in.owes() {
 		in.missAll(now)
 	}
 	if in.loud() == 0 {
 		in.RepeatAt, in.Echo = time.Time{}, nil // a trigger would open it for everybody to see.
 	}
-	in.note(now, "muted", fp+" by "+to.By+": "+string(to.Do))
+	in.Note(now, "muted", fp+" by "+to.By+": "+string(to.Do))
 	in.settle(now)
 }
 
-func (in *Incident) unmute(t table, fp string, now time.Time) {
+func (in *Incident) unmute(t Table, fp string, now time.Time) {
 	by := in.Members[fp].Muted.By
 	if in.Parted { // the incident under the new key pages.
 		c := *in.Members[fp]
 		c.Muted = nil
-		in.put(fp, &c)
+		in.Put(fp, &c)
 		in.settle(now)
 		return
 	}
 	in.begin(t, fp, now)
-	in.note(now, "unmuted", fp+" still fires after its "+by)
+	in.Note(now, "unmuted", fp+" still fires after its "+by)
 }
 
 // resolvedByMute says whether a mute makes the member count as over.

@@ -1,0 +1,38 @@
+package incident
+
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/mapping"
+)
+
+// reopenResolved brings a closed incident back whose resolve had no effect. It says
+// whether it did: the incident may fire again, or be back already.
+func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
+	in := closed.Clone()
+	if live := t.Incident(in.ID); live != nil && !in.Parted && live.KeyHash != "" && live.KeyHash != in.KeyHash {
+		in.ID, in.Parted = partedID(in.ID, in.KeyHash), true
+	}
+	if t.Incident(in.ID) != nil {
+		return false
+	}
+	in.ClosedAt, in.Intent = time.Time{}, nil
+	in.Swallowed(h, now)
+	t.Create(in)
+	for fp := range in.Members {
+		t.Hold(fp, in.ID)
+	}
+	return true
+}
+
+// swallowed notes that the last resolve had no effect.
+func (in *Incident) Swallowed(h Hole, now time.Time) {
+	in.Have, in.Hole, in.Echo = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}, nil
+	in.Note(now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
+}
+
+// wasPaged says whether PagerDuty was told to open a closed incident.
+func (in *Incident) WasPaged() bool {
+	paged := in.Attempted || !in.LastTrigger.IsZero() // in its last epoch, or in one before that was over first.
+	return in.Digest == nil && in.Urgency != mapping.Change && in.Urgency != mapping.None && in.Have == StateClosed && paged
+}
