@@ -88,7 +88,7 @@ bench: build ## measure
 	@$(GO) run ./internal/lab/bench --pagerelay=bin/pagerelay
 
 .PHONY: mutants
-mutants: ## break the code in one way after the other, and see tests fail (5 minutes)
+mutants: ## break one promise after the other, and see its test fail (2 minutes)
 	$(GO) run ./internal/lab/mutants
 
 .PHONY: bench-storm

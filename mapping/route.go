@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/common/model"
+
+	"github.com/pagerelay/pagerelay/internal/mutant"
 )
 
 // routing is the work on one group.
@@ -99,6 +101,9 @@ func (r *routing) tier(rule *rule, a *template.Alert) (*tier, []Fault) {
 	var faults []Fault
 	name, err := r.alertText(rule.tier, a)
 	if err != nil {
+		if mutant.On(mutant.TemplateFaultIsSilent) {
+			return &tier{urgency: None}, append(faults, FaultTemplate)
+		}
 		name, faults = a.Labels["severity"], append(faults, FaultTemplate)
 	}
 	if t, ok := r.m.tiers[tierKey(name)]; ok {
@@ -113,6 +118,9 @@ func (r *routing) tier(rule *rule, a *template.Alert) (*tier, []Fault) {
 		if t != nil {
 			return t, faults
 		}
+	}
+	if mutant.On(mutant.UnknownTierIsSilent) {
+		return &tier{name: name, urgency: None}, append(faults, FaultUnknownTier)
 	}
 	return rule.unknownTier, append(faults, FaultUnknownTier)
 }

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
+
+	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
 // pass is one comparison. It holds the fingerprints that the outbox holds, not
@@ -280,7 +282,7 @@ func (p *pass) absences(ctx context.Context, standing Standing) error {
 			s.looks++
 		}
 		streaks[h.fp] = s
-		if s.looks >= goneAfter {
+		if s.looks >= goneAfter || mutant.On(mutant.OneLookIsEnough) && s.looks > 0 {
 			gone = append(gone, incident.Absence{Fingerprint: h.fp, LastSeen: h.seen})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/mutant"
 )
 
 // Limits of waiting.
@@ -82,7 +83,7 @@ func (l *lane) pick(now time.Time) (it *item, again time.Time, rated bool) {
 		}
 	}
 	low, lowAgain := l.mayLow(now, used, l.lowLimit())
-	if (l.slots+1)%agedSlot == 0 {
+	if (l.slots+1)%agedSlot == 0 && !mutant.On(mutant.NoAging) {
 		// Its place may be one of those kept for high: high ones may come without end.
 		if may, _ := l.mayLow(now, used, l.lowLimit()+l.limit/reservedShare); may {
 			if it := l.aged(now); it != nil {

@@ -1,6 +1,10 @@
 package delivery
 
-import "time"
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/mutant"
+)
 
 // What may leave while all is well: PagerDuty's limit, and connections.
 const (
@@ -41,7 +45,11 @@ func (l *lane) pace() time.Duration {
 }
 
 func (l *lane) lowLimit() int {
-	return max(1, int(float64(l.limit-l.limit/reservedShare)*l.lowFactor))
+	reserve := l.limit / reservedShare
+	if mutant.On(mutant.NoReserve) {
+		reserve = 0
+	}
+	return max(1, int(float64(l.limit-reserve)*l.lowFactor))
 }
 
 // mayHigh says whether a high event may leave, else when to ask again.

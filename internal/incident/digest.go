@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/alertmanager/template"
 
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -103,6 +104,9 @@ func Tell(t Table, in *Incident, now time.Time) {
 		why = "over before anybody could be paged"
 	}
 	in.Note(now, "superseded", why)
+	if mutant.On(mutant.MissedIsNotTold) {
+		return
+	}
 	key := in.Service + "/missed"
 	id := ID(in.Service, key)
 	d := t.Edit(id)

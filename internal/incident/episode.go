@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -119,6 +120,13 @@ func (in *Incident) End(fp string, e Ended, now time.Time) {
 	}
 	was := in.Firing()
 	in.Put(fp, &c)
+	if mutant.On(mutant.FirstResolveCloses) {
+		for other, m := range in.Members {
+			n := *m
+			n.Firing = false
+			in.Put(other, &n)
+		}
+	}
 	in.lapse(was, now)
 	if in.Firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
 		if was > 0 {

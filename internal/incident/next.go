@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -249,7 +250,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 
 // mayHoldOlder says whether PagerDuty may hold an epoch before the present one.
 func (in *Incident) mayHoldOlder() bool {
-	return in.Urgency != mapping.Change && in.Have != StateClosed && in.Epoch > in.HaveEpoch
+	return in.Urgency != mapping.Change && in.Have != StateClosed && in.Epoch > in.HaveEpoch && !mutant.On(mutant.NewEpochJoinsOld)
 }
 
 // resolvable says whether the key of the incident's last trigger can still be used.

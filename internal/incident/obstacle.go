@@ -3,6 +3,7 @@ package incident
 import (
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -12,7 +13,7 @@ func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 	fallback := unpaged && in.Urgency != mapping.Change && ev.Fallback != "" && in.FallbackRevision < in.Revision
 	divert := Decision{Kind: Perform, Step: StepFallback}
 	switch {
-	case in.Blocked != nil && fallback:
+	case in.Blocked != nil && fallback && !mutant.On(mutant.NoFallback):
 		divert.Reason = "blocked: " + in.Blocked.Reason
 		return true, divert
 	case in.Blocked != nil:

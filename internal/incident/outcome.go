@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -49,6 +50,9 @@ func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 // interrupted takes in that the process ended, and with it the request in flight:
 // nobody knows what became of it.
 func (in *Incident) Interrupted(now time.Time) {
+	if mutant.On(mutant.IntentForgottenByCrash) && in.Intent != nil {
+		in.Have, in.Intent = in.Intent.Prev, nil
+	}
 	if in.Intent != nil {
 		in.Finished(Outcome{Kind: OutcomeUnknown, Message: "the process ended before the answer was stored"}, now)
 	}
@@ -209,6 +213,10 @@ func (in *Incident) triggerCanLand(now time.Time) bool {
 func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
+		if mutant.On(mutant.TimeoutIsNotApplied) {
+			in.Have = it.Prev
+			return
+		}
 		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
 	case Resolve:
 		in.Have, in.AmbiguousResolve = StateUnknown, now

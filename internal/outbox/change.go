@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/mutant"
 )
 
 // change runs an operation that is good enough in memory: what PagerDuty has
@@ -15,7 +16,7 @@ func (s *Store) change(ctx context.Context, apply func(*transaction) error) erro
 }
 
 func (s *Store) changeBy(ctx context.Context, o *op) error {
-	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) {
+	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) || mutant.On(mutant.FullDiskStopsPages) {
 		return err
 	}
 	return nil
@@ -29,7 +30,8 @@ func (s *Store) Begin(ctx context.Context, id string, version uint64, d incident
 	var begun *incident.Incident
 	err := s.change(ctx, func(tx *transaction) error {
 		in := tx.Incident(id)
-		if in == nil || in.Version != version || in.Intent != nil {
+		stale := in != nil && in.Version != version && !mutant.On(mutant.NoCompareAndSet)
+		if in == nil || stale || in.Intent != nil {
 			return ErrChanged
 		}
 		in = tx.Edit(id)

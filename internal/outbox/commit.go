@@ -10,6 +10,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/pagerelay/pagerelay/internal/mutant"
 )
 
 const (
@@ -62,6 +64,9 @@ func (s *Store) Run(ctx context.Context) error {
 				s.log.Error("Pruning the ledger failed", "err", err)
 			}
 		case <-retry.C:
+			if mutant.On(mutant.DiskIsNotTriedAgain) {
+				continue
+			}
 			if s.behind() || len(s.hanging) > 0 { // a late answer is there.
 				s.commit(nil)
 			}

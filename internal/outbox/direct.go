@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/mutant"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -174,7 +175,7 @@ func (s *Store) awaitPagerDuty(ctx context.Context, obs []mapping.Observation) e
 			held = held && s.held(&obs[i])
 		}
 		s.mu.RUnlock()
-		if held || !direct {
+		if held || !direct || mutant.On(mutant.DirectWithoutAccept) {
 			return nil
 		}
 		select {
