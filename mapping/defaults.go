@@ -58,7 +58,7 @@ func (r *rendering) source() string {
 
 // ours says that pagerelay itself raised the incident.
 func (r *rendering) ours() bool {
-	return r.in.Origin == OriginCoverage || r.in.Origin == OriginHeartbeat
+	return r.in.Origin.Ours()
 }
 
 // client is the monitoring client that PagerDuty names, and its address: by

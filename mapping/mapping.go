@@ -52,7 +52,6 @@ type Origin string
 const (
 	OriginAlertmanager Origin = "alertmanager"
 	OriginCoverage     Origin = "coverage"
-	OriginHeartbeat    Origin = "heartbeat"
 	OriginTest         Origin = "test"      // the amtool test door; such a member ends at its EndsAt.
 	OriginSelf         Origin = "pagerelay" // what pagerelay says of itself; it ends likewise.
 )

@@ -297,3 +297,19 @@ func TestEventTemplatesOfARuleJoinTheDefaults(t *testing.T) {
 		}
 	}
 }
+
+// What pagerelay raised itself names pagerelay as its client, not Alertmanager.
+func TestOwnAlertsNamePagerelay(t *testing.T) {
+	m, err := mapping.New(mapping.Config{Services: []string{"ops"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for origin, want := range map[mapping.Origin]string{
+		mapping.OriginSelf: "Pagerelay", mapping.OriginCoverage: "Pagerelay", mapping.OriginAlertmanager: "Alertmanager",
+	} {
+		ev, _ := m.Render(mapping.Incident{Service: "ops", Urgency: mapping.High, Origin: origin}, mapping.RenderOptions{})
+		if ev.Client != want {
+			t.Errorf("origin %s: got client %q, want %q", origin, ev.Client, want)
+		}
+	}
+}

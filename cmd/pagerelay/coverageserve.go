@@ -58,17 +58,7 @@ type coverageSink struct{ *outbox.Store }
 
 // Firing returns the alerts of the auditor that fire.
 func (s coverageSink) Firing() []template.Alert {
-	var list []template.Alert
-	for _, in := range s.List() {
-		for fingerprint, m := range in.Members {
-			if m.Origin == mapping.OriginCoverage && m.Firing {
-				alert := m.Alert
-				alert.Fingerprint = fingerprint
-				list = append(list, alert)
-			}
-		}
-	}
-	return list
+	return s.FiringOf(mapping.OriginCoverage)
 }
 
 // heard tells delivery what the last audit says of a service.

@@ -93,7 +93,7 @@ func judge(m *mapping.Mapper, g *mapping.Group, now time.Time) []verdict {
 			Rule: in.view.Rule, Tier: in.view.Tier, Urgency: in.view.Urgency, Service: in.view.Service,
 			DedupKey: in.view.DedupKey, Faults: in.faults, Errors: errs,
 		}
-		if in.view.Urgency != mapping.None {
+		if in.view.Urgency.Sends() {
 			o := mapping.RenderOptions{Now: now}
 			e, faults := m.Render(in.view, o)
 			v.Event, v.Faults = &e, append(v.Faults, faults...)

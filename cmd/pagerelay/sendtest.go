@@ -97,7 +97,7 @@ func testIncident(service string, urgency mapping.Urgency, now time.Time) mappin
 			Annotations: template.KV{"summary": "Test of pagerelay: no action is needed, it resolves itself"},
 		}},
 	}
-	if urgency == mapping.High {
+	if urgency.First() {
 		in.Severity = "critical"
 	}
 	return in

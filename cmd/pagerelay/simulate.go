@@ -93,7 +93,7 @@ func simulateIncident(m *mapping.Mapper, in *told, now time.Time) []simulated {
 		Service: in.view.Service, Rule: in.view.Rule, Tier: in.view.Tier, Urgency: in.view.Urgency, Faults: in.faults,
 	}
 	firing := slices.ContainsFunc(in.view.Members, func(a template.Alert) bool { return a.Status == mapping.Firing })
-	if line.Urgency == mapping.None || line.Urgency == mapping.Change && !firing {
+	if !line.Urgency.Sends() || !line.Urgency.Opens() && !firing {
 		return []simulated{line}
 	}
 	if !firing {
@@ -102,13 +102,13 @@ func simulateIncident(m *mapping.Mapper, in *told, now time.Time) []simulated {
 	}
 	e, faults := m.Render(in.view, mapping.RenderOptions{Now: now})
 	line.Faults = append(line.Faults, faults...)
-	if line.Urgency == mapping.Change {
+	if !line.Urgency.Opens() {
 		line.Event = delivery.ChangeEvent(hiddenKey, e)
 		return []simulated{line}
 	}
 	line.Event = delivery.TriggerEvent(hiddenKey, in.view.DedupKey, e)
 	list := []simulated{line}
-	if line.Urgency == mapping.Acknowledged {
+	if line.Urgency.AutoAcks() {
 		line.Faults, line.Event = nil, follow(incident.Acknowledge, in.view.DedupKey)
 		list = append(list, line)
 	}

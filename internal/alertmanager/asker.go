@@ -68,7 +68,7 @@ func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*
 		if !asked(m) {
 			continue
 		}
-		if m.Origin != mapping.OriginAlertmanager {
+		if !m.Origin.KnownToAlertmanager() {
 			return incident.VerdictUncertain, "an alert that did not come from Alertmanager is none that it can answer for"
 		}
 		labels[fp] = m.Alert.Labels

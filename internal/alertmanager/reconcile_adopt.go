@@ -124,7 +124,7 @@ func (s *groupShape) key(labels map[string]string) string {
 func shapes(open []*incident.Incident) map[string][]*groupShape {
 	out := map[string][]*groupShape{}
 	for _, in := range open {
-		if in.Origin != mapping.OriginAlertmanager || in.GroupKey == "" {
+		if !in.Origin.KnownToAlertmanager() || in.GroupKey == "" {
 			continue
 		}
 		names := slices.Sorted(maps.Keys(map[string]string(in.GroupLabels)))
@@ -150,7 +150,7 @@ type Learn struct {
 // Observe hands the observations on.
 func (l Learn) Observe(ctx context.Context, obs []mapping.Observation) error {
 	for i := range obs {
-		if obs[i].Origin == mapping.OriginAlertmanager {
+		if obs[i].Origin.KnownToAlertmanager() {
 			l.Reconciler.Heard(obs[i].Receiver, obs[i].ExternalURL)
 		}
 	}

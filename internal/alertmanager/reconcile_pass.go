@@ -59,11 +59,11 @@ func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
 	p.index = make(map[string]int32, len(p.open))
 	p.held = make([]held, 0, len(p.open))
 	for _, in := range p.open {
-		if in.Origin == mapping.OriginAlertmanager {
+		if in.Origin.KnownToAlertmanager() {
 			r.Heard(in.Receiver, in.ExternalURL)
 		}
 		for fp, m := range in.Members {
-			if m.Origin != mapping.OriginAlertmanager {
+			if !m.Origin.KnownToAlertmanager() {
 				continue
 			}
 			p.hold(in, fp, m)

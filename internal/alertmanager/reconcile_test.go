@@ -287,7 +287,7 @@ func TestAbsenceIsOnTheLedger(t *testing.T) {
 }
 
 func TestOtherOriginsAreLeftAlone(t *testing.T) {
-	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginHeartbeat, mapping.OriginSelf} {
+	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginSelf} {
 		g := newRig(t, 1, alertmanager.Reconcile{OnSilence: "resolve", OnInhibit: "resolve"})
 		g.webhook(fpA, func(w *mapping.Group) {
 			w.Origin = origin

@@ -255,7 +255,7 @@ func (r *request) outcome(a pagerduty.Answer, in *incident.Incident, now time.Ti
 	}
 	if o.Kind == incident.OutcomeUnsent || o.Kind == incident.OutcomeUnknown {
 		limit := backoffMax
-		if in.Urgency == mapping.High {
+		if in.Urgency.First() {
 			limit = backoffHighMax
 		}
 		delay := min(limit, backoffFirst<<min(in.Attempts, 10))

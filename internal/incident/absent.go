@@ -2,8 +2,6 @@ package incident
 
 import (
 	"time"
-
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // ReasonAdopted is the Reason of an observation that no webhook brought:
@@ -64,7 +62,7 @@ func firingIn(t Table, fp string) []string {
 		if in == nil {
 			continue
 		}
-		if m := in.Members[fp]; m != nil && m.Firing && m.Origin == mapping.OriginAlertmanager {
+		if m := in.Members[fp]; m != nil && m.Firing && m.Origin.KnownToAlertmanager() {
 			ids = append(ids, id)
 		}
 	}

@@ -71,7 +71,7 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 // missed says whether a member's last firing, now that it is over, was never paged.
 func (in *Incident) missed(m *Member) bool {
 	switch {
-	case m.Episode == 0, in.Urgency == mapping.Change, in.Urgency == mapping.None:
+	case m.Episode == 0, !in.Urgency.Opens():
 		return false
 	case m.EndedBy == endedByMove: // it is paged where it went.
 		return false

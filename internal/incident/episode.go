@@ -14,9 +14,9 @@ func (in *Incident) join(t Table, o *mapping.Observation, m *Member, repeat bool
 	c := *m
 	c.LastSeen, c.MovedTo = now, ""
 	switch {
-	case o.Origin == m.Origin && endsByItself(o.Origin):
+	case o.Origin == m.Origin && o.Origin.EndsByItself():
 		c.ExpiresAt = o.Alert.EndsAt
-	case o.Origin == mapping.OriginAlertmanager && endsByItself(m.Origin): // a real one: it ends when Alertmanager says so.
+	case o.Origin.KnownToAlertmanager() && m.Origin.EndsByItself(): // a real one: it ends when Alertmanager says so.
 		c.Origin, c.ExpiresAt, c.ExternalURL, in.Origin = o.Origin, time.Time{}, o.ExternalURL, o.Origin
 	case o.Origin != m.Origin: // a test of an alert that really fires changes nothing.
 		t.Count(CountedJoined)
@@ -90,7 +90,7 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, nil, "", nil
 	in.Put(fp, &c)
 	in.Revision++
-	if in.Urgency == mapping.High && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.Limited(in.Service) {
+	if in.Urgency.First() && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.Limited(in.Service) {
 		in.owe(now)
 	}
 	t.Count(CountedEpisode)
@@ -105,7 +105,7 @@ func (in *Incident) owe(now time.Time) {
 
 // oweOne marks a high incident whose present episode waits for nothing but the rate limit.
 func OweOne(t Table, id string, now time.Time) {
-	if in := t.Incident(id); in != nil && in.Urgency == mapping.High && in.Firing() > 0 && in.Owed < in.Revision {
+	if in := t.Incident(id); in != nil && in.Urgency.First() && in.Firing() > 0 && in.Owed < in.Revision {
 		t.Edit(id).owe(now)
 	}
 }

@@ -2,8 +2,6 @@ package incident
 
 import (
 	"time"
-
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // CoverageState is what is known of whether PagerDuty pages somebody.
@@ -119,7 +117,7 @@ func (in *Incident) unheard() bool { return in.UnheardEpoch > 0 && in.UnheardEpo
 // fallback, before it is sent.
 func alsoToFallback(in *Incident, ev Evidence, now time.Time) (Decision, bool) {
 	hole := in.hole(Trigger, ev.Coverage, now)
-	if hole == nil || in.Urgency == mapping.Change || ev.Fallback == "" || in.FallbackRevision >= in.Revision || in.loud() == 0 {
+	if hole == nil || !in.Urgency.Opens() || ev.Fallback == "" || in.FallbackRevision >= in.Revision || in.loud() == 0 {
 		return Decision{}, false
 	}
 	return Decision{Kind: Perform, Step: StepFallback, Reason: hole.Reason}, true
@@ -159,7 +157,7 @@ func nextInHole(in *Incident, ev Evidence, class Class, now time.Time) Decision 
 		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the trigger and opened nothing: ")
 	}
 	switch {
-	case in.Want() == StateAcknowledged && in.Urgency != mapping.Acknowledged:
+	case in.Want() == StateAcknowledged && !in.Urgency.AutoAcks():
 		return Decision{Kind: Idle, Reason: "all that fires is muted in Alertmanager"}
 	case in.Have != StateClosed && in.resolvable(ev):
 		// New pages go before it; the trigger that follows goes before the next of these.

@@ -2,8 +2,6 @@ package incident
 
 import (
 	"time"
-
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // MuteAction is what a mute in Alertmanager does to the incident of an alert that
@@ -66,14 +64,7 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	if m == nil || !m.Firing || m.resolvedByMute() || (m.Muted != nil && *m.Muted == to) {
 		return false
 	}
-	switch in.Urgency {
-	case mapping.High, mapping.Low:
-		return true
-	case mapping.Acknowledged:
-		return to.Do == MuteResolve
-	case mapping.Change, mapping.None:
-	}
-	return false
+	return in.Urgency.Opens() && (!in.Urgency.AutoAcks() || to.Do == MuteResolve)
 }
 
 func (in *Incident) Mute(fp string, to Mute, now time.Time) {

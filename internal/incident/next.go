@@ -122,7 +122,7 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if in.Digest != nil {
 		return nextDigest(in, ev, now)
 	}
-	if in.Urgency == mapping.None {
+	if !in.Urgency.Sends() {
 		if in.Firing() == 0 {
 			return forget("resolved; urgency none sends nothing")
 		}
@@ -158,7 +158,7 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return send(triggerAction(in.Urgency), class, "a new episode")
 	}
 	switch {
-	case in.Urgency == mapping.Change:
+	case !in.Urgency.Opens():
 		return Decision{Kind: Idle, Reason: "said"}
 	case in.Parted:
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
@@ -172,10 +172,10 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
 	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || in.Echo != nil):
 		// An acknowledge matches only under the key of the trigger, which is gone.
-	case in.Urgency == mapping.Acknowledged && in.Have == StateOpen:
+	case in.Urgency.AutoAcks() && in.Have == StateOpen:
 		return send(Acknowledge, ClassAcknowledge, "the urgency is acknowledged")
 	case in.Want() == StateAcknowledged && in.Have == StateOpen:
-		if in.Urgency == mapping.High {
+		if in.Urgency.First() {
 			return send(Acknowledge, ClassHighResolve, "all that fires is muted in Alertmanager") // it stops an escalation, too.
 		}
 		return send(Acknowledge, ClassAcknowledge, "all that fires is muted in Alertmanager")
@@ -202,7 +202,7 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 // nextOver decides for an incident that should be closed.
 func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	switch {
-	case in.Urgency == mapping.Change:
+	case !in.Urgency.Opens():
 		return forget("over")
 	case in.owes():
 		if stop, d := obstacle(in, ev, now); stop {
@@ -250,7 +250,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 
 // mayHoldOlder says whether PagerDuty may hold an epoch before the present one.
 func (in *Incident) mayHoldOlder() bool {
-	return in.Urgency != mapping.Change && in.Have != StateClosed && in.Epoch > in.HaveEpoch && !mutant.On(mutant.NewEpochJoinsOld)
+	return in.Urgency.Opens() && in.Have != StateClosed && in.Epoch > in.HaveEpoch && !mutant.On(mutant.NewEpochJoinsOld)
 }
 
 // resolvable says whether the key of the incident's last trigger can still be used.
@@ -285,14 +285,14 @@ func triggerClass(u mapping.Urgency) Class {
 }
 
 func resolveClass(u mapping.Urgency) Class {
-	if u == mapping.High {
+	if u.First() {
 		return ClassHighResolve
 	}
 	return ClassLowResolve
 }
 
 func triggerAction(u mapping.Urgency) Action {
-	if u == mapping.Change {
+	if !u.Opens() {
 		return Change
 	}
 	return Trigger

@@ -165,7 +165,7 @@ func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now ti
 // present one: a peer may be late with it.
 func endsEarlier(o *mapping.Observation, m *Member) bool {
 	now := m.Alert.StartsAt
-	if o.Origin != mapping.OriginAlertmanager || !o.Alert.StartsAt.Before(now) {
+	if !o.Origin.KnownToAlertmanager() || !o.Alert.StartsAt.Before(now) {
 		return false
 	}
 	if o.Alert.StartsAt.Before(now.Add(-endRounding)) { // a rounded end would be the start, too.
@@ -231,7 +231,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 	if last.By == endedByMove || last.By == endedByAbsence { // Alertmanager never said that it ended.
 		last = Ended{}
 	}
-	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin == mapping.OriginAlertmanager
+	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin.KnownToAlertmanager()
 	if late && p.Alertmanagers == 0 {
 		// After a jump of the clock nobody knows how long ago that was: it pages.
 		if since := now.Sub(last.Seen); o.ExternalURL != last.By && since >= 0 && since <= lateDuplicate {
@@ -331,7 +331,7 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 	if in.FallbackOf != "" {
 		target = in.FallbackOf
 	}
-	if in.Urgency != mapping.None && in.AcceptedRevision < in.Revision || in.Hole != nil {
+	if in.Urgency.Sends() && in.AcceptedRevision < in.Revision || in.Hole != nil {
 		return
 	}
 	for fp, m := range in.Members {
@@ -370,12 +370,8 @@ func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 
 func newMember(o *mapping.Observation, now time.Time) *Member {
 	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
-	if endsByItself(o.Origin) {
+	if o.Origin.EndsByItself() {
 		m.ExpiresAt = o.Alert.EndsAt
 	}
 	return m
 }
-
-// endsByItself says whether an alert's endsAt is its end: Alertmanager's own are
-// over only when it says so.
-func endsByItself(o mapping.Origin) bool { return o == mapping.OriginTest || o == mapping.OriginSelf }

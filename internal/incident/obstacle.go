@@ -4,13 +4,12 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/mutant"
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // obstacle finds what keeps any request of the incident from leaving now.
 func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 	unpaged := in.Firing() > 0 && in.Revision > in.AcceptedRevision
-	fallback := unpaged && in.Urgency != mapping.Change && ev.Fallback != "" && in.FallbackRevision < in.Revision
+	fallback := unpaged && in.Urgency.Opens() && ev.Fallback != "" && in.FallbackRevision < in.Revision
 	divert := Decision{Kind: Perform, Step: StepFallback}
 	switch {
 	case in.Blocked != nil && fallback && !mutant.On(mutant.NoFallback):
@@ -38,7 +37,7 @@ func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 
 // staleCheck asks Alertmanager about a trigger that has waited for long.
 func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
-	if p.Alertmanagers == 0 || in.Origin != mapping.OriginAlertmanager || in.owes() ||
+	if p.Alertmanagers == 0 || !in.Origin.KnownToAlertmanager() || in.owes() ||
 		in.PendingSince.IsZero() || now.Sub(in.PendingSince) <= p.StaleAfter {
 		return Decision{}, false
 	}
@@ -52,7 +51,7 @@ func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, b
 		return Decision{Kind: Idle, Reason: "Alertmanager is being asked"}, true
 	}
 	timeout := StaleAsk
-	if in.Urgency == mapping.High {
+	if in.Urgency.First() {
 		timeout = StaleAskHigh
 	}
 	return Decision{Kind: Ask, Question: QuestionStale, Timeout: timeout, Class: triggerClass(in.Urgency), Reason: "waited longer than stale_after"}, true

@@ -104,7 +104,7 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 		in.Have, in.KeyFault = it.Prev, o.Message
 	case OutcomeThrottled:
 		in.Have = it.Prev
-		if it.Action == Trigger && in.Urgency == mapping.High && it.Revision > in.AcceptedRevision {
+		if it.Action == Trigger && in.Urgency.First() && it.Revision > in.AcceptedRevision {
 			in.Owed = max(in.Owed, it.Revision) // it waits for nothing but the rate limit.
 		}
 	case OutcomeUnsent:

@@ -2,8 +2,6 @@ package incident
 
 import (
 	"time"
-
-	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // reopenResolved brings a closed incident back whose resolve had no effect. It says
@@ -34,5 +32,5 @@ func (in *Incident) Swallowed(h Hole, now time.Time) {
 // wasPaged says whether PagerDuty was told to open a closed incident.
 func (in *Incident) WasPaged() bool {
 	paged := in.Attempted || !in.LastTrigger.IsZero() // in its last epoch, or in one before that was over first.
-	return in.Digest == nil && in.Urgency != mapping.Change && in.Urgency != mapping.None && in.Have == StateClosed && paged
+	return in.Digest == nil && in.Urgency.Opens() && in.Have == StateClosed && paged
 }

@@ -13,7 +13,7 @@ func (in *Incident) Want() State {
 	if in.Firing() == 0 {
 		return StateClosed
 	}
-	if in.Urgency == mapping.Acknowledged || in.loud() == 0 {
+	if in.Urgency.AutoAcks() || in.loud() == 0 {
 		return StateAcknowledged
 	}
 	return StateOpen
@@ -144,14 +144,14 @@ func (in *Incident) owesPagerDuty() bool {
 	if in.Digest != nil {
 		return in.Revision > in.AcceptedRevision
 	}
-	if in.Urgency == mapping.None || in.waitsForHole() {
+	if !in.Urgency.Sends() || in.waitsForHole() {
 		return false
 	}
 	if in.Firing() > 0 {
 		return in.Revision > in.AcceptedRevision || in.Have == StateUnknown ||
-			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency != mapping.Change)
+			(in.Want() == StateAcknowledged && in.Have == StateOpen && in.Urgency.Opens())
 	}
-	if in.Urgency == mapping.Change {
+	if !in.Urgency.Opens() {
 		return in.Intent != nil
 	}
 	return in.Have != StateClosed || in.owes()
@@ -166,5 +166,5 @@ func (in *Incident) owes() bool {
 // paged says whether PagerDuty has accepted the newest episode, and the alert is
 // part of it.
 func (in *Incident) Paged(fp string) bool {
-	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || in.Urgency == mapping.Change)
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || !in.Urgency.Opens())
 }

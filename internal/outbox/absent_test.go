@@ -68,7 +68,7 @@ func TestAbsentLosesAgainstAWebhook(t *testing.T) {
 
 func TestAbsentLeavesOtherOriginsAlone(t *testing.T) {
 	s := open(t, t.TempDir(), incident.Policy{})
-	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginHeartbeat, mapping.OriginSelf} {
+	for _, origin := range []mapping.Origin{mapping.OriginTest, mapping.OriginCoverage, mapping.OriginSelf} {
 		fp := string(origin)
 		s.observe(alert{fp: fp, origin: origin})
 		s.absent(0, incident.Absence{Fingerprint: fp, LastSeen: s.lastSeen(fp)})

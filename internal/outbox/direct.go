@@ -202,7 +202,7 @@ func (s *Store) held(o *mapping.Observation) bool {
 		}
 		return true
 	}
-	if o.Urgency == mapping.None || s.open[id].Paged(fp) { // none asks for nothing.
+	if !o.Urgency.Sends() || s.open[id].Paged(fp) { // none asks for nothing.
 		return true
 	}
 	for _, other := range s.index[fp] {

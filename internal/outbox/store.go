@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 
@@ -182,6 +183,21 @@ func (s *Store) List() []*incident.Incident {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.Collect(maps.Values(s.open))
+}
+
+// FiringOf returns the alerts of an origin that fire, once for each incident that holds them.
+func (s *Store) FiringOf(origin mapping.Origin) []template.Alert {
+	var list []template.Alert
+	for _, in := range s.List() {
+		for fingerprint, m := range in.Members {
+			if m.Origin == origin && m.Firing {
+				alert := m.Alert
+				alert.Fingerprint = fingerprint
+				list = append(list, alert)
+			}
+		}
+	}
+	return list
 }
 
 // Changes is written to when incidents have changed; Changed takes their ids.
