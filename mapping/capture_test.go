@@ -106,7 +106,11 @@ func TestCaptures(t *testing.T) {
 			"firing 2858eb21387eda69 critical pd/A/high/9f476daf8a8f989b48c7c981d95c1f7d [unknown_tier]",
 		},
 	}
-	m := mustNew(t, mapping.Config{Services: []string{"pd"}})
+	m := mustNew(t, func() mapping.Config {
+		cfg := withDedup(mapping.Dedup{})
+		cfg.Services = []string{"pd"}
+		return cfg
+	}())
 
 	files, err := filepath.Glob("testdata/captures/*.json")
 	if err != nil || len(files) == 0 {

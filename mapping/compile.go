@@ -76,7 +76,7 @@ func compile(cfg Config) (*Mapper, error) {
 	builtIn := rule{
 		tier:        c.text("defaults.tier", "{{ .Labels.severity }}", noClock, sampleAlertData()),
 		unknownTier: first,
-		dedup:       dedup{mode: byAlert, ignore: []string{"replica", "prometheus_replica"}},
+		dedup:       dedup{mode: byGroup, ignore: []string{"replica", "prometheus_replica"}},
 		event:       &eventTexts{},
 	}
 	c.m.fallback = c.options("defaults", cfg.Defaults.Options, builtIn)

@@ -73,7 +73,7 @@ type Options struct {
 
 // Dedup says which alerts share an incident.
 type Dedup struct {
-	By DedupBy `yaml:"by,omitempty"` // default: alert.
+	By DedupBy `yaml:"by,omitempty"` // default: group.
 	// Ignore are labels that do not count when the key is made of all labels, nor
 	// in a silence that an event links to. Default: replica, prometheus_replica;
 	// an empty list ignores none. A list of labels in By is taken as it is.

@@ -54,6 +54,9 @@ func (d *dedup) keyFor(a *template.Alert, r *routing, service string, u Urgency)
 	var arr [1024]byte
 	switch d.mode {
 	case byGroup:
+		if r.origin.Ours() { // in no group of Alertmanager's: each of these is an incident of its own.
+			return d.alertKey(arr[:0], a, r.origin, service, u)
+		}
 		if r.g.GroupKey == "" {
 			break
 		}

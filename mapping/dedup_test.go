@@ -15,7 +15,11 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
+// withDedup makes one incident of each alert where d does not say otherwise.
 func withDedup(d mapping.Dedup) mapping.Config {
+	if d.By.IsZero() {
+		d.By.Mode = "alert"
+	}
 	return mapping.Config{Defaults: mapping.Defaults{Options: mapping.Options{Dedup: &d}}}
 }
 
@@ -189,7 +193,7 @@ func TestKeyFallsBackToTheAlert(t *testing.T) {
 				tc.change(g)
 			}
 			got := mustNew(t, withDedup(tc.dedup)).Route(g)[0]
-			want := mustNew(t, mapping.Config{}).Route(plain)[0]
+			want := mustNew(t, withDedup(mapping.Dedup{})).Route(plain)[0]
 			if got.DedupKey != want.DedupKey || got.Shared || got.BareKey {
 				t.Errorf("got %q, shared %v, bare %v; want %q, false, false", got.DedupKey, got.Shared, got.BareKey, want.DedupKey)
 			}
@@ -199,7 +203,7 @@ func TestKeyFallsBackToTheAlert(t *testing.T) {
 		})
 	}
 	t.Run("nothing but ignored labels", func(t *testing.T) {
-		m := mustNew(t, mapping.Config{})
+		m := mustNew(t, withDedup(mapping.Dedup{}))
 		a, b := routeOne(t, m, template.KV{"replica": "a"}), routeOne(t, m, template.KV{"replica": "b"})
 		if a.DedupKey == b.DedupKey {
 			t.Errorf("got the same key %q, want one for each alert", a.DedupKey)
@@ -241,6 +245,46 @@ func TestPeersMakeTheSameKey(t *testing.T) {
 		}
 		if a.DedupKey != b.DedupKey || a.Alert.Fingerprint != b.Alert.Fingerprint {
 			t.Errorf("%+v: got %q and %q, want the same key", by, a.DedupKey, b.DedupKey)
+		}
+	}
+}
+
+// People have told Alertmanager's group_by how they want to be paged: a group of 40 alerts
+// is one incident for each urgency in it.
+func TestDefaultIsOneIncidentAGroup(t *testing.T) {
+	var labels []template.KV
+	for i := range 40 {
+		severity := "critical"
+		if i%2 == 1 {
+			severity = "warning"
+		}
+		labels = append(labels, template.KV{"alertname": "DiskFull", "instance": fmt.Sprint(i), "severity": severity})
+	}
+	m := mustNew(t, mapping.Config{})
+	keys := map[mapping.Urgency]map[string]bool{}
+	for _, o := range m.Route(group(labels...)) {
+		if keys[o.Urgency] == nil {
+			keys[o.Urgency] = map[string]bool{}
+		}
+		keys[o.Urgency][o.DedupKey] = true
+		if !o.Shared {
+			t.Errorf("%s is not shared", o.DedupKey)
+		}
+	}
+	if len(keys) != 2 || len(keys[mapping.High]) != 1 || len(keys[mapping.Low]) != 1 {
+		t.Errorf("got keys %v, want one for each urgency", keys)
+	}
+}
+
+// What pagerelay raises itself is in no group of Alertmanager's: each is its own incident.
+func TestOwnAlertsAreNotGrouped(t *testing.T) {
+	m := mustNew(t, mapping.Config{})
+	for _, origin := range []mapping.Origin{mapping.OriginSelf, mapping.OriginCoverage} {
+		g := group(template.KV{"alertname": "A", "id": "1"}, template.KV{"alertname": "A", "id": "2"})
+		g.Origin = origin
+		obs := m.Route(g)
+		if obs[0].DedupKey == obs[1].DedupKey || len(obs[0].Faults) > 1 {
+			t.Errorf("%s: got keys %s and %s, faults %v", origin, obs[0].DedupKey, obs[1].DedupKey, obs[0].Faults)
 		}
 	}
 }

@@ -138,7 +138,7 @@ func TestRuleOptionsInherit(t *testing.T) {
 			{Name: "plain", Matchers: []string{`r="plain"`}},
 		},
 		Defaults: mapping.Defaults{Options: mapping.Options{
-			Tier: "info", Dedup: &mapping.Dedup{Namespace: "eu-1", Ignore: []string{"pod"}},
+			Tier: "info", Dedup: &mapping.Dedup{By: mapping.DedupBy{Mode: "alert"}, Namespace: "eu-1", Ignore: []string{"pod"}},
 		}},
 	})
 	own, plain := routeOne(t, m, template.KV{"r": "own", "pod": "x"}), routeOne(t, m, template.KV{"r": "plain", "pod": "x"})
@@ -393,7 +393,7 @@ func TestCoverageKeyShowsTheCheck(t *testing.T) {
 		{mapping.OriginAlertmanager, nil, "sre/coverage_gap/high/"},
 	} {
 		m, err := mapping.New(mapping.Config{
-			Services: []string{"sre"}, Defaults: mapping.Defaults{Service: "sre", Options: mapping.Options{Dedup: &mapping.Dedup{Ignore: tc.ignore}}},
+			Services: []string{"sre"}, Defaults: mapping.Defaults{Service: "sre", Options: mapping.Options{Dedup: &mapping.Dedup{By: mapping.DedupBy{Mode: "alert"}, Ignore: tc.ignore}}},
 		})
 		if err != nil {
 			t.Fatal(err)

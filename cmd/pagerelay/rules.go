@@ -25,6 +25,7 @@ type rulesCommand struct {
 	labels      []string
 	annotations []string
 	receiver    string
+	groupBy     []string
 	format      string
 }
 
@@ -35,6 +36,7 @@ func newRules(app *kingpin.Application) *rulesCommand {
 	test.Arg("label", "The alert's labels, as NAME=VALUE.").Required().StringsVar(&c.labels)
 	test.Flag("annotation", "An annotation of the alert, as NAME=VALUE; repeatable.").StringsVar(&c.annotations)
 	test.Flag("receiver", "The name of Alertmanager's receiver.").Default("pagerelay").StringVar(&c.receiver)
+	test.Flag("group-by", "A label of Alertmanager's group_by; repeatable. The dedup key is made of the group, unless dedup.by says otherwise.").Default("alertname").StringsVar(&c.groupBy)
 	test.Flag("format", "text or json.").Default(formatText).EnumVar(&c.format, formatText, formatJSON)
 	c.test = test.FullCommand()
 	return c
@@ -66,7 +68,7 @@ func (c *rulesCommand) run(file string, out io.Writer) error {
 		return err
 	}
 	now := time.Now().UTC()
-	verdicts := judge(p.mapper, testGroup(labels, annotations, c.receiver, now), now)
+	verdicts := judge(p.mapper, testGroup(labels, annotations, c.receiver, c.groupBy, now), now)
 	if c.format == formatJSON {
 		return writeJSON(out, verdicts, "  ")
 	}
@@ -146,8 +148,15 @@ func pairs(args []string) (template.KV, error) {
 	return kv, nil
 }
 
-// testGroup is the webhook that brings one firing alert.
-func testGroup(labels, annotations template.KV, receiver string, now time.Time) *mapping.Group {
+// testGroup is the webhook that brings one firing alert, in the group that groupBy
+// makes of it. Its groupKey lacks the path of routes, which only Alertmanager knows.
+func testGroup(labels, annotations template.KV, receiver string, groupBy []string, now time.Time) *mapping.Group {
+	grouped, groupLabels := model.LabelSet{}, template.KV{}
+	for _, name := range groupBy {
+		if v, ok := labels[name]; ok {
+			grouped[model.LabelName(name)], groupLabels[name] = model.LabelValue(v), v
+		}
+	}
 	ls := model.LabelSet{}
 	for name, v := range labels {
 		ls[model.LabelName(name)] = model.LabelValue(v)
@@ -159,9 +168,9 @@ func testGroup(labels, annotations template.KV, receiver string, now time.Time) 
 				Status: mapping.Firing, Labels: labels, Annotations: annotations, StartsAt: now,
 				Fingerprint: ls.Fingerprint().String(),
 			}},
-			GroupLabels: template.KV{}, CommonLabels: labels, CommonAnnotations: annotations,
+			GroupLabels: groupLabels, CommonLabels: labels, CommonAnnotations: annotations,
 		},
-		Version: "4", GroupKey: "{}:{}",
+		Version: "4", GroupKey: "{}:" + grouped.String(),
 	}
 }
 

@@ -26,9 +26,9 @@ const testKey = "0123456789abcdef0123456789abcdef"
 
 // webhook is a body with one firing alert.
 func webhook(name, severity string) string {
-	return fmt.Sprintf(`{"version":"4","groupKey":"{}:{}","status":"firing","receiver":"r","externalURL":"http://am.example",`+
+	return fmt.Sprintf(`{"version":"4","groupKey":"{}:{alertname=%[1]s}","status":"firing","receiver":"r","externalURL":"http://am.example",`+
 		`"groupLabels":{},"commonLabels":{},"commonAnnotations":{},"truncatedAlerts":0,"alerts":[{"status":"firing",`+
-		`"labels":{"alertname":%q,"severity":%q},"annotations":{"summary":%q},"startsAt":"2026-11-21T10:00:00Z",`+
+		`"labels":{"alertname":%[1]q,"severity":%[2]q},"annotations":{"summary":%[3]q},"startsAt":"2026-11-21T10:00:00Z",`+
 		`"endsAt":"0001-01-01T00:00:00Z","generatorURL":"","fingerprint":""}]}`, name, severity, "about "+name)
 }
 

@@ -85,6 +85,7 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false
 		in.PendingSince = now
+		in.Owed = 0 // of the epoch before it was told that it was missed.
 	}
 	c := *in.Members[fp]
 	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, nil, "", nil

@@ -51,7 +51,7 @@ func storage(o options, name string) (string, error) {
 // waits until it is ready.
 func start(ctx context.Context, o options, storage, eventsURL string, perMinute int) (*process, error) {
 	config := filepath.Join(o.dir, "pagerelay.yml")
-	text := fmt.Sprintf("pagerduty:\n  events_url: %s\nservices:\n  infra:\n    routing_key: %s\n    events_per_minute: %d\n",
+	text := fmt.Sprintf("pagerduty:\n  events_url: %s\nservices:\n  infra:\n    routing_key: %s\n    events_per_minute: %d\ndefaults: {dedup: {by: alert}}\n",
 		eventsURL, routingKey, perMinute)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)

@@ -53,6 +53,7 @@ tiers:
   - {name: none, urgency: none}
 defaults:
   unknown_tier: warning
+  dedup: {by: alert}
 `,
 	})
 	alerts := []stack.Alert{
@@ -114,6 +115,24 @@ func TestGroupPagesEveryAlert(t *testing.T) {
 	for _, name := range []string{"A", "B", "C"} {
 		s.one(name)
 	}
+	s.noneRefused()
+}
+
+// By default a group is one incident, as with Alertmanager's own notifier.
+func TestGroupIsOneIncidentByDefault(t *testing.T) {
+	t.Parallel()
+	s := install(t, options{groupBy: "[alertname]", byGroup: true})
+	var group []stack.Alert
+	for _, instance := range []string{"a", "b", "c", "d"} {
+		group = append(group, alert("Disk", "instance="+instance, "severity=critical"))
+	}
+	s.post(group...)
+	s.holds(map[string]opened{"Disk": critical()})
+	for _, a := range group {
+		s.post(over(a))
+	}
+	s.holds(map[string]opened{})
+	s.one("Disk")
 	s.noneRefused()
 }
 

@@ -35,6 +35,9 @@ type options struct {
 	maxAlerts int
 	// relay is added to pagerelay's configuration file.
 	relay string
+	// byGroup leaves dedup.by at its default; else each alert is an incident of its own,
+	// where relay has no defaults.
+	byGroup bool
 	// services are pagerelay's services. Default: demo, with the emulator's built-in key.
 	services string
 	// emulator is the emulator's configuration file. Default: its built-in account.
@@ -164,6 +167,9 @@ func (s *installation) relayConfig(o options) string {
 	}
 	services := fmt.Sprintf("  demo: {routing_key: %s}\n", emulator.DefaultRoutingKey)
 	b.WriteString("services:\n" + cmp.Or(o.services, services) + o.relay)
+	if !o.byGroup && !strings.Contains(o.relay, "defaults:") {
+		b.WriteString("defaults: {dedup: {by: alert}}\n")
+	}
 	return b.String()
 }
 

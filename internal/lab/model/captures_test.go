@@ -293,7 +293,7 @@ func stories() []story {
 // story is a sequence of captured webhooks.
 type story struct {
 	name      string
-	dedup     string // dedup.by; default: alert.
+	dedup     string // dedup.by; here alert, if it is empty.
 	asks      bool   // there is an Alertmanager to ask.
 	onSilence string
 	noCrash   string // why the story is different with crashes.
@@ -346,9 +346,7 @@ func playStory(t *testing.T, dir string, s story, crashes bool) {
 	w := &stage{t: t, captured: captured, account: newAccount(pagerDuty(0)), dedup: s.dedup, names: map[string]string{}}
 	w.learn()
 	text := "services: {infra: {routing_key: " + keyInfra + "}}\n"
-	if s.dedup != "" {
-		text += "defaults: {dedup: {by: " + s.dedup + "}}\n"
-	}
+	text += "defaults: {dedup: {by: " + cmp.Or(s.dedup, "alert") + "}}\n"
 	c, err := config.Parse([]byte(text), dir)
 	if err != nil {
 		t.Fatal(err)

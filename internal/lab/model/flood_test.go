@@ -75,7 +75,7 @@ func (f flood) run(t *testing.T) (problems []string) {
 	t.Helper()
 	dir := newDir(t)
 	bubble.Test(t, func(t *testing.T) {
-		c, err := config.Parse(fmt.Appendf(nil, "services: {infra: {routing_key: %s, events_per_minute: %d}}\n", keyInfra, f.perMinute), dir)
+		c, err := config.Parse(fmt.Appendf(nil, "services: {infra: {routing_key: %s, events_per_minute: %d}}\ndefaults: {dedup: {by: alert}}\n", keyInfra, f.perMinute), dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,13 +74,13 @@ func drawSteps(rt *rapid.T) []step {
 }
 
 // run plays the steps in a bubble of virtual time and returns what was wrong.
-func run(t *testing.T, steps []step, peers, perMinute int, policy alertmanager.Reconcile) []string {
+func run(t *testing.T, steps []step, peers, perMinute int, dedup string, policy alertmanager.Reconcile) []string {
 	t.Helper()
 	dir := newDir(t)
 	defer os.RemoveAll(dir) // thousands of histories are one test.
 	var problems []string
 	bubble.Test(t, func(*testing.T) {
-		w := newWorld(dir, peers, pagerDuty(perMinute), policy)
+		w := newWorld(dir, peers, pagerDuty(perMinute), dedup, policy)
 		for _, s := range steps {
 			w.step(s)
 			if s.Pause > 0 {
@@ -278,18 +278,19 @@ func TestPagerDutyConvergesToAlertmanager(t *testing.T) {
 		histories, played = histories+1, played+len(steps)
 		peers := rapid.IntRange(0, 2).Draw(rt, "peers")
 		perMinute := rapid.SampledFrom([]int{120, 15}).Draw(rt, "events_per_minute")
+		dedup := rapid.SampledFrom([]string{"alert", "group"}).Draw(rt, "dedup")
 		mutes := rapid.SampledFrom([]string{"nothing", "acknowledge", "resolve"})
 		policy := alertmanager.Reconcile{
 			Interval: rapid.SampledFrom([]time.Duration{time.Minute, 10 * time.Minute}).Draw(rt, "interval"),
 			Adopt:    rapid.Bool().Draw(rt, "adopt"), OnSilence: mutes.Draw(rt, "on_silence"), OnInhibit: mutes.Draw(rt, "on_inhibit"),
 		}
-		if problems := run(t, steps, peers, perMinute, policy); len(problems) > 0 {
+		if problems := run(t, steps, peers, perMinute, dedup, policy); len(problems) > 0 {
 			var text []string
 			for _, s := range steps {
 				text = append(text, s.String())
 			}
-			rt.Fatalf("%s\nafter, with %d Alertmanagers to ask, %+v and %d events a minute:\n%s",
-				strings.Join(problems, "\n"), peers, policy, perMinute, strings.Join(text, "\n"))
+			rt.Fatalf("%s\nafter, with %d Alertmanagers to ask, by %s, %+v and %d events a minute:\n%s",
+				strings.Join(problems, "\n"), peers, dedup, policy, perMinute, strings.Join(text, "\n"))
 		}
 	})
 }

@@ -108,7 +108,7 @@ func (w *world) unmute(i int) {
 
 // group is the webhook that would tell of a firing alert.
 func (w *world) group(i int) *mapping.Group {
-	g := &mapping.Group{}
+	g := &mapping.Group{GroupKey: groupKey}
 	raw, err := json.Marshal(map[string]any{"status": "firing", "labels": alerts()[i]})
 	if err != nil {
 		panic(err)

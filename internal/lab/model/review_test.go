@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestPeersOldResolveClosesNothing(t *testing.T) {
 		dir := newDir(t)
 		t.Run(fmt.Sprint(peers, " Alertmanagers to ask"), func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				w := newWorld(dir, peers, pagerDuty(120), alertmanager.Reconcile{})
+				w := newWorld(dir, peers, pagerDuty(120), "alert", alertmanager.Reconcile{})
 				defer w.stop()
 				first := time.Now()
 				w.setFiring(0, true)
@@ -58,6 +59,7 @@ func TestHistoriesToRemember(t *testing.T) {
 		peers  int
 		policy alertmanager.Reconcile
 		steps  []step
+		dedup  string // alert if it is empty.
 	}{
 		{
 			name: "over during an outage, and nobody said so", peers: 1, policy: alertmanager.Reconcile{Interval: long},
@@ -246,7 +248,7 @@ func TestHistoriesToRemember(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, p := range run(t, tc.steps, tc.peers, 120, tc.policy) {
+			for _, p := range run(t, tc.steps, tc.peers, 120, cmp.Or(tc.dedup, "alert"), tc.policy) {
 				t.Errorf("%.1500s", p)
 			}
 		})

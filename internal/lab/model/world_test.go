@@ -53,6 +53,9 @@ const (
 	gap      = 10 // of origin coverage.
 )
 
+// groupKey is that of the only group: by group, all alerts of an urgency are one incident.
+const groupKey = "{}:{}"
+
 func fingerprint(i int) string { return fmt.Sprintf("%016x", i+1) }
 
 // indexOf is the alert that a fingerprint stands for, or -1.
@@ -65,7 +68,7 @@ func indexOf(fp string) int {
 }
 
 // Configurations that a reload goes between.
-func configText(variant int) string {
+func configText(variant int, dedup string) string {
 	services := `
 services:
   infra: {routing_key: ` + keyInfra + `, fallback: other}
@@ -88,6 +91,7 @@ services:
 rules:` + moved + `
   - {name: shared, matchers: ['shared=~".+"'], service: infra, dedup: {by: [shared]}}
   - {name: rest, service: infra}
+defaults: {dedup: {by: ` + dedup + `}}
 `
 }
 
@@ -117,6 +121,7 @@ type world struct {
 	grouped   bool   // webhooks tell of all that fires in their group.
 	truncated bool   // a webhook has left some out: they may be adopted.
 	reloaded  bool
+	dedup     string // defaults.dedup.by.
 	policy    alertmanager.Reconcile
 
 	config *config.Config
@@ -144,10 +149,10 @@ type world struct {
 	calmSince time.Time            // when something that delays requests happened last.
 }
 
-func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Reconcile) *world {
+func newWorld(dir string, peers int, emu emulator.Config, dedup string, policy alertmanager.Reconcile) *world {
 	n := len(alerts())
 	w := &world{
-		dir: dir, pd: newAccount(emu), peers: peers, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
+		dir: dir, pd: newAccount(emu), peers: peers, dedup: dedup, firing: make([]bool, n), starts: make([]time.Time, n), ends: make([]time.Time, n),
 		mapped: map[string]map[int]bool{}, settled: map[string]time.Time{}, twice: newTwice(),
 	}
 	w.peerFires, w.peerDue = make([]bool, n), make([]time.Time, n)
@@ -168,7 +173,7 @@ func newWorld(dir string, peers int, emu emulator.Config, policy alertmanager.Re
 }
 
 func (w *world) load(variant int) {
-	c, err := config.Parse([]byte(configText(variant)), w.dir)
+	c, err := config.Parse([]byte(configText(variant, w.dedup)), w.dir)
 	if err != nil {
 		panic(err)
 	}
@@ -258,7 +263,7 @@ func (w *world) sayAs(peer int, reason string, i int, firing bool, starts, ends 
 }
 
 func (w *world) webhook(peer int, reason string, i int, firing bool, starts, ends time.Time) *mapping.Group {
-	g := mapping.Group{Version: "4", GroupKey: "{}:{}"}
+	g := mapping.Group{Version: "4", GroupKey: groupKey}
 	g.Receiver, g.Status, g.ExternalURL, g.NotificationReason = "pagerelay", "firing", fmt.Sprint("http://am-", peer+1), reason
 	status := mapping.Resolved
 	if firing {

@@ -105,7 +105,7 @@ receivers:
 
 // startRelay starts pagerelay and says where it is.
 func (s *side) startRelay(ctx context.Context, dir, pdURL string, o options, where chan<- *url.URL) error {
-	config, err := write(dir, "pagerelay.yml", fmt.Sprintf("pagerduty: {events_url: %s}\nalertmanager: {urls: [%s]}\nservices: {storm: {routing_key: %s}}\n",
+	config, err := write(dir, "pagerelay.yml", fmt.Sprintf("pagerduty: {events_url: %s}\nalertmanager: {urls: [%s]}\nservices: {storm: {routing_key: %s}}\ndefaults: {dedup: {by: alert}}\n",
 		pdURL, s.am.URL, emulator.DefaultRoutingKey))
 	if err != nil {
 		return err
