@@ -85,7 +85,7 @@ func TestMetricsAreListed(t *testing.T) {
 // The YAML of the texts is what a user copies.
 func TestYAMLBlocksAreValid(t *testing.T) {
 	blocks := 0
-	for _, file := range []string{"../README.md", "configuration.md", "coverage.md", "metrics.md", "operations.md"} {
+	for _, file := range []string{"../README.md", "configuration.md", "coverage.md", "grafana.md", "metrics.md", "operations.md"} {
 		for _, m := range regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindAllStringSubmatch(read(t, file), -1) {
 			blocks++
 			text := regexp.MustCompile("(?m)^"+m[1]).ReplaceAllString(m[2], "")

@@ -66,12 +66,19 @@ func (r *rendering) ours() bool {
 // own default template writes it.
 func (r *rendering) client() (name, address string) {
 	name = "Alertmanager"
-	if r.ours() {
+	switch {
+	case r.ours():
 		name = "Pagerelay"
+	case r.in.Origin == OriginGrafana:
+		name = "Grafana"
 	}
 	name = r.field(r.e.client, name)
 	address = r.text(r.e.clientURL)
-	if base := r.alertmanager(); address == "" && base != "" {
+	base := r.alertmanager()
+	if address == "" && r.in.Origin == OriginGrafana {
+		address = base
+	}
+	if address == "" && base != "" {
 		// The page's filter is a pattern: the receiver's name goes in quoted.
 		address = base + "/#/alerts?receiver=" + url.QueryEscape(regexp.QuoteMeta(r.in.Receiver))
 	}

@@ -31,6 +31,7 @@ func (r *rendering) links() []Link {
 	notes := r.lead.Annotations
 	add(notes["runbook_url"], "Runbook")
 	add(notes["dashboard_url"], "Dashboard")
+	add(notes["panel_url"], "Panel")
 	source := "Graph"
 	if r.in.Origin == OriginCoverage {
 		source = "PagerDuty" // what a finding is about.
@@ -78,6 +79,9 @@ func (r *rendering) images() []Image {
 // silenceURL opens Alertmanager's form for a silence of this alert, or of all
 // members if they have the name of the alert in common.
 func (r *rendering) silenceURL() string {
+	if r.in.Origin == OriginGrafana {
+		return r.lead.Annotations["silence_url"]
+	}
 	base := r.alertmanager()
 	if base == "" {
 		return ""

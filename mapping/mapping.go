@@ -51,6 +51,7 @@ type Origin string
 // The origins.
 const (
 	OriginAlertmanager Origin = "alertmanager"
+	OriginGrafana      Origin = "grafana" // Grafana's own webhook: no Alertmanager knows of it.
 	OriginCoverage     Origin = "coverage"
 	OriginTest         Origin = "test"      // the amtool test door; such a member ends at its EndsAt.
 	OriginSelf         Origin = "pagerelay" // what pagerelay says of itself; it ends likewise.
@@ -69,6 +70,12 @@ type Group struct {
 	Version         string `json:"version"`
 	GroupKey        string `json:"groupKey"`
 	TruncatedAlerts uint64 `json:"truncatedAlerts"`
+
+	// Odd are the alerts, by their index, of which not all could be read as it should
+	// be. Unread counts those of which nothing could; UnreadReason is why the first.
+	Odd          map[int]bool `json:"-"`
+	Unread       int          `json:"-"`
+	UnreadReason error        `json:"-"`
 
 	// Origin is set by the door that took the group in; "" means alertmanager.
 	Origin Origin `json:"-"`
@@ -91,6 +98,7 @@ const (
 	FaultSummary        Fault = "summary"         // the summary was cut to MaxSummary.
 	FaultSize           Fault = "size"            // the event was cut to MaxEventSize.
 	FaultLink           Fault = "link"            // a link or image without a usable URL was left out.
+	FaultAlert          Fault = "alert"           // a field of the alert could not be read: it is left out, or stands for itself.
 	FaultUrgency        Fault = "urgency"         // acknowledged cannot be had with Alertmanager's bare key: low is used.
 )
 
@@ -98,7 +106,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultUnknownTier, FaultTemplate, FaultUnknownService, FaultNoRule,
-		FaultDedupKey, FaultSummary, FaultSize, FaultLink, FaultUrgency,
+		FaultDedupKey, FaultSummary, FaultSize, FaultLink, FaultAlert, FaultUrgency,
 	}
 }
 

@@ -19,6 +19,7 @@ type routing struct {
 	origin   Origin
 	receiver string
 	data     *alertData  // of the alert at hand; made when a template asks for it.
+	odd      bool        // of the alert at hand: not all of it could be read.
 	report   func(error) // told of each template that failed; may be nil.
 }
 
@@ -35,7 +36,7 @@ func (m *Mapper) route(g *Group, report func(error)) []Observation {
 	for i := range g.Alerts {
 		a := g.Alerts[i]
 		normalise(&a)
-		r.data = nil
+		r.data, r.odd = nil, g.Odd[i]
 		first, taken := len(out), false
 		for lists := m.index.lists(arr[:0], a.Labels); ; {
 			at, ok := next(lists)
@@ -63,6 +64,9 @@ func (m *Mapper) route(g *Group, report func(error)) []Observation {
 // observation (those from first on) of the same incident.
 func (r *routing) observe(out []Observation, first int, rule *rule, a *template.Alert) []Observation {
 	var faults []Fault
+	if r.odd {
+		faults = append(faults, FaultAlert)
+	}
 	if rule == &r.m.fallback && len(r.m.rules) > 0 && r.g.Service == "" {
 		faults = append(faults, FaultNoRule)
 	}

@@ -33,6 +33,7 @@ func TestOriginTraits(t *testing.T) {
 	type traits struct{ known, endsByItself, ours bool }
 	for o, want := range map[mapping.Origin]traits{
 		mapping.OriginAlertmanager: {known: true},
+		mapping.OriginGrafana:      {},
 		mapping.OriginCoverage:     {ours: true},
 		mapping.OriginTest:         {endsByItself: true},
 		mapping.OriginSelf:         {endsByItself: true, ours: true},

@@ -26,61 +26,63 @@ const maxAlerts = 100_000
 
 // decode reads the body of a webhook. Unknown fields are ignored, because
 // Alertmanager adds some with most releases. Broken UTF-8 becomes U+FFFD, as
-// encoding/json does it: a bad label must not cost a page.
+// encoding/json does it: a bad label must not cost a page. A body that is not just
+// what Alertmanager sends is read by decodeLeniently.
 //
-// In what it returns each alert has a status of firing or resolved, a start, a
-// fingerprint, and label and annotation maps that are not nil; times are UTC.
-// The list of alerts may be empty, if the body says so: then there is nothing to
-// store. A body without the list is refused.
+// In what it returns each alert has a status of firing or resolved, a
+// fingerprint, and label and annotation maps that are not nil; times are UTC, and a
+// start that is not known is zero. The list of alerts may be empty, if the body says
+// so: then there is nothing to store. A body without the list is refused.
 //
 // An error is one short line for the sender's log: where the fault is, and how
-// to mend it. It is ASCII and quotes nothing of the body.
+// to fix it. It is ASCII and quotes nothing of the body.
 func decode(body []byte, maxDepth int) (*mapping.Group, error) {
-	if err := precheck(body, maxDepth, 2); err != nil {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf")) // a byte order mark.
+	plain, err := precheck(body, maxDepth, 2)
+	if err != nil {
 		return nil, err
 	}
+	if plain {
+		if g := decodeStrictly(body); g != nil {
+			return g, nil
+		}
+	}
+	return decodeLeniently(body, maxDepth)
+}
+
+// decodeStrictly decodes what is just as Alertmanager sends it, else nil.
+func decodeStrictly(body []byte) *mapping.Group {
 	g := new(mapping.Group)
-	err := json.Unmarshal(body, g)
-	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
-	if err != nil && !ok {
-		return nil, explain(err, body)
-	}
-	if mismatch != nil && mismatch.Field == "" {
-		return nil, errors.New("the body is not a JSON object; send Alertmanager's webhook body")
-	}
-	// A mismatch does not stop the decoding. That this is somebody else's message
-	// altogether is better to know than that one of its fields has another type.
-	if (mismatch == nil || fieldName(mismatch) != "version") && g.Version != webhookVersion {
-		return nil, wrongVersion(g.Version)
-	}
-	if err != nil {
-		return nil, explain(err, body)
-	}
-	if g.Alerts == nil {
-		return nil, errors.New("alerts is missing; send Alertmanager's webhook body unchanged")
+	if json.Unmarshal(body, g) != nil || g.Version != webhookVersion || g.Alerts == nil {
+		return nil
 	}
 	for i := range g.Alerts {
-		if err := checkAlert(&g.Alerts[i]); err != nil {
-			return nil, fmt.Errorf("alerts[%d].%w", i, err)
+		if checkAlert(&g.Alerts[i]) != nil {
+			return nil
+		}
+	}
+	complete(g)
+	return g
+}
+
+// complete fills in what g and its alerts leave out.
+func complete(g *mapping.Group) {
+	for i := range g.Alerts {
+		a := &g.Alerts[i]
+		if a.Labels == nil {
+			a.Labels = template.KV{}
+		}
+		if a.Annotations == nil {
+			a.Annotations = template.KV{}
+		}
+		if a.Fingerprint == "" {
+			a.Fingerprint = fingerprint(a.Labels)
 		}
 	}
 	for _, kv := range []*template.KV{&g.GroupLabels, &g.CommonLabels, &g.CommonAnnotations, &g.RouteLabels} {
 		if *kv == nil {
 			*kv = template.KV{}
 		}
-	}
-	return g, nil
-}
-
-// wrongVersion says who else may have sent the body, and what to do.
-func wrongVersion(v string) error {
-	switch v {
-	case "":
-		return errors.New(`version is missing: this is not Alertmanager's own webhook body; remove payload from webhook_configs, or send to another address`)
-	case "1":
-		return errors.New(`version is "1", which is Grafana's webhook; only Alertmanager's "4" is understood: let Grafana send to an Alertmanager, and that one here`)
-	default:
-		return errors.New(`version is not "4": only Alertmanager's webhook body is understood`)
 	}
 }
 
@@ -141,17 +143,18 @@ func fingerprint(labels template.KV) string {
 }
 
 // precheck walks over the bytes once, before anything is decoded. It refuses an
-// empty body, nesting beyond maxDepth, more than maxAlerts elements in what is
-// listDepth deep, and a second "alerts" in the outermost object: encoding/json
-// would keep the last one only, and alerts would be lost silently. Whether it is
-// JSON at all is for the decoder to say.
-func precheck(body []byte, maxDepth, listDepth int) error {
+// empty body, and more than maxAlerts elements in what is listDepth deep. plain says
+// that it nests no deeper than maxDepth and has no second "alerts" in the outermost
+// object: encoding/json would keep the last one only, and alerts would be lost
+// silently. Whether it is JSON at all is for the decoder to say.
+func precheck(body []byte, maxDepth, listDepth int) (plain bool, err error) {
+	plain = true
 	depth, lists, commas := 0, 0, 0
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
 			if depth++; depth > maxDepth {
-				return fmt.Errorf("nested more than %d deep at byte %d; send Alertmanager's webhook body unchanged", maxDepth, i)
+				plain = false
 			}
 		case '}', ']':
 			if depth--; depth == 0 {
@@ -160,7 +163,7 @@ func precheck(body []byte, maxDepth, listDepth int) error {
 		case ',':
 			if depth == listDepth {
 				if commas++; commas >= maxAlerts {
-					return fmt.Errorf("more than %d alerts; set max_alerts in Alertmanager's webhook_configs", maxAlerts)
+					return false, fmt.Errorf("more than %d alerts; set max_alerts in Alertmanager's webhook_configs", maxAlerts)
 				}
 			}
 		case '"':
@@ -172,15 +175,15 @@ func precheck(body []byte, maxDepth, listDepth int) error {
 			}
 			if depth == 1 && i < len(body) && i-start == len("alerts") && bytes.EqualFold(body[start:i], []byte("alerts")) && isKey(body[i+1:]) {
 				if lists++; lists > 1 {
-					return fmt.Errorf("a second alerts at byte %d; put all alerts into one list", start-1)
+					plain = false
 				}
 			}
 		}
 	}
 	if len(bytes.TrimLeft(body, " \t\r\n")) == 0 {
-		return errors.New("the body is empty; send Alertmanager's webhook body")
+		return false, errors.New("the body is empty; send Alertmanager's webhook body")
 	}
-	return nil
+	return plain, nil
 }
 
 // isKey says whether a string was a key, given what follows it.

@@ -15,4 +15,4 @@ func DecodePosted(body []byte, maxDepth int, now time.Time) ([]*mapping.Group, e
 }
 
 // Precheck is precheck, for the fuzz tests.
-func Precheck(body []byte, maxDepth int) error { return precheck(body, maxDepth, 2) }
+func Precheck(body []byte, maxDepth int) (plain bool, err error) { return precheck(body, maxDepth, 2) }

@@ -42,6 +42,7 @@ type metrics struct {
 	refusedTokens *prometheus.CounterVec // reason
 	alerts        *prometheus.CounterVec // rule, status
 	truncated     prometheus.Counter
+	unread        prometheus.Counter
 	auditFailures prometheus.Counter
 	duration      prometheus.Histogram
 	bodyBytes     prometheus.Histogram
@@ -69,6 +70,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		truncated: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_webhook_truncated_alerts_total",
 			Help: "Alerts that Alertmanager left out of its webhooks because of max_alerts.",
+		}),
+		unread: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pagerelay_webhook_unread_alerts_total",
+			Help: "Alerts of webhooks that could not be read; the others of the same webhook were stored.",
 		}),
 		auditFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "pagerelay_audit_log_failures_total",
@@ -107,7 +112,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.webhooks, m.deferred, m.refusedTokens, m.alerts, m.truncated, m.auditFailures, m.duration, m.bodyBytes,
+		m.webhooks, m.deferred, m.refusedTokens, m.alerts, m.truncated, m.unread, m.auditFailures, m.duration, m.bodyBytes,
 	} {
 		errs = append(errs, reg.Register(c))
 	}

@@ -7,7 +7,7 @@
 // flush ends but takes every 4xx, 429 included, for final:
 //
 //	200  every alert of the body is stored
-//	400  the body can never be understood; the line says where and how to mend it
+//	400  nothing in the body can be read as an alert; the line says where and how to fix it
 //	401  no token, or an unknown one
 //	403  a known token whose scope does not reach, or a foreign web page's request
 //	405  another method than the path's own
@@ -56,6 +56,7 @@ const (
 	ReasonTruncated = "truncated" // Alertmanager's max_alerts left alerts out.
 	ReasonTooLarge  = "too_large" // a body was answered 413.
 	ReasonMalformed = "malformed" // a body was answered 400.
+	ReasonUnread    = "unread"    // some alerts of a body could not be read; the others are stored.
 )
 
 // Config is what a Receiver may be told besides its sink. Its zero value works.
@@ -251,6 +252,15 @@ func (r *Receiver) store(ctx context.Context, p *policy, groups ...*mapping.Grou
 		r.metrics.alerts.WithLabelValues(obs[i].Rule, obs[i].Alert.Status).Inc()
 		for _, f := range obs[i].Faults {
 			r.cfg.OnFault(f)
+		}
+	}
+	for _, g := range groups {
+		if g.Unread > 0 {
+			r.metrics.unread.Add(float64(g.Unread))
+			r.cfg.OnTruncated(ReasonUnread)
+			if unlogged, ok := r.refusals.next(http.StatusOK, time.Now()); ok {
+				r.cfg.Logger.Error("alerts of a webhook could not be read; the others are stored", "unread", g.Unread, "first", g.UnreadReason, "unlogged", unlogged)
+			}
 		}
 	}
 	if truncated > 0 {

@@ -48,11 +48,15 @@ func (r *Receiver) testAlerts(w http.ResponseWriter, req *http.Request) {
 // only the labels are required. As there, no start means now or the end if there
 // is one, and no end means resolveTimeout from now.
 func decodePosted(body []byte, maxDepth int, now time.Time, resolveTimeout time.Duration) ([]*mapping.Group, error) {
-	if err := precheck(body, maxDepth, 1); err != nil {
+	plain, err := precheck(body, maxDepth, 1)
+	if err != nil {
 		return nil, err
 	}
+	if !plain {
+		return nil, fmt.Errorf("nested more than %d deep; send a list of alerts", maxDepth)
+	}
 	var raws []json.RawMessage
-	err := json.Unmarshal(body, &raws)
+	err = json.Unmarshal(body, &raws)
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return nil, explain(err, body)
 	}

@@ -100,7 +100,7 @@ func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*
 // the member, or that had ended it before.
 func (a *Asker) vouched(m *incident.Member) bool {
 	source := a.source.Identity()
-	return a.voucher.Vouches(source, m.ExternalURL) || (m.EndedBy != "" && a.voucher.Vouches(source, m.EndedBy))
+	return a.voucher.Vouches(source, m.ExternalURL) || (m.Ended.By != "" && a.voucher.Vouches(source, m.Ended.By))
 }
 
 // sibling says whether an alert that Alertmanager lists maps to the incident.

@@ -69,7 +69,7 @@ func TestAskAboutMembers(t *testing.T) {
 	elsewhere := in()
 	elsewhere.Members["a"].ExternalURL, elsewhere.Members["held"].ExternalURL = "http://elsewhere", "http://elsewhere"
 	peer := in()
-	peer.Members["held"].ExternalURL, peer.Members["held"].EndedBy = "http://am-1", "http://am-0"
+	peer.Members["held"].ExternalURL, peer.Members["held"].Ended.By = "http://am-1", "http://am-0"
 	for _, tc := range []struct {
 		name     string
 		in       *incident.Incident

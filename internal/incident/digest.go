@@ -47,7 +47,7 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 		if m == nil || !in.missed(m) {
 			continue
 		}
-		gone := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt}
+		gone := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At}
 		if m.Firing { // its resolve was lost.
 			gone.EndedAt = then
 		}
@@ -73,7 +73,7 @@ func (in *Incident) missed(m *Member) bool {
 	switch {
 	case m.Episode == 0, !in.Urgency.Opens():
 		return false
-	case m.EndedBy == endedByMove: // it is paged where it went.
+	case m.Ended.By == endedByMove: // it is paged where it went.
 		return false
 	case m.Episode <= in.FallbackRevision:
 		return false
@@ -93,7 +93,7 @@ func (in *Incident) missAll(now time.Time) {
 	in.miss(now, over...)
 }
 
-// tell adds what was missed to the digest of its service. That is sent once the
+// Tell adds what was missed to the digest of its service. That is sent once the
 // lane has nothing more urgent, so after the outage.
 func Tell(t Table, in *Incident, now time.Time) {
 	if len(in.Missed) == 0 {

@@ -22,7 +22,7 @@ func (in *Incident) join(t Table, o *mapping.Observation, m *Member, repeat bool
 		t.Count(CountedJoined)
 		return
 	}
-	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // its resolve was never sent: silenced, inhibited or lost.
+	again := o.Alert.StartsAt.After(m.Alert.StartsAt) // which an unknown start is not. Its resolve was never sent: silenced, inhibited or lost.
 	if o.ExternalURL != m.ExternalURL {
 		again = o.Alert.StartsAt.After(m.Alert.StartsAt.Add(replicaSkew))
 	}
@@ -104,20 +104,20 @@ func (in *Incident) owe(now time.Time) {
 	in.Note(now, "owed", "waits for the rate limit")
 }
 
-// oweOne marks a high incident whose present episode waits for nothing but the rate limit.
+// OweOne marks a high incident whose present episode waits for nothing but the rate limit.
 func OweOne(t Table, id string, now time.Time) {
 	if in := t.Incident(id); in != nil && in.Urgency.First() && in.Firing() > 0 && in.Owed < in.Revision {
 		t.Edit(id).owe(now)
 	}
 }
 
-// end closes a member where it is.
+// End closes a member where it is.
 func (in *Incident) End(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
 	c.Firing, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, nil, time.Time{}, "", nil
 	c.LastSeen = now
-	if !e.At.Before(c.EndedAt) {
-		c.EndedAt, c.EndedSeen, c.EndedBy = e.At, e.Seen, e.By
+	if !e.At.Before(c.Ended.At) {
+		c.Ended = e
 	}
 	was := in.Firing()
 	in.Put(fp, &c)

@@ -172,10 +172,8 @@ type Member struct {
 	HeldRoutes []string `json:"held_routes,omitempty"`
 	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
-	// The last resolve: its endsAt, when it was seen, and from whom.
-	EndedAt   time.Time `json:"ended_at,omitzero"`
-	EndedSeen time.Time `json:"ended_seen,omitzero"`
-	EndedBy   string    `json:"ended_by,omitempty"`
+	// Ended is the last resolve; zero if there was none.
+	Ended Ended `json:"ended,omitzero"`
 	// MovedTo is the incident that a changed route opened for this alert; it is
 	// left here once that one is accepted.
 	MovedTo string `json:"moved_to,omitempty"`
@@ -234,7 +232,7 @@ func ID(service, dedupKey string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// clone makes a copy whose fields, members map and history may be changed. The
+// Clone makes a copy whose fields, members map and history may be changed. The
 // members themselves are shared: replace, never change them.
 func (in *Incident) Clone() *Incident {
 	c := *in
@@ -246,7 +244,7 @@ func (in *Incident) Clone() *Incident {
 	return &c
 }
 
-// note adds an entry to the ledger; equal entries in a row are counted.
+// Note adds an entry to the ledger; equal entries in a row are counted.
 func (in *Incident) Note(now time.Time, what, text string) {
 	if n := len(in.History); n > 0 {
 		if last := in.History[n-1]; last.What == what && last.Text == text {

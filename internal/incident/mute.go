@@ -67,6 +67,7 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	return in.Urgency.Opens() && (!in.Urgency.AutoAcks() || to.Do == MuteResolve)
 }
 
+// Mute marks a member as muted.
 func (in *Incident) Mute(fp string, to Mute, now time.Time) {
 	was := in.Firing()
 	c := *in.Members[fp]

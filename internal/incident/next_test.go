@@ -47,7 +47,7 @@ func told(in *incident.Incident) {
 // over says that nothing fires any more.
 func over(in *incident.Incident) {
 	in.Members["a"].Firing = false
-	in.Members["a"].EndedAt = t0
+	in.Members["a"].Ended.At = t0
 	in.PendingSince = t0
 }
 
@@ -109,7 +109,7 @@ func TestNext(t *testing.T) {
 	step := func(s incident.Step) incident.Decision { return incident.Decision{Kind: incident.Perform, Step: s} }
 	idle := incident.Decision{Kind: incident.Idle}
 	held := func(in *incident.Incident) {
-		in.Members["a"] = &incident.Member{HeldUntil: at(incident.LateHold), EndedAt: t0}
+		in.Members["a"] = &incident.Member{HeldUntil: at(incident.LateHold), Ended: incident.Ended{At: t0}}
 	}
 	seenResolved := func(in *incident.Incident) {
 		over(in)
@@ -322,7 +322,7 @@ func TestNext(t *testing.T) {
 		{"an echo hours ahead is due", fresh(told, echo(incident.Trigger, 6*time.Hour)), nil, sendEcho(incident.Trigger, incident.ClassRefresh)},
 		{"the echo of a resolve likewise", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, 6*time.Hour)), nil, sendEcho(incident.Resolve, incident.ClassLowResolve)},
 		{"a firing held for hours pages", fresh(func(in *incident.Incident) {
-			in.Members["a"] = &incident.Member{HeldUntil: at(6 * time.Hour), EndedAt: t0}
+			in.Members["a"] = &incident.Member{HeldUntil: at(6 * time.Hour), Ended: incident.Ended{At: t0}}
 		}), alertmanagers(1), step(incident.StepAdmit)},
 		{"a refresh hours after a trigger of the future is sent", fresh(told, func(in *incident.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(incident.Trigger, incident.ClassRefresh)},
 		{

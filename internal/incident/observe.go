@@ -29,7 +29,7 @@ const (
 	endedByAbsence = "absent"
 )
 
-// table is what a transaction sees: incidents that may be replaced, the index of
+// Table is what a transaction sees: incidents that may be replaced, the index of
 // fingerprints, and the tombstones of closed incidents.
 type Table interface {
 	// incident returns the open incident, or nil. edit returns a copy of it that
@@ -78,7 +78,7 @@ func CountedAll() []Counted {
 	}
 }
 
-// observe applies the observations of one webhook.
+// Observe applies the observations of one webhook.
 func Observe(t Table, obs []mapping.Observation, p Policy, now time.Time) {
 	routed := map[string][]string{} // fingerprint -> incidents this webhook maps it to.
 	for _, o := range obs {
@@ -154,7 +154,7 @@ func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now ti
 		}
 		in = t.Edit(id)
 		touched[id] = true
-		in.End(fp, Ended{At: o.Alert.EndsAt, Seen: now, By: o.ExternalURL}, now)
+		in.End(fp, ended(o, m, now), now)
 		in.Note(now, "resolved", fp+" by "+o.ExternalURL)
 		t.Count(CountedResolved)
 	}
@@ -179,7 +179,7 @@ func observeUnknownEnd(t Table, o *mapping.Observation, now time.Time) {
 	id, fp := ID(o.Service, o.DedupKey), o.Alert.Fingerprint
 	ts := t.Tombstone(id)
 	if ts != nil {
-		if e, ok := ts.Ends[fp]; ok && !o.Alert.EndsAt.After(e.At) {
+		if e, ok := ts.Ends[fp]; ok && !o.Alert.EndsAt.After(e.told()) {
 			t.Count(CountedDuplicate)
 			return
 		}
@@ -197,7 +197,7 @@ func observeUnknownEnd(t Table, o *mapping.Observation, now time.Time) {
 	}
 	m := newMember(o, now)
 	m.ExpiresAt = time.Time{}
-	m.EndedAt, m.EndedSeen, m.EndedBy = o.Alert.EndsAt, now, o.ExternalURL
+	m.Ended = ended(o, m, now)
 	in.Put(fp, m)
 	t.Hold(fp, id)
 	in.Note(now, "resolved", fp+" by "+o.ExternalURL+", never seen firing here")
@@ -219,8 +219,8 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 			in.join(t, o, m, repeat, now)
 			return
 		}
-		last = Ended{At: m.EndedAt, Seen: m.EndedSeen, By: m.EndedBy}
-		if !m.HeldUntil.IsZero() && !o.Alert.StartsAt.After(last.At) { // already being checked: the newest text counts.
+		last = m.Ended
+		if !m.HeldUntil.IsZero() && last.late(o) { // already being checked: the newest text counts.
 			c := *m
 			c.Alert, c.LastSeen, c.HeldAs = o.Alert, now, o
 			in.Put(fp, &c)
@@ -231,7 +231,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 	if last.By == endedByMove || last.By == endedByAbsence { // Alertmanager never said that it ended.
 		last = Ended{}
 	}
-	late := !last.At.IsZero() && !o.Alert.StartsAt.After(last.At) && o.Origin.KnownToAlertmanager()
+	late := last.late(o) && o.Origin.KnownToAlertmanager()
 	if late && p.Alertmanagers == 0 {
 		// After a jump of the clock nobody knows how long ago that was: it pages.
 		if since := now.Sub(last.Seen); o.ExternalURL != last.By && since >= 0 && since <= lateDuplicate {
@@ -253,7 +253,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 	}
 	in.miss(now, fp)
 	m := newMember(o, now)
-	m.EndedAt, m.EndedSeen, m.EndedBy = last.At, last.Seen, last.By
+	m.Ended = last
 	in.Put(fp, m)
 	t.Hold(fp, id)
 	if late {
@@ -354,6 +354,7 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 	}
 }
 
+// NewIncident makes the incident that an observation is the first of.
 func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 	in := &Incident{
 		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
@@ -370,6 +371,9 @@ func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 
 func newMember(o *mapping.Observation, now time.Time) *Member {
 	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
+	if m.Alert.StartsAt.IsZero() { // nobody knows: the webhook held no time that could be read.
+		m.Alert.StartsAt = now
+	}
 	if o.Origin.EndsByItself() {
 		m.ExpiresAt = o.Alert.EndsAt
 	}

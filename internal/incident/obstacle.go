@@ -60,8 +60,8 @@ func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, b
 // siblings decides about the resolve of a shared key that this outbox never saw
 // firing: it is sent only when no alert in Alertmanager maps to the key any more.
 func siblings(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
-	if p.Alertmanagers == 0 {
-		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and no alertmanager.urls to ask"}, true
+	if p.Alertmanagers == 0 || !in.Origin.KnownToAlertmanager() {
+		return Decision{Kind: Perform, Step: StepDrop, Reason: "a shared key never seen firing here, and no Alertmanager to ask"}, true
 	}
 	a, ok := ev.Answers[QuestionSiblings]
 	switch {

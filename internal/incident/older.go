@@ -2,7 +2,7 @@ package incident
 
 import "slices"
 
-// endedIn says whether everything that fires in an older record of an incident
+// EndedIn says whether everything that fires in an older record of an incident
 // has ended in the one that was closed since.
 func (in *Incident) EndedIn(closed *Incident) bool {
 	for fp, m := range in.Members {
@@ -13,7 +13,7 @@ func (in *Incident) EndedIn(closed *Incident) bool {
 	return true
 }
 
-// merge adds what an older record of the incident knows: members that were not
+// Merge adds what an older record of the incident knows: members that were not
 // heard of since, and that PagerDuty may hold more than is remembered.
 func (in *Incident) Merge(old *Incident) *Incident {
 	c := in.Clone()

@@ -29,7 +29,7 @@ type Outcome struct {
 	Faults  []mapping.Fault // of the event, as it was rendered.
 }
 
-// started records the intent of a request.
+// Started records the intent of a request.
 func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
@@ -47,7 +47,7 @@ func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 	}
 }
 
-// interrupted takes in that the process ended, and with it the request in flight:
+// Interrupted takes in that the process ended, and with it the request in flight:
 // nobody knows what became of it.
 func (in *Incident) Interrupted(now time.Time) {
 	if mutant.On(mutant.IntentForgottenByCrash) && in.Intent != nil {
@@ -58,7 +58,7 @@ func (in *Incident) Interrupted(now time.Time) {
 	}
 }
 
-// finished records what became of the request in flight.
+// Finished records what became of the request in flight.
 func (in *Incident) Finished(o Outcome, now time.Time) {
 	it := in.Intent
 	if it == nil {
@@ -227,7 +227,7 @@ func (in *Incident) ambiguous(it *Intent, now time.Time) {
 	}
 }
 
-// start records the intent of a request that Next decided upon, which is about to
+// Start records the intent of a request that Next decided upon, which is about to
 // leave under the routing key that keyHash tells from others.
 func Start(t Table, in *Incident, d Decision, keyHash string, now time.Time) {
 	if d.Action == Trigger {
@@ -239,7 +239,7 @@ func Start(t Table, in *Incident, d Decision, keyHash string, now time.Time) {
 	in.Started(d, keyHash, now)
 }
 
-// finish records what became of the request in flight. sent is that request; it
+// Finish records what became of the request in flight. sent is that request; it
 // stands in where its intent could not be stored before it left.
 func Finish(t Table, in *Incident, sent Intent, keyHash string, o Outcome, now time.Time) {
 	if in.Intent == nil {
@@ -394,6 +394,7 @@ func absorb(t Table, in *Incident, keyHash string) {
 
 func partedID(id, keyHash string) string { return id + "-" + keyHash[:min(8, len(keyHash))] }
 
+// Retry lifts what blocks the incident, and its backoff.
 func (in *Incident) Retry(reason string, now time.Time) {
 	in.Blocked, in.KeyFault, in.Minimal = nil, "", false
 	in.Attempts, in.NotBefore = 0, time.Time{}

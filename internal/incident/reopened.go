@@ -4,7 +4,7 @@ import (
 	"time"
 )
 
-// reopenResolved brings a closed incident back whose resolve had no effect. It says
+// ReopenResolved brings a closed incident back whose resolve had no effect. It says
 // whether it did: the incident may fire again, or be back already.
 func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
 	in := closed.Clone()
@@ -23,13 +23,13 @@ func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
 	return true
 }
 
-// swallowed notes that the last resolve had no effect.
+// Swallowed notes that the last resolve had no effect.
 func (in *Incident) Swallowed(h Hole, now time.Time) {
 	in.Have, in.Hole, in.Echo = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}, nil
 	in.Note(now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
 }
 
-// wasPaged says whether PagerDuty was told to open a closed incident.
+// WasPaged says whether PagerDuty was told to open a closed incident.
 func (in *Incident) WasPaged() bool {
 	paged := in.Attempted || !in.LastTrigger.IsZero() // in its last epoch, or in one before that was over first.
 	return in.Digest == nil && in.Urgency.Opens() && in.Have == StateClosed && paged

@@ -70,19 +70,19 @@ func (in *Incident) tallied() tally {
 	return c
 }
 
-// handOut makes the incident one that is only read from now on.
+// HandOut makes the incident one that is only read from now on.
 func (in *Incident) HandOut() {
 	counted := in.tallied()
 	in.tally = &counted
 }
 
-// firing is the number of members for which the incident should be open.
+// Firing is the number of members for which the incident should be open.
 func (in *Incident) Firing() int { return in.tallied().open }
 
 // counts says whether the incident should be open for the member.
 func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
 
-// put replaces a member.
+// Put replaces a member.
 func (in *Incident) Put(fp string, m *Member) {
 	c := in.tallied()
 	c.add(in.Members[fp], -1)
@@ -163,7 +163,7 @@ func (in *Incident) owes() bool {
 	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
 }
 
-// paged says whether PagerDuty has accepted the newest episode, and the alert is
+// Paged says whether PagerDuty has accepted the newest episode, and the alert is
 // part of it.
 func (in *Incident) Paged(fp string) bool {
 	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || !in.Urgency.Opens())

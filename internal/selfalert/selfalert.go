@@ -217,8 +217,8 @@ func (k Kind) text() (severity, summary, description string) {
 			"A webhook was cut short by max_alerts in Alertmanager's webhook_configs. Set it to 0, or group by more labels. " +
 				"Where alertmanager.urls is set, what was left out is found by asking and is paged within a few minutes."
 	case BodyRefused:
-		return "warning", "Pagerelay refused a webhook: its alerts may not have been paged",
-			"The body was too large or was not Alertmanager's; the log of pagerelay says which. " +
+		return "critical", "Pagerelay could not read all of a webhook: alerts may not have been paged",
+			"The body was too large, was no webhook, or held alerts that cannot be read; the log of pagerelay says which. " +
 				"Where alertmanager.urls is set, the alerts are found by asking and are paged within a few minutes."
 	case OutboxDamaged:
 		return "critical", "The outbox of pagerelay was damaged and starts anew",

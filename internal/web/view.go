@@ -138,7 +138,7 @@ func detail(in *incident.Incident) Incident {
 		d.Members = append(d.Members, Member{
 			Fingerprint: fp, Firing: m.Firing, Held: !m.HeldUntil.IsZero(), MutedBy: mutedBy,
 			Labels: m.Alert.Labels, Annotations: m.Alert.Annotations,
-			StartsAt: m.Alert.StartsAt, EndedAt: m.EndedAt, LastSeen: m.LastSeen,
+			StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At, LastSeen: m.LastSeen,
 		})
 	}
 	for _, e := range in.History {

@@ -152,7 +152,7 @@ func (w *world) checkAbsent(e *pagerduty.Event, in *incident.Incident) {
 	defer w.mu.Unlock()
 	for fp, m := range in.Members {
 		i := indexOf(fp)
-		if m.EndedBy == "absent" && w.firing[i] && w.starts[i].Before(m.EndedAt.Add(-2*w.interval())) {
+		if m.Ended.By == "absent" && w.firing[i] && w.starts[i].Before(m.Ended.At.Add(-2*w.interval())) {
 			w.problems = append(w.problems, fmt.Sprintf("resolve of %s, as alert %d is listed by nobody; it fires", e.DedupKey, i))
 		}
 	}
