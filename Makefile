@@ -43,7 +43,9 @@ build: ## build bin/pagerelay and bin/pagerduty-emulator, static and stripped
 
 .PHONY: run
 run: build alertmanager ## show it working with a real Alertmanager (KEEP=1 leaves it running)
-	$(GO) run ./internal/lab/demo --pagerelay=bin/pagerelay --emulator=bin/pagerduty-emulator \
+	@# Not with go run: a signal to make would end that alone, and leave the rest running.
+	$(GO) build -o $(OUT)demo ./internal/lab/demo
+	@exec $(OUT)demo --pagerelay=$(OUT)pagerelay --emulator=$(OUT)pagerduty-emulator \
 		--alertmanager=$(ALERTMANAGER_BIN) --amtool=$(AMTOOL_BIN) $(if $(KEEP),--keep)
 
 # Tests that measure time or memory run alone, one package after the other.

@@ -156,22 +156,22 @@ func (a *Auditor) Heard(service string, at time.Time) (Heard, Hole) {
 	return NotAudited, Hole{}
 }
 
-// Troubles are sentences for the status page, without names.
-func (a *Auditor) Troubles() []string {
-	var list []string
+// Notices are sentences for the status page, without names: what costs pages, and what
+// somebody should look into.
+func (a *Auditor) Notices() (costs, warnings []string) {
 	if t := a.trouble.Load(); t != nil && *t != "" {
-		list = append(list, *t)
+		warnings = append(warnings, *t)
 	}
 	if r := a.last.Load(); r != nil {
 		if by := a.heardBy.Load(); by != nil && r.circular(by.Fallback) {
-			list = append(list, circularText)
+			warnings = append(warnings, circularText)
 		}
 		if n := r.Count(Critical); n > 0 {
-			list = append(list, fmt.Sprintf("The last audit of on-call coverage (%s) has critical findings: %d. Pages may open no incident; `pagerelay coverage audit` names them.",
+			costs = append(costs, fmt.Sprintf("The last audit of on-call coverage (%s) has critical findings: %d. Pages may open no incident; `pagerelay coverage audit` names them.",
 				r.At.UTC().Format(time.DateTime+" MST"), n))
 		}
 	}
-	return list
+	return costs, warnings
 }
 
 // ErrNotConfigured says that there is nothing to audit.

@@ -525,8 +525,8 @@ func TestPanicIsAFailedAudit(t *testing.T) {
 			if _, err := auditor.Audit(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: no such level") {
 				t.Errorf("got %v, want an error that names the panic", err)
 			}
-			if len(w.sink.lines()) != 1 || len(auditor.Troubles()) != 1 {
-				t.Errorf("got %q firing and troubles %q, want one each", w.sink.lines(), auditor.Troubles())
+			if costs, warnings := auditor.Notices(); len(w.sink.lines()) != 1 || len(costs)+len(warnings) != 1 {
+				t.Errorf("got %q firing and notices %q, %q, want one each", w.sink.lines(), costs, warnings)
 			}
 			if !strings.Contains(log.String(), "auditor_test.go") {
 				t.Errorf("got no stack in the log: %s", log)
@@ -788,11 +788,12 @@ func TestAuditIsLoggedOnce(t *testing.T) {
 }
 
 // The status page is told what is wrong, and names nobody.
-func TestTroubles(t *testing.T) {
+func TestNotices(t *testing.T) {
 	w := newWorld(t)
 	expect := func(what string, want ...string) {
 		t.Helper()
-		got := w.auditor.Troubles()
+		costs, warnings := w.auditor.Notices()
+		got := slices.Concat(warnings, costs)
 		if len(got) != len(want) {
 			t.Errorf("%s: got %q, want %d", what, got, len(want))
 			return

@@ -18,15 +18,15 @@ type checkConfigCommand struct {
 func newCheckConfig(app *kingpin.Application) *checkConfigCommand {
 	c := &checkConfigCommand{}
 	cmd := app.Command("check-config", "Check configuration files: all faults at once, each with its path and line. Exits 1 on any.")
-	cmd.Arg("file", "The files.").Required().StringsVar(&c.files)
+	cmd.Arg("file", "The files; - is standard input, whose file names are relative to the working directory.").Required().StringsVar(&c.files)
 	c.name = cmd.FullCommand()
 	return c
 }
 
-func (c *checkConfigCommand) run(out io.Writer) error {
+func (c *checkConfigCommand) run(stdin io.Reader, out io.Writer) error {
 	failed := 0
 	for _, file := range c.files {
-		if !checkFile(out, file) {
+		if !checkFile(stdin, out, file) {
 			failed++
 		}
 		fmt.Fprintln(out)
@@ -38,9 +38,19 @@ func (c *checkConfigCommand) run(out io.Writer) error {
 }
 
 // checkFile says whether a file is one that serve would start with.
-func checkFile(out io.Writer, file string) bool {
-	fmt.Fprintf(out, "Checking '%s'", printable(file))
-	cfg, err := config.Load(file)
+func checkFile(stdin io.Reader, out io.Writer, file string) bool {
+	var cfg *config.Config
+	var err error
+	if file == "-" {
+		fmt.Fprint(out, "Checking standard input")
+		var text []byte
+		if text, err = io.ReadAll(stdin); err == nil {
+			cfg, err = config.Parse(text, ".")
+		}
+	} else {
+		fmt.Fprintf(out, "Checking '%s'", printable(file))
+		cfg, err = config.Load(file)
+	}
 	var p *parts
 	if err == nil {
 		p, err = assemble(cfg, nil)

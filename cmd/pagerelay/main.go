@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,7 +54,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		logger := promslog.New(logConfig)
 		if err = serve.run(context.Background(), *configFile, logger); err != nil {
 			logLines(logger, "Pagerelay has ended", err)
-			return 1
+			return exitCode(err, 1)
 		}
 		return 0
 	}
@@ -62,7 +63,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	code := 1
 	switch name {
 	case checkConfig.name:
-		err = checkConfig.run(stdout)
+		err = checkConfig.run(stdin, stdout)
 	case rules.test:
 		err = rules.run(*configFile, stdout)
 	case simulate.name:
@@ -86,9 +87,17 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "pagerelay: error:", printableLines(err.Error()))
-		return code
+		return exitCode(err, code)
 	}
 	return 0
+}
+
+// exitCode is 2 for a wrong command line, else the given one.
+func exitCode(err error, code int) int {
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return code
 }
 
 // interruptible is a context that a signal ends, for those who heed it: the

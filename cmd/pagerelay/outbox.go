@@ -164,7 +164,7 @@ type outboxAPI struct {
 func (c *outboxCommand) client() (*outboxAPI, error) {
 	u, err := url.Parse(c.url)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("--url: must be http(s)://HOST[:PORT][/PATH]")
+		return nil, misused("--url: must be http(s)://HOST[:PORT][/PATH]")
 	}
 	hc := &promconfig.DefaultHTTPClientConfig
 	if c.httpConfig != "" {
@@ -175,7 +175,7 @@ func (c *outboxCommand) client() (*outboxAPI, error) {
 	cfg := *hc
 	if c.tokenFile != "" {
 		if cfg.Authorization != nil {
-			return nil, errors.New("--token-file: --http.config.file has authorization already")
+			return nil, misused("--token-file: --http.config.file has authorization already")
 		}
 		cfg.Authorization = &promconfig.Authorization{Type: "Bearer", CredentialsFile: c.tokenFile}
 	}
@@ -244,6 +244,9 @@ func (api *outboxAPI) call(ctx context.Context, method, path string, q url.Value
 	if err := json.Unmarshal(body, &r); err != nil || r.Status == "" {
 		// The door's own refusals, such as 401, are one line of text.
 		line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+		if resp.StatusCode == http.StatusUnauthorized {
+			line += "; give a token with --token-file"
+		}
 		return fmt.Errorf("%s %s: %s: %.200s", method, target, resp.Status, line)
 	}
 	if r.Status != "success" {

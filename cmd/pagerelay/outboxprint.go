@@ -61,7 +61,7 @@ func printIncident(out io.Writer, in web.Incident) error {
 	row("Dedup key", in.DedupKey)
 	row("Status", fmt.Sprintf("%s since %s", in.Status, moment(in.Since)))
 	row("Reason", in.Reason)
-	row("PagerDuty", fmt.Sprintf("should hold %s, holds %s", in.Want, in.Have))
+	row("PagerDuty", holds(in.Summary))
 	row("Urgency", fmt.Sprintf("%s (severity %s, tier %s)", in.Urgency, in.Severity, in.Tier))
 	row("Rule", in.Rule)
 	row("In place of", in.FallbackFrom)
@@ -71,7 +71,7 @@ func printIncident(out io.Writer, in web.Incident) error {
 	row("Created", moment(in.CreatedAt))
 	row("Last trigger", moment(in.LastTrigger))
 	if in.Attempts > 0 {
-		row("Failed", fmt.Sprintf("%d times in a row, not before %s", in.Attempts, moment(in.NotBefore)))
+		row("Failed", fmt.Sprintf("%d times in a row, next attempt at %s", in.Attempts, moment(in.NotBefore)))
 	}
 	row("Closed", moment(in.ClosedAt))
 	fmt.Fprintf(out, "\nAlerts (%d firing, %d resolved):\n", in.Firing, in.Resolved)
@@ -107,6 +107,17 @@ func printIncident(out io.Writer, in web.Incident) error {
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", moment(e.At), printable(e.What), printable(short(text, shortText)))
 	}
 	return w.Flush()
+}
+
+// holds says what PagerDuty should hold and does.
+func holds(in web.Summary) string {
+	switch {
+	case in.Want == "":
+		return "is told nothing (urgency " + in.Urgency + ")"
+	case in.Have == "unknown":
+		return "wanted " + in.Want + ", actual unknown (the last request had no clear answer)"
+	}
+	return "wanted " + in.Want + ", actual " + in.Have
 }
 
 // labels writes a label set as Alertmanager's matchers do.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,9 +38,31 @@ type reloader struct {
 	mu      sync.Mutex // one load at a time.
 	content [sha256.Size]byte
 
+	// tokens says that the configuration in force has access tokens; failed is why the
+	// last reload did not succeed, nil if it did.
+	tokens atomic.Bool
+	failed atomic.Pointer[failedReload]
+
 	successful prometheus.Gauge
 	since      prometheus.Gauge
 }
+
+// failedReload is a reload that changed nothing.
+type failedReload struct {
+	at  time.Time
+	err error
+}
+
+// failure is why the last reload failed, and when; nil if it did not.
+func (r *reloader) failure() (time.Time, error) {
+	if f := r.failed.Load(); f != nil {
+		return f.at, f.err
+	}
+	return time.Time{}, nil
+}
+
+// protected says whether callers have to identify themselves.
+func (r *reloader) protected() bool { return r.hasUsers || r.tokens.Load() }
 
 func newReloader(file string, hasUsers bool, reg prometheus.Registerer, logger *slog.Logger) *reloader {
 	r := &reloader{
@@ -94,10 +117,12 @@ func (r *reloader) Reload(ctx context.Context, cause string) error {
 		return r.swap(p)
 	}()
 	if err != nil {
+		r.failed.Store(&failedReload{time.Now(), err})
 		r.successful.Set(0)
 		logLines(r.log.With("file", r.file, "cause", cause), "Reloading the configuration failed, the old one stays in force", err)
 		return err
 	}
+	r.failed.Store(nil)
 	r.log.Info("The configuration was reloaded", "file", r.file, "cause", cause)
 	r.retryBlocked(ctx, "the configuration was reloaded")
 	return nil

@@ -138,10 +138,10 @@ func pairs(args []string) (template.KV, error) {
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")
 		if !ok || name == "" {
-			return nil, fmt.Errorf("read %q: write it as NAME=VALUE", arg)
+			return nil, misused("read %q: write it as NAME=VALUE", arg)
 		}
 		if _, twice := kv[name]; twice {
-			return nil, fmt.Errorf("read %q: %s is given twice", arg, name)
+			return nil, misused("read %q: %s is given twice", arg, name)
 		}
 		kv[name] = value
 	}

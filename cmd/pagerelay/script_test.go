@@ -39,6 +39,7 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"pagerelay": 
 //	log NAME PATTERN            wait until it has logged a line like that
 //	signal NAME HUP|TERM|KILL   send it a signal
 //	exits NAME [CODE]           wait for its end, with exit code 0 or CODE; its log is then $WORK/NAME.log
+//	http-as HOST METHOD PATH [FILE]   the same under a host name
 //	http METHOD PATH [FILE] [TOKEN]   ask $URL; the answer's code and body are stdout
 //	until PATTERN ARGS...       run pagerelay ARGS until its stdout is like that
 //	pagerduty LINE...           wait until these are PagerDuty's incidents ("status urgency severity title"), in any order
@@ -75,7 +76,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"expand": cmdExpand, "start": cmdStart, "log": cmdLog, "signal": cmdSignal, "exits": cmdExits,
-			"http": cmdHTTP, "until": cmdUntil, "pagerduty": cmdPagerDuty, "fault": cmdFault, "account": cmdAccount, "exits-with": cmdExitsWith, "sent": cmdSent,
+			"http": cmdHTTP, "http-as": cmdHTTPAs, "until": cmdUntil, "pagerduty": cmdPagerDuty, "fault": cmdFault, "account": cmdAccount, "exits-with": cmdExitsWith, "sent": cmdSent,
 			"dedupkey": cmdDedupKey, "hostile": cmdHostile,
 		},
 	})
@@ -97,7 +98,10 @@ func cmdStart(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	path, err := exec.LookPath("pagerelay")
 	ts.Check(err)
-	args = append(args, "--web.listen-address=127.0.0.1:0", "--log.level=debug")
+	if !slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "--web.listen-address=") }) {
+		args = append(args, "--web.listen-address=127.0.0.1:0")
+	}
+	args = append(args, "--log.level=debug")
 	p, err := startProcess(path, ts.MkAbs("."), args[1:])
 	ts.Check(err)
 	running[args[0]] = p
@@ -145,13 +149,19 @@ func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func cmdHTTP(ts *testscript.TestScript, _ bool, args []string) {
+func cmdHTTP(ts *testscript.TestScript, _ bool, args []string) { askAs(ts, "", args) }
+
+func cmdHTTPAs(ts *testscript.TestScript, _ bool, args []string) { askAs(ts, args[0], args[1:]) }
+
+// askAs sends a request under a host name; "" is the address itself.
+func askAs(ts *testscript.TestScript, host string, args []string) {
 	var body io.Reader
 	if len(args) > 2 && args[2] != "-" {
 		body = strings.NewReader(ts.ReadFile(args[2]))
 	}
 	req, err := http.NewRequestWithContext(context.Background(), args[0], ts.Getenv("URL")+args[1], body)
 	ts.Check(err)
+	req.Host = host
 	if len(args) > 3 {
 		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(ts.ReadFile(args[3])))
 	}

@@ -45,6 +45,7 @@ type serveCommand struct {
 	listenAddresses []string
 	webConfigFile   string
 	externalURL     *url.URL
+	allowedHosts    []string
 	maxBody         units.Base2Bytes
 	enableAmtool    bool
 	enableAdmin     bool
@@ -60,6 +61,7 @@ func newServe(app *kingpin.Application) *serveCommand {
 	cmd.Flag("web.listen-address", "The address to listen on; repeatable. Port 0 takes a free one.").Default("127.0.0.1:9095").StringsVar(&c.listenAddresses)
 	cmd.Flag("web.config.file", "A file that turns on TLS or basic authentication: https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md").StringVar(&c.webConfigFile)
 	cmd.Flag("web.external-url", "The URL under which others reach pagerelay; its path prefixes every path.").URLVar(&c.externalURL)
+	cmd.Flag("web.allowed-host", "A host name, without a port, under which callers may read the page and the API where no token is needed; repeatable. Loopback, addresses and the host of --web.external-url always may.").StringsVar(&c.allowedHosts)
 	cmd.Flag("web.max-body-size", "The largest webhook body that is read; a larger one is answered 413, which Alertmanager does not send again.").Default("16MiB").BytesVar(&c.maxBody)
 	cmd.Flag("web.enable-amtool", "Take test alerts from `amtool alert add`.").BoolVar(&c.enableAmtool)
 	cmd.Flag("web.enable-admin-api", "Allow `outbox retry` and `outbox drop`, and audits on demand.").BoolVar(&c.enableAdmin)
@@ -163,11 +165,21 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 
 	// The first configuration takes effect, and later ones will in the same way.
-	configuration.swap = swapper(deliverer, store, door, reconciler, own, auditor)
+	swap := swapper(deliverer, store, door, reconciler, own, auditor)
+	configuration.swap = func(p *parts) error {
+		err := swap(p)
+		if err == nil {
+			configuration.tokens.Store(len(p.config.Access.Tokens) > 0)
+		}
+		return err
+	}
 	if err = configuration.swap(first); err != nil {
 		return errors.Join(err, closeStore(store))
 	}
 	configuration.retry = store.RetryBlocked
+	if open := c.openDoor(configuration.protected()); open != "" {
+		logger.Warn("Anybody who reaches a listener can page; configure access.tokens", "web.listen-address", open)
+	}
 
 	// The HTTP server: the receiver's paths, and those for people and their tools.
 	var draining atomic.Bool
@@ -182,11 +194,15 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 			}
 			return store.Healthy(ctx)
 		},
-		Troubles: func() []string { return slices.Concat(troubles(store), reconciler.Troubles(), auditor.Troubles()) },
-		Audit:    auditOnDemand(auditor),
+		Notices: func() []web.Notice {
+			return notices(store, configuration, deliverer.Waiting(), reconciler, auditor, c.openDoor(configuration.protected()))
+		},
+		Why:   deliverer.Why,
+		Audit: auditOnDemand(auditor),
 	}).Register(mux)
+	guard := web.HostGuard{Allowed: c.hosts(), Protected: configuration.protected, Machines: []string{receiver.PathWebhook}}
 	server := &webServer{
-		listeners: listeners, handler: underPrefix(prefix, mux), configFile: c.webConfigFile,
+		listeners: listeners, handler: underPrefix(prefix, guard.Wrap(mux)), configFile: c.webConfigFile,
 		drain:   func() { draining.Store(true); door.Drain() },
 		timeout: time.Duration(c.shutdownTimeout), log: logger,
 	}
@@ -268,7 +284,10 @@ func (c *serveCommand) check() (prefix string, err error) {
 		}
 		prefix = strings.TrimRight(u.EscapedPath(), "/")
 	}
-	return prefix, errors.Join(errs...)
+	if len(errs) > 0 {
+		return "", usageError{errors.Join(errs...)}
+	}
+	return prefix, nil
 }
 
 // actor makes of a blocking f what run.Group wants. Its interrupt returns when f
@@ -293,16 +312,29 @@ func actor(name string, f func(context.Context) error) (execute func() error, in
 	}
 }
 
-// troubles is what the status page says of a store that has seen better days.
-func troubles(store *outbox.Store) []string {
-	var list []string
-	if store.Direct() {
-		list = append(list, "The disk takes no commits: alerts are answered only once PagerDuty has accepted them, and what is in memory only is lost with the process.")
+// openDoor names the listeners that others than this machine reach and that need no
+// token; "" if there is none.
+func (c *serveCommand) openDoor(protected bool) string {
+	if protected {
+		return ""
 	}
-	if name := store.Damaged(); name != "" {
-		list = append(list, "The outbox was damaged and is now at "+name+"; it was begun anew.")
+	var open []string
+	for _, address := range c.listenAddresses {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+			open = append(open, address)
+		}
 	}
-	return list
+	return strings.Join(open, ", ")
+}
+
+// hosts are the names that callers may use where no token is needed.
+func (c *serveCommand) hosts() []string {
+	hosts := slices.Clone(c.allowedHosts)
+	if c.externalURL != nil {
+		hosts = append(hosts, c.externalURL.Hostname())
+	}
+	return hosts
 }
 
 // closeStore closes a store that will not run.

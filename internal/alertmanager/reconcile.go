@@ -117,24 +117,28 @@ type vouchers struct {
 // shown is what people are to know of a pass.
 type shown struct {
 	unknown int
-	doubt   string // "": what nobody lists is over.
+	doubt   Doubt // of no kind: what nobody lists is over.
 }
 
-// Troubles are sentences for the status page about what the last comparison found.
-// They hold no alert text.
-func (r *Reconciler) Troubles() []string {
+// Notices are sentences for the status page about what the last comparison found:
+// what somebody should look into, and what is normal after a restart. They hold no
+// alert text.
+func (r *Reconciler) Notices() (warnings, notes []string) {
 	s := r.shown.Load()
 	if s == nil {
-		return nil
+		return nil, nil
 	}
-	var list []string
 	if s.unknown > 0 {
-		list = append(list, fmt.Sprintf("Alertmanager notifies our receivers of alerts that are unknown here: %d. Their webhooks were lost, or have not come yet; reconcile.adopt takes such alerts in.", s.unknown))
+		warnings = append(warnings, fmt.Sprintf("Alertmanager notifies our receivers of alerts that are unknown here: %d. Their webhooks were lost, or have not come yet; reconcile.adopt takes such alerts in.", s.unknown))
 	}
-	if s.doubt != "" {
-		list = append(list, "What Alertmanager does not list is not taken for over: "+s.doubt)
+	switch paused := "Stale-alert clean-up is paused: " + s.doubt.Text + ". Paging is not affected."; s.doubt.Kind {
+	case "":
+	case DoubtYoung:
+		notes = append(notes, paused)
+	default:
+		warnings = append(warnings, paused)
 	}
-	return list
+	return warnings, notes
 }
 
 // Vouches says whether source, an Identity, has been seen to list alerts that the
@@ -317,7 +321,7 @@ func (r *Reconciler) conclude(p *pass, err error, began time.Time) {
 		r.met.unknown.Set(float64(rep.Unknown))
 		now := shown{unknown: rep.Unknown}
 		if len(rep.Doubts) > 0 {
-			now.doubt = rep.Doubts[0].Text
+			now.doubt = rep.Doubts[0]
 		}
 		r.shown.Store(&now)
 	}

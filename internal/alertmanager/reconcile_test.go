@@ -691,7 +691,7 @@ func TestReconcileMetrics(t *testing.T) {
 	src.set(line{fp: "cccccccccccccccc", age: time.Hour}, line{fp: fpA})
 	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtUncovered}, {Kind: alertmanager.DoubtYoung}}
 	pass()
-	if got := r.Troubles(); len(got) != 1 || !strings.Contains(got[0], "unknown here: 1.") {
+	if got, _ := r.Notices(); len(got) == 0 || !strings.Contains(got[0], "unknown here: 1.") {
 		t.Errorf("the status page would show %q, want the unknown alert", got)
 	}
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(`
@@ -782,17 +782,21 @@ func TestReceiversAreBounded(t *testing.T) {
 }
 
 // What the last look found is for people, too.
-func TestTroubles(t *testing.T) {
+func TestNotices(t *testing.T) {
 	store, _ := openStore(t)
 	r := alertmanager.NewReconciler(store, alertmanager.ReconcilerConfig{})
 	src := &scripted{}
-	look := func(s alertmanager.ReconcileSettings, want ...string) {
+	look := func(s alertmanager.ReconcileSettings, wantNotes int, want ...string) {
 		t.Helper()
 		r.Apply(s)
 		if _, err := r.Reconcile(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		got := r.Troubles()
+		warnings, notes := r.Notices()
+		if len(notes) != wantNotes {
+			t.Errorf("got notes %q, want %d", notes, wantNotes)
+		}
+		got := slices.Concat(warnings, notes)
 		if len(got) != len(want) {
 			t.Fatalf("got %q, want %q in it", got, want)
 		}
@@ -805,14 +809,16 @@ func TestTroubles(t *testing.T) {
 	settings := alertmanager.ReconcileSettings{
 		Source: src, Router: newMapper(t, ""), Policy: alertmanager.Reconcile{Interval: always, Receivers: []string{ourReceiver}},
 	}
-	if got := r.Troubles(); got != nil {
-		t.Errorf("before the first look: %q, want nothing", got)
+	if got, notes := r.Notices(); got != nil || notes != nil {
+		t.Errorf("before the first look: %q, %q, want nothing", got, notes)
 	}
-	look(settings)
+	look(settings, 0)
 	src.set(line{fp: fpA, age: time.Hour}, line{fp: fpB, age: time.Hour})
-	look(settings, "unknown here: 2.")
+	look(settings, 0, "unknown here: 2.")
 	src.set()
 	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtYoung, Text: "up for 3s only"}}
-	look(settings, "not taken for over: up for 3s only")
-	look(alertmanager.ReconcileSettings{}) // nobody is asked any more.
+	look(settings, 1, "Stale-alert clean-up is paused: up for 3s only. Paging is not affected.") // normal after a restart.
+	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtUncovered, Text: "a member is not asked"}}
+	look(settings, 0, "paused: a member is not asked")
+	look(alertmanager.ReconcileSettings{}, 0) // nobody is asked any more.
 }

@@ -81,6 +81,7 @@ type Deliverer struct {
 	settings atomic.Pointer[Settings]
 	reload   chan struct{}
 	audited  chan struct{}
+	why      waits
 	events   chan func() // results of what runs beside the loop; run in the loop.
 
 	// Owned by the loop.
@@ -138,6 +139,9 @@ func New(store *outbox.Store, cfg Config) *Deliverer {
 		limited: map[string]time.Time{}, waits: map[string]waiting{},
 	}
 	d.met = newMetrics(cfg.Registerer)
+	if cfg.Registerer != nil {
+		cfg.Registerer.MustRegister(newWaitingCollector(d))
+	}
 	d.settings.Store(&Settings{})
 	return d
 }
@@ -189,7 +193,11 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		}
 		now := time.Now()
 		d.fire(work, now)
+		d.watchWaits(d.cfg.Now())
 		next := d.pump(work, now)
+		if due := d.why.next(); !due.IsZero() { // by the wall clock.
+			next = earliest(next, now.Add(max(0, min(due.Sub(d.cfg.Now()), waitsLeast))))
+		}
 		if len(d.timers) > 0 {
 			next = earliest(next, d.timers[0].at)
 		}

@@ -70,11 +70,13 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 		delete(d.answers, id)
 		delete(d.limited, id)
 		delete(d.waits, id)
+		d.why.forget(id)
 		return
 	}
 	now, wall := time.Now(), d.cfg.Now()
 	ev, l := d.evidence(in, wall)
 	dec := incident.Next(in, ev, d.store.Policy(), wall)
+	d.why.note(in, ev, dec, wall)
 	stale := dec.Kind == incident.Ask && dec.Question == incident.QuestionStale
 	if dec.Kind != incident.Send && !stale {
 		d.dequeue(id)

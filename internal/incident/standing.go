@@ -20,10 +20,13 @@ func (in *Incident) Want() State {
 }
 
 // Status sums an incident up in one word of a closed set: blocked, pending, open,
-// acknowledged, uncovered (PagerDuty accepted it and nobody hears of it) or settled
-// (nothing is firing and nothing is to be done).
+// acknowledged, uncovered (PagerDuty accepted it and no one is notified), settled
+// (nothing is firing and nothing is to be done) or recorded (urgency none: PagerDuty
+// is told nothing).
 func (in *Incident) Status() string {
 	switch {
+	case !in.Urgency.Sends():
+		return "recorded"
 	case in.Blocked != nil || in.KeyFault != "":
 		return "blocked"
 	case !in.PendingSince.IsZero():
@@ -41,7 +44,7 @@ func (in *Incident) Status() string {
 
 // Statuses lists what Status can say.
 func Statuses() []string {
-	return []string{"pending", "open", "acknowledged", "uncovered", "blocked", "settled"}
+	return []string{"pending", "open", "acknowledged", "uncovered", "blocked", "settled", "recorded"}
 }
 
 // tally counts members: those for which the incident should be open, and those
@@ -167,4 +170,21 @@ func (in *Incident) owes() bool {
 // part of it.
 func (in *Incident) Paged(fp string) bool {
 	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || !in.Urgency.Opens())
+}
+
+// LastAnswer is what PagerDuty, or the way to it, said last; "" if it never did.
+func (in *Incident) LastAnswer() string {
+	for _, e := range slices.Backward(in.History) {
+		if e.What == "answer" {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+// LastOutcome is what became of the last request, in PagerDuty's words and without the
+// alert's; "" if there was none.
+func (in *Incident) LastOutcome() string {
+	_, outcome, _ := strings.Cut(in.LastAnswer(), "): ")
+	return outcome
 }

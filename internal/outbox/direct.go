@@ -97,7 +97,7 @@ func (u *unsaved) records(open int) int {
 	return len(u.ids) + len(u.closed)
 }
 
-// Direct says since when the disk has taken no commit; false if it takes them.
+// Direct says whether the disk takes no commits, so that direct mode is on.
 func (s *Store) Direct() bool { return s.direct.Load() }
 
 func (s *Store) enterDirect(tx *transaction, err error) {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +82,9 @@ func (h *Handler) reply(w http.ResponseWriter, data any, err error) {
 func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	limit, err := limitOf(q.Get("limit"), defaultLimit)
+	if unknown := unknownParameter(q, "limit", "status", "service", "dedup_key", "closed"); unknown != nil {
+		err = unknown
+	}
 	for _, s := range q["status"] {
 		if s != StatusClosed && !slices.Contains(incident.Statuses(), s) {
 			err = badRequest("status: %q is none of %s, %s", s, strings.Join(incident.Statuses(), ", "), StatusClosed)
@@ -97,14 +102,14 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 	}
 	list := []Summary{}
 	for _, in := range h.outbox.List() {
-		if s := summary(in); wanted(s) {
+		if s := summary(in, h.cfg.Why); wanted(s) {
 			list = append(list, s)
 		}
 	}
 	if closed && limit > 0 {
 		n := 0
 		err = h.outbox.Ledger(func(in *incident.Incident) bool {
-			if s := summary(in); wanted(s) {
+			if s := summary(in, h.cfg.Why); wanted(s) {
 				list = append(list, s)
 				n++
 			}
@@ -120,6 +125,9 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 // where it stays unique.
 func (h *Handler) show(w http.ResponseWriter, req *http.Request) {
 	limit, err := limitOf(req.URL.Query().Get("limit"), 1)
+	if unknown := unknownParameter(req.URL.Query(), "limit"); unknown != nil {
+		err = unknown
+	}
 	if err == nil && limit == 0 {
 		err = badRequest("limit: must be at least 1")
 	}
@@ -130,7 +138,7 @@ func (h *Handler) show(w http.ResponseWriter, req *http.Request) {
 	}
 	list := []Incident{}
 	for _, in := range found {
-		list = append(list, detail(in))
+		list = append(list, detail(in, h.cfg.Why))
 	}
 	h.reply(w, list, err)
 }
@@ -233,7 +241,7 @@ func (h *Handler) retry(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	h.cfg.Logger.Info("An incident is retried by hand", "incident", in.ID, "service", in.Service)
-	h.reply(w, summary(in), nil)
+	h.reply(w, summary(in, h.cfg.Why), nil)
 }
 
 // drop is POST /api/v1/outbox/{id}/drop; reason is what the ledger will say.
@@ -254,7 +262,17 @@ func (h *Handler) drop(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	h.cfg.Logger.Warn("An incident is dropped by hand", "incident", in.ID, "service", in.Service)
-	h.reply(w, summary(in), nil)
+	h.reply(w, summary(in, h.cfg.Why), nil)
+}
+
+// unknownParameter refuses what would be ignored.
+func unknownParameter(q url.Values, known ...string) error {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			return badRequest("unknown parameter %.50q; known are %s", name, strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 func limitOf(s string, preset int) (int, error) {

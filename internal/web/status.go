@@ -25,11 +25,15 @@ func (h *Handler) status(w http.ResponseWriter, req *http.Request) {
 	page := struct {
 		Version, Revision string
 		NotReady          error
-		Troubles          []string
+		Notices           []Notice
+		Bad               bool // pages are at risk.
 		Counts            []count
 		Oldest            time.Duration
 		OldestService     string
-	}{Version: version.Version, Revision: version.Revision, NotReady: h.cfg.Ready(req.Context()), Troubles: h.cfg.Troubles()}
+		OldestAnswer      string
+	}{Version: version.Version, Revision: version.Revision, NotReady: h.cfg.Ready(req.Context()), Notices: h.cfg.Notices()}
+	sortNotices(page.Notices)
+	page.Bad = page.NotReady != nil || (len(page.Notices) > 0 && page.Notices[0].Level == CostsPages)
 
 	counts := map[string]int{}
 	now := time.Now()
@@ -39,7 +43,7 @@ func (h *Handler) status(w http.ResponseWriter, req *http.Request) {
 			continue
 		}
 		if age := now.Sub(in.PendingSince).Round(time.Second); age > page.Oldest {
-			page.Oldest, page.OldestService = age, in.Service
+			page.Oldest, page.OldestService, page.OldestAnswer = age, in.Service, in.LastOutcome()
 		}
 	}
 	for _, s := range incident.Statuses() {

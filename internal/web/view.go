@@ -26,8 +26,10 @@ type Summary struct {
 	Rule     string `json:"rule,omitempty"`
 	Origin   string `json:"origin"`
 
-	Want     string `json:"want"` // what PagerDuty should hold: closed, open or acknowledged.
-	Have     string `json:"have"` // what it holds: the same, or unknown.
+	// What PagerDuty should hold: closed, open or acknowledged; and what it holds: the
+	// same, or unknown. Both are empty where it is told nothing (urgency none).
+	Want     string `json:"want"`
+	Have     string `json:"have"`
 	Firing   int    `json:"firing"`
 	Resolved int    `json:"resolved"`
 
@@ -84,13 +86,17 @@ type Entry struct {
 	Last  time.Time `json:"last,omitzero"`   // the newest of them.
 }
 
-func summary(in *incident.Incident) Summary {
+// summary makes a Summary; why says what a pending incident waits for.
+func summary(in *incident.Incident, why func(id string) string) Summary {
 	s := Summary{
 		ID: in.ID, Service: in.Service, DedupKey: in.DedupKey, Status: in.Status(),
 		Urgency: string(in.Urgency), Tier: in.Tier, Rule: in.Rule, Origin: string(in.Origin),
-		Want: string(in.Want()), Have: string(in.Have), CreatedAt: in.CreatedAt, Since: in.CreatedAt,
+		CreatedAt: in.CreatedAt, Since: in.CreatedAt,
 	}
 	s.Firing, s.Resolved = in.Counts()
+	if in.Urgency.Sends() {
+		s.Want, s.Have = string(in.Want()), string(in.Have)
+	}
 	if !in.ClosedAt.IsZero() {
 		s.Status, s.Since = StatusClosed, in.ClosedAt
 		return s
@@ -106,24 +112,16 @@ func summary(in *incident.Incident) Summary {
 	case s.Status == "uncovered":
 		s.Reason = in.Hole.Reason
 	case s.Status == "pending" && in.Attempts > 0:
-		s.Reason = lastAnswer(in)
+		s.Reason = in.LastAnswer()
+	case s.Status == "pending":
+		s.Reason = why(in.ID)
 	}
 	return s
 }
 
-// lastAnswer is what PagerDuty, or the way to it, said last.
-func lastAnswer(in *incident.Incident) string {
-	for _, e := range slices.Backward(in.History) {
-		if e.What == "answer" {
-			return e.Text
-		}
-	}
-	return ""
-}
-
-func detail(in *incident.Incident) Incident {
+func detail(in *incident.Incident, why func(id string) string) Incident {
 	d := Incident{
-		Summary:  summary(in),
+		Summary:  summary(in, why),
 		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,
 		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason, Attempts: in.Attempts, NotBefore: in.NotBefore,
 		LastTrigger: in.LastTrigger, ClosedAt: in.ClosedAt, Omitted: in.Omitted,
@@ -149,7 +147,7 @@ func detail(in *incident.Incident) Incident {
 
 // sortSummaries puts what needs a person first, then the most urgent, then the oldest.
 func sortSummaries(list []Summary) {
-	rank := map[string]int{"blocked": 0, "uncovered": 1, "pending": 2, "open": 3, "acknowledged": 4, "settled": 5, StatusClosed: 6}
+	rank := map[string]int{"blocked": 0, "uncovered": 1, "pending": 2, "open": 3, "acknowledged": 4, "settled": 5, "recorded": 6, StatusClosed: 7}
 	slices.SortStableFunc(list, func(a, b Summary) int {
 		if c := cmp.Compare(rank[a.Status], rank[b.Status]); c != 0 {
 			return c

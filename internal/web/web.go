@@ -41,8 +41,11 @@ type Config struct {
 	Authorize func(scope string, next http.Handler) http.Handler
 	// Ready says why pages cannot go out now; nil is well. Default: always well.
 	Ready func(ctx context.Context) error
-	// Troubles are sentences for the status page. Default: none.
-	Troubles func() []string
+	// Notices are sentences for the status page. Default: none.
+	Notices func() []Notice
+	// Why says what an incident that PagerDuty has not been told of waits for; "" if
+	// nobody knows. Default: nobody does.
+	Why func(id string) string
 	// Reload loads the configuration anew. Default: 404.
 	Reload func(ctx context.Context) error
 	// Audit audits on-call coverage now, and says what it found. Default: 404.
@@ -65,8 +68,11 @@ func New(store Outbox, cfg Config) *Handler {
 	if cfg.Ready == nil {
 		cfg.Ready = func(context.Context) error { return nil }
 	}
-	if cfg.Troubles == nil {
-		cfg.Troubles = func() []string { return nil }
+	if cfg.Notices == nil {
+		cfg.Notices = func() []Notice { return nil }
+	}
+	if cfg.Why == nil {
+		cfg.Why = func(string) string { return "" }
 	}
 	if cfg.Gatherer == nil {
 		cfg.Gatherer = prometheus.NewRegistry()

@@ -348,7 +348,9 @@ func TestStatusPage(t *testing.T) {
 	store.open[3].Service = `<script>alert(1)</script>`
 	h := handler(store, web.Config{
 		Ready:    func(context.Context) error { return errors.New("<b>disk</b>") },
-		Troubles: func() []string { return []string{"the disk is <i>full</i>"} },
+		Notices: func() []web.Notice {
+			return append(web.Notices(web.Normal, "clean-up is paused"), web.Notices(web.CostsPages, "the disk is <i>full</i>")...)
+		},
 	})
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
@@ -357,8 +359,8 @@ func TestStatusPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`<th scope="row">blocked</th><td class="n bad">1</td>`, `<th scope="row">settled</th><td class="n">0</td>`,
-		"&lt;b&gt;disk&lt;/b&gt;", `<p class="bad">the disk is &lt;i&gt;full&lt;/i&gt;</p>`, "service &lt;script&gt;",
+		`<th scope="row">blocked</th><td class="n costs">1</td>`, `<th scope="row">settled</th><td class="n">0</td>`,
+		"&lt;b&gt;disk&lt;/b&gt;", "<p class=\"notice costs\">the disk is &lt;i&gt;full&lt;/i&gt;</p>\n<p class=\"notice note\">clean-up is paused</p>", "service &lt;script&gt;",
 	} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("page does not hold %q:\n%s", want, body)

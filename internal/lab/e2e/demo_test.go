@@ -7,9 +7,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -45,6 +47,33 @@ func TestDemoKeep(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the demonstration failed: %v\n%s", err, out)
 	}
+	wantNobodyListens(t, out)
+	for _, command := range []string{" alert add ", "curl ", " outbox list "} {
+		if !strings.Contains(out, command) {
+			t.Errorf("got no %q to try in:\n%s", command, out)
+		}
+	}
+}
+
+// What ends make, and nothing else, ends everything that it has started: a supervisor
+// signals one process.
+func TestMakeRunLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	d := demo(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*demoTimeout) // it builds.
+	defer cancel()
+	d.cmd = exec.CommandContext(ctx, "make", "--no-print-directory", "-C", filepath.Join("..", "..", ".."), "run", "KEEP=1", "OUT="+t.TempDir()+"/")
+	d.cmd.WaitDelay = stopTimeout
+	d.interruptAt, d.signal = "Everything stays up until Ctrl-C.", syscall.SIGTERM
+	out, err := d.run(t)
+	if err == nil {
+		t.Error("make says that all went well, although it was ended")
+	}
+	wantNobodyListens(t, out)
+}
+
+func wantNobodyListens(t *testing.T, out string) {
+	t.Helper()
 	addresses := regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`).FindAllStringSubmatch(out, -1)
 	if len(addresses) < 3 {
 		t.Errorf("got %d addresses, want 3 at least:\n%s", len(addresses), out)
@@ -53,11 +82,6 @@ func TestDemoKeep(t *testing.T) {
 		if conn, err := net.Dial("tcp", a[1]); err == nil {
 			_ = conn.Close() // it should not have been there.
 			t.Errorf("%s still listens after the end", a[1])
-		}
-	}
-	for _, command := range []string{" alert add ", "curl ", " outbox list "} {
-		if !strings.Contains(out, command) {
-			t.Errorf("got no %q to try in:\n%s", command, out)
 		}
 	}
 }
@@ -84,6 +108,7 @@ type demonstration struct {
 	cmd *exec.Cmd
 	// interruptAt is the output at which Ctrl-C is pressed.
 	interruptAt string
+	signal      os.Signal // instead.
 	cancel      context.CancelFunc
 }
 
@@ -98,7 +123,7 @@ func demo(t *testing.T, change func(*programs), args ...string) *demonstration {
 		"--alertmanager="+p.alertmanager, "--amtool="+p.amtool)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it cleans up after itself.
 	cmd.WaitDelay = stopTimeout
-	return &demonstration{cmd: cmd, cancel: cancel}
+	return &demonstration{cmd: cmd, cancel: cancel, signal: os.Interrupt}
 }
 
 // run returns all that the demonstration printed, and how it ended.
@@ -107,7 +132,7 @@ func (d *demonstration) run(t *testing.T) (string, error) {
 	defer d.cancel()
 	var out output
 	if d.interruptAt != "" {
-		out.at, out.then = d.interruptAt, func() { _ = d.cmd.Process.Signal(os.Interrupt) } // an error shows as a time-out.
+		out.at, out.then = d.interruptAt, func() { _ = d.cmd.Process.Signal(d.signal) } // an error shows as a time-out.
 	}
 	d.cmd.Stdout, d.cmd.Stderr = &out, &out
 	err := d.cmd.Run()

@@ -1,0 +1,69 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// HostGuard refuses requests whose Host is a foreign name, where no token protects
+// what can be read: a web site whose own name is made to lead to this address (DNS
+// rebinding) is no other site to the browser, and could read the outbox through it.
+type HostGuard struct {
+	// Allowed are names that callers use, without a port (--web.allowed-host, and the
+	// host of --web.external-url). Loopback and addresses are always allowed.
+	Allowed []string
+	// Protected says that callers have to identify themselves anyhow.
+	Protected func() bool
+	// Machines are paths that only machines call, under names that are not known here,
+	// such as a Kubernetes service's. They are refused to browsers alone, which set
+	// Origin on what they post.
+	Machines []string
+}
+
+// Wrap guards a handler. Health, readiness and metrics hold no alert text, and are for
+// everybody.
+func (g HostGuard) Wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if g.refuses(req) {
+			text(w, http.StatusMisdirectedRequest,
+				"This pagerelay does not answer to the host name of your request. Use its address, or start it with --web.allowed-host=NAME; an access token in its configuration allows every name.")
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
+func (g HostGuard) refuses(req *http.Request) bool {
+	switch req.URL.Path {
+	case "/-/healthy", "/-/ready", "/metrics":
+		return false
+	}
+	if g.Protected() || g.known(req.Host) {
+		return false
+	}
+	for _, path := range g.Machines {
+		if req.URL.Path == path {
+			return req.Header.Get("Origin") != ""
+		}
+	}
+	return true
+}
+
+// known says whether a Host is loopback, an address, or one of those allowed.
+func (g HostGuard) known(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	for _, allowed := range g.Allowed {
+		if strings.EqualFold(allowed, host) {
+			return true
+		}
+	}
+	return false
+}
