@@ -178,7 +178,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 	configuration.retry = store.RetryBlocked
 	if open := c.openDoor(configuration.protected()); open != "" {
-		logger.Warn("Anybody who reaches a listener can page; configure access.tokens", "web.listen-address", open)
+		logger.Warn("Anybody who reaches a listener can page; configure access.tokens", "addresses", open)
 	}
 
 	// The HTTP server: the receiver's paths, and those for people and their tools.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -43,10 +44,8 @@ func (g HostGuard) refuses(req *http.Request) bool {
 	if g.Protected() || g.known(req.Host) {
 		return false
 	}
-	for _, path := range g.Machines {
-		if req.URL.Path == path {
-			return req.Header.Get("Origin") != ""
-		}
+	if slices.Contains(g.Machines, req.URL.Path) {
+		return req.Header.Get("Origin") != ""
 	}
 	return true
 }

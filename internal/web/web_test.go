@@ -347,7 +347,7 @@ func TestStatusPage(t *testing.T) {
 	store := aTable()
 	store.open[3].Service = `<script>alert(1)</script>`
 	h := handler(store, web.Config{
-		Ready:    func(context.Context) error { return errors.New("<b>disk</b>") },
+		Ready: func(context.Context) error { return errors.New("<b>disk</b>") },
 		Notices: func() []web.Notice {
 			return append(web.Notices(web.Normal, "clean-up is paused"), web.Notices(web.CostsPages, "the disk is <i>full</i>")...)
 		},
