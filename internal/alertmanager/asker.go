@@ -50,7 +50,7 @@ func NewAsker(source Source, router Router, voucher Voucher) *Asker {
 func (a *Asker) Ask(ctx context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	switch q {
 	case incident.QuestionLate:
-		return a.members(ctx, in, func(m *incident.Member) bool { return !m.HeldUntil.IsZero() })
+		return a.members(ctx, in, func(m *incident.Member) bool { return m.Late != nil })
 	case incident.QuestionStale:
 		return a.members(ctx, in, func(m *incident.Member) bool { return m.Firing })
 	case incident.QuestionSiblings:

@@ -51,7 +51,7 @@ func member(fp string, firing bool, held bool) *incident.Member {
 		Origin: mapping.OriginAlertmanager, Firing: firing, ExternalURL: "http://am-0",
 	}
 	if held {
-		m.HeldUntil = time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)
+		m.Late = &incident.Late{Until: time.Date(2026, 11, 21, 10, 0, 5, 0, time.UTC)}
 	}
 	return m
 }

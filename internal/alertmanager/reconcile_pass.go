@@ -105,7 +105,7 @@ func (r *Reconciler) keep(receivers map[string]string) {
 func (p *pass) hold(in *incident.Incident, fp string, m *incident.Member) {
 	at, ok := p.index[fp]
 	switch {
-	case !m.Firing && m.HeldUntil.IsZero():
+	case !m.Firing && m.Late == nil:
 		return
 	case !m.Firing:
 		if !ok {

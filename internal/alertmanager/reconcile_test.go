@@ -464,14 +464,14 @@ func TestResolvedWhileItIsListedIsNotAdopted(t *testing.T) {
 	g.reconciler.Apply(alertmanager.ReconcileSettings{Source: source, Router: g.mapper, Policy: alertmanager.Reconcile{Interval: always, Adopt: true}})
 	g.pass()
 	for _, in := range g.List() {
-		if m := in.Members[fpA]; m != nil && (m.Firing || !m.HeldUntil.IsZero()) {
+		if m := in.Members[fpA]; m != nil && (m.Firing || m.Late != nil) {
 			t.Error("an old list is held against its resolve")
 		}
 	}
 	g.apply(alertmanager.Reconcile{Adopt: true}, g.urls...)
 	g.pass() // it is listed again: now that is the newer word.
 	for _, in := range g.List() {
-		if m := in.Members[fpA]; m != nil && !m.HeldUntil.IsZero() {
+		if m := in.Members[fpA]; m != nil && m.Late != nil {
 			return
 		}
 	}

@@ -35,7 +35,7 @@ func TestSharedResolveOutlivesAnOutage(t *testing.T) {
 func TestAnswerAboutALateFiringIsNotUsedForTheNext(t *testing.T) {
 	in := fresh(told, func(in *incident.Incident) {
 		// b is held 30 s after the late a was found gone and dismissed.
-		in.Members["b"] = &incident.Member{Origin: mapping.OriginAlertmanager, HeldUntil: at(30*time.Second + incident.LateHold), LastSeen: at(30 * time.Second), Ended: incident.Ended{At: t0}}
+		in.Members["b"] = &incident.Member{Origin: mapping.OriginAlertmanager, Late: &incident.Late{Until: at(30*time.Second + incident.LateHold)}, LastSeen: at(30 * time.Second), Ended: incident.Ended{At: t0}}
 	})
 	ev := evidence()
 	ev.Answers = map[incident.Question]incident.Answer{incident.QuestionLate: {Verdict: incident.VerdictGone, At: t0, Revision: in.Revision}}

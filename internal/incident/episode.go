@@ -88,7 +88,7 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 		in.Owed = 0 // of the epoch before it was told that it was missed.
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.Episode, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, time.Time{}, nil, nil, "", nil
+	c.Firing, c.Epoch, c.Episode, c.Late, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, nil, "", nil
 	in.Put(fp, &c)
 	in.Revision++
 	if in.Urgency.First() && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.Limited(in.Service) {
@@ -114,7 +114,7 @@ func OweOne(t Table, id string, now time.Time) {
 // End closes a member where it is.
 func (in *Incident) End(fp string, e Ended, now time.Time) {
 	c := *in.Members[fp]
-	c.Firing, c.HeldUntil, c.HeldAs, c.HeldRoutes, c.ExpiresAt, c.MovedTo, c.Muted = false, time.Time{}, nil, nil, time.Time{}, "", nil
+	c.Firing, c.Late, c.ExpiresAt, c.MovedTo, c.Muted = false, nil, time.Time{}, "", nil
 	c.LastSeen = now
 	if !e.At.Before(c.Ended.At) {
 		c.Ended = e
@@ -156,7 +156,7 @@ func (in *Incident) lapse(was int, now time.Time) {
 func (in *Incident) trim() {
 	var over []string
 	for fp, m := range in.Members {
-		if !m.Firing && m.HeldUntil.IsZero() {
+		if !m.Firing && m.Late == nil {
 			over = append(over, fp)
 		}
 	}

@@ -163,13 +163,8 @@ type Member struct {
 	LastSeen time.Time `json:"last_seen"`
 	// ExternalURL is the Alertmanager whose clock StartsAt follows.
 	ExternalURL string `json:"external_url,omitempty"`
-	// HeldUntil is set while a late firing waits for Alertmanager's word.
-	HeldUntil time.Time `json:"held_until,omitzero"`
-	// HeldAs is the late firing itself: what it makes of the incident if it is admitted.
-	HeldAs *mapping.Observation `json:"held_as,omitempty"`
-	// HeldRoutes are the incidents that its webhook mapped it to: if it is admitted, it
-	// leaves all others.
-	HeldRoutes []string `json:"held_routes,omitempty"`
+	// Late is a late firing of it that is held; nil if there is none.
+	Late *Late `json:"late,omitempty"`
 	// ExpiresAt ends a member whose origin says of itself when it is over.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Ended is the last resolve; zero if there was none.
@@ -182,6 +177,18 @@ type Member struct {
 	// Vouched names the Alertmanagers that can be asked and have listed an alert
 	// from ExternalURL, so that their not listing others of it means something.
 	Vouched string `json:"vouched,omitempty"`
+}
+
+// Late is a firing that was told after its own resolve, as far as anybody can know. It
+// counts for nothing while Alertmanager is asked about it.
+type Late struct {
+	// Until is when it pages if Alertmanager has not answered.
+	Until time.Time `json:"until"`
+	// As is the firing itself: what it makes of the incident if it is admitted.
+	As *mapping.Observation `json:"as"`
+	// Routes are the incidents that its webhook mapped it to: if it is admitted, it
+	// leaves all others.
+	Routes []string `json:"routes,omitempty"`
 }
 
 // Intent is a request that is about to leave, or is in flight.

@@ -61,15 +61,17 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 // wake is the next time at which a member changes by itself.
 func (in *Incident) wake() time.Time {
 	var t time.Time
-	for _, m := range in.Members {
-		expires := m.ExpiresAt
-		if !m.Firing {
-			expires = time.Time{}
+	sooner := func(c time.Time) {
+		if t.IsZero() || c.Before(t) {
+			t = c
 		}
-		for _, c := range []time.Time{m.HeldUntil, expires} {
-			if !c.IsZero() && (t.IsZero() || c.Before(t)) {
-				t = c
-			}
+	}
+	for _, m := range in.Members {
+		if m.Late != nil {
+			sooner(m.Late.Until)
+		}
+		if m.Firing && !m.ExpiresAt.IsZero() {
+			sooner(m.ExpiresAt)
 		}
 	}
 	return t
@@ -82,8 +84,8 @@ func nextMembers(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, 
 		if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
 			return Decision{Kind: Perform, Step: StepExpire, Reason: "its endsAt is over"}, true
 		}
-		held = held || !m.HeldUntil.IsZero()
-		if !m.HeldUntil.IsZero() && !ahead(m.HeldUntil, now, LateHold) {
+		held = held || m.Late != nil
+		if m.Late != nil && !ahead(m.Late.Until, now, LateHold) {
 			return Decision{Kind: Perform, Step: StepAdmit, Reason: "no word from Alertmanager in time: page"}, true
 		}
 	}

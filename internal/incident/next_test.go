@@ -109,7 +109,7 @@ func TestNext(t *testing.T) {
 	step := func(s incident.Step) incident.Decision { return incident.Decision{Kind: incident.Perform, Step: s} }
 	idle := incident.Decision{Kind: incident.Idle}
 	held := func(in *incident.Incident) {
-		in.Members["a"] = &incident.Member{HeldUntil: at(incident.LateHold), Ended: incident.Ended{At: t0}}
+		in.Members["a"] = &incident.Member{Late: &incident.Late{Until: at(incident.LateHold)}, Ended: incident.Ended{At: t0}}
 	}
 	seenResolved := func(in *incident.Incident) {
 		over(in)
@@ -291,7 +291,7 @@ func TestNext(t *testing.T) {
 		}), incident.Decision{Kind: incident.Ask, Question: incident.QuestionLate, Timeout: incident.LateHold}},
 		{"a reload took Alertmanager away: page", fresh(held), nil, step(incident.StepAdmit)},
 
-		{"while it is asked about a late firing, nothing else is asked", fresh(seenResolved, shared, and("b", incident.Member{HeldUntil: at(incident.LateHold)})), all(alertmanagers(1), asking(incident.QuestionLate)), wait(incident.LateHold)},
+		{"while it is asked about a late firing, nothing else is asked", fresh(seenResolved, shared, and("b", incident.Member{Late: &incident.Late{Until: at(incident.LateHold)}})), all(alertmanagers(1), asking(incident.QuestionLate)), wait(incident.LateHold)},
 
 		// Muted in Alertmanager.
 		{"muted, acknowledge: high, with what stops escalations", fresh(told, muted(incident.MuteAcknowledge)), nil, send(incident.Acknowledge, incident.ClassHighResolve)},
@@ -322,7 +322,7 @@ func TestNext(t *testing.T) {
 		{"an echo hours ahead is due", fresh(told, echo(incident.Trigger, 6*time.Hour)), nil, sendEcho(incident.Trigger, incident.ClassRefresh)},
 		{"the echo of a resolve likewise", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, 6*time.Hour)), nil, sendEcho(incident.Resolve, incident.ClassLowResolve)},
 		{"a firing held for hours pages", fresh(func(in *incident.Incident) {
-			in.Members["a"] = &incident.Member{HeldUntil: at(6 * time.Hour), Ended: incident.Ended{At: t0}}
+			in.Members["a"] = &incident.Member{Late: &incident.Late{Until: at(6 * time.Hour)}, Ended: incident.Ended{At: t0}}
 		}), alertmanagers(1), step(incident.StepAdmit)},
 		{"a refresh hours after a trigger of the future is sent", fresh(told, func(in *incident.Incident) { in.LastTrigger, in.RepeatAt = at(6*time.Hour), at(6*time.Hour) }), nil, send(incident.Trigger, incident.ClassRefresh)},
 		{

@@ -147,7 +147,7 @@ func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now ti
 		if m.Origin != o.Origin { // a test does not end what really fires.
 			continue
 		}
-		over := !m.Firing && m.HeldUntil.IsZero()
+		over := !m.Firing && m.Late == nil
 		if over || endsEarlier(o, m) {
 			t.Count(CountedDuplicate)
 			continue
@@ -220,9 +220,10 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 			return
 		}
 		last = m.Ended
-		if !m.HeldUntil.IsZero() && last.late(o) { // already being checked: the newest text counts.
+		if m.Late != nil && last.late(o) { // already being checked: the newest text counts.
 			c := *m
-			c.Alert, c.LastSeen, c.HeldAs = o.Alert, now, o
+			c.Alert, c.LastSeen = o.Alert, now
+			c.Late = &Late{Until: m.Late.Until, As: o, Routes: m.Late.Routes}
 			in.Put(fp, &c)
 			t.Count(CountedHeld)
 			return
@@ -257,7 +258,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 	in.Put(fp, m)
 	t.Hold(fp, id)
 	if late {
-		m.HeldUntil, m.HeldAs = now.Add(LateHold), o
+		m.Late = &Late{Until: now.Add(LateHold), As: o}
 		in.Note(now, "held", fp+" fires although its resolve was seen; Alertmanager is asked"+faultsText(o.Faults))
 		t.Count(CountedHeld)
 		return
@@ -296,9 +297,9 @@ func observeMoves(t Table, o *mapping.Observation, routed []string, now time.Tim
 	switch {
 	case in == nil || in.Members[fp] == nil:
 		return // dropped: it has not arrived there.
-	case !in.Members[fp].HeldUntil.IsZero(): // nor yet.
+	case in.Members[fp].Late != nil: // nor yet.
 		c := *in.Members[fp]
-		c.HeldRoutes = routed
+		c.Late = &Late{Until: c.Late.Until, As: c.Late.As, Routes: routed}
 		t.Edit(to).Put(fp, &c)
 		return
 	case !in.Members[fp].Firing:

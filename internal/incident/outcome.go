@@ -271,17 +271,17 @@ func (in *Incident) apply(t Table, d Decision, now time.Time) {
 	switch d.Step {
 	case StepAdmit:
 		for fp, m := range in.Members {
-			if !m.HeldUntil.IsZero() {
-				in.describe(m.HeldAs)
+			if m.Late != nil {
+				in.describe(m.Late.As)
 				in.begin(t, fp, now)
-				observeMoves(t, m.HeldAs, m.HeldRoutes, now)
+				observeMoves(t, m.Late.As, m.Late.Routes, now)
 			}
 		}
 	case StepDismiss:
 		for fp, m := range in.Members {
-			if !m.HeldUntil.IsZero() {
+			if m.Late != nil {
 				c := *m
-				c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
+				c.Late = nil
 				in.Put(fp, &c)
 				t.Count(CountedDismissed)
 			}
@@ -360,7 +360,7 @@ func part(t Table, in *Incident, now time.Time) {
 	for fp, m := range old.Members {
 		c := *m
 		c.MovedTo, c.Episode = in.ID, 0 // what is missed is missed under the new key.
-		c.HeldUntil, c.HeldAs, c.HeldRoutes = time.Time{}, nil, nil
+		c.Late = nil
 		old.Put(fp, &c)
 		t.Hold(fp, old.ID)
 	}

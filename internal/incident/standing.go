@@ -99,8 +99,8 @@ func (in *Incident) Put(fp string, m *Member) {
 func (in *Incident) Held() string {
 	var held []string
 	for fp, m := range in.Members {
-		if !m.HeldUntil.IsZero() {
-			held = append(held, fp+"@"+m.HeldUntil.Format(time.RFC3339Nano))
+		if m.Late != nil {
+			held = append(held, fp+"@"+m.Late.Until.Format(time.RFC3339Nano))
 		}
 	}
 	slices.Sort(held)

@@ -686,7 +686,7 @@ func TestLateFirings(t *testing.T) {
 					if in, ok := s.Get(incident.ID("infra", "a")); ok {
 						if n, _ := in.Counts(); n > 0 {
 							got = "paged"
-						} else if m := in.Members["a"]; !m.HeldUntil.IsZero() {
+						} else if m := in.Members["a"]; m.Late != nil {
 							got = "held"
 						}
 					}

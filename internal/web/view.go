@@ -134,7 +134,7 @@ func detail(in *incident.Incident, why func(id string) string) Incident {
 			mutedBy = m.Muted.By
 		}
 		d.Members = append(d.Members, Member{
-			Fingerprint: fp, Firing: m.Firing, Held: !m.HeldUntil.IsZero(), MutedBy: mutedBy,
+			Fingerprint: fp, Firing: m.Firing, Held: m.Late != nil, MutedBy: mutedBy,
 			Labels: m.Alert.Labels, Annotations: m.Alert.Annotations,
 			StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At, LastSeen: m.LastSeen,
 		})
