@@ -43,7 +43,7 @@ func unresolve(store *outbox.Store, heard func(string, time.Time) incident.Cover
 		if c.State != incident.CoverageHole || !c.Maintenance || c.Since.IsZero() {
 			continue
 		}
-		n, err := store.Unresolve(ctx, service, c.Since, incident.Hole{Reason: c.Reason, Until: c.Until})
+		n, err := store.Unresolve(ctx, service, c.Since, incident.Uncovered{Reason: c.Reason, Until: c.Until})
 		switch {
 		case err != nil && !errors.Is(err, outbox.ErrClosed):
 			log.Error("What was resolved in a maintenance window could not be brought back; the next audit tries again", "service", service, "err", err)

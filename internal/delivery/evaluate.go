@@ -21,8 +21,8 @@ func (d *Deliverer) evidence(in *incident.Incident, now time.Time) (incident.Evi
 	ev.Fallback = svc.Fallback
 	if s.Coverage != nil {
 		ev.Coverage = s.Coverage(in.Service, now)
-		if in.Unsure {
-			ev.Then = s.Coverage(in.Service, in.LastTrigger)
+		if at, ok := in.UnauditedSince(); ok {
+			ev.Then = s.Coverage(in.Service, at)
 		}
 	}
 	k := d.keys[in.Service]
@@ -130,7 +130,7 @@ func (d *Deliverer) waitingSince(in *incident.Incident) time.Time {
 	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
 		since = since.Add(-age)
 	}
-	if in.PendingSince.IsZero() { // an echo or a repeat: nothing is owed.
+	if in.PendingSince.IsZero() { // a follow-up or a repeat: nothing is owed.
 		delete(d.waits, in.ID)
 		return since
 	}

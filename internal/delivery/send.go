@@ -94,7 +94,7 @@ func (r *request) run(ctx context.Context) {
 	}
 	intent := incident.Intent{
 		Action: r.dec.Action, Revision: r.in.Revision, Epoch: r.in.Epoch, At: d.cfg.Now(), Prev: r.in.Have,
-		Reason: r.dec.Reason, Echo: r.dec.Echo, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Hole: r.dec.Hole, Unsure: r.dec.Unsure,
+		Reason: r.dec.Reason, FollowUp: r.dec.FollowUp, Minimal: r.in.Minimal, RepeatAt: r.in.RepeatAt, Uncovered: r.dec.Uncovered, Unaudited: r.dec.Unaudited,
 	}
 	if err != nil {
 		if r.dec.Action != incident.Trigger {
@@ -153,13 +153,13 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 	switch a.Kind {
 	case pagerduty.Accepted, pagerduty.Refused, pagerduty.TooLarge:
 		l.answered()
-		if a.Kind == pagerduty.Accepted && r.dec.Hole != nil && r.dec.Action == incident.Trigger {
+		if a.Kind == pagerduty.Accepted && r.dec.Uncovered != nil && r.dec.Action == incident.Trigger {
 			d.met.unheard.WithLabelValues(r.in.Service).Inc()
 			if f := r.settings.Uncovered; f != nil {
 				f()
 			}
 			d.log.Warn("PagerDuty accepted a page that nobody hears of there", "incident", r.in.ID, "service", r.in.Service,
-				"reason", r.dec.Hole.Reason, "fallback", r.svc.Fallback)
+				"reason", r.dec.Uncovered.Reason, "fallback", r.svc.Fallback)
 		}
 		if l.fault != "" && a.Kind == pagerduty.Accepted && r.hash == l.hash {
 			l.fault = ""

@@ -13,7 +13,7 @@ const (
 	ClassOwed              // a high episode that is over and only waited for the rate limit.
 	ClassLowTrigger
 	ClassLowResolve
-	ClassRefresh // refreshes, repeats and echoes.
+	ClassRefresh // refreshes, repeats and follow-ups.
 	ClassLast    // change events, and resolves of what was never sent.
 	NumClasses   = int(ClassLast) + 1
 )
@@ -53,8 +53,8 @@ const (
 	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
 	StepExpire    Step = "expire"    // members that end by themselves, and have.
 	StepFallback  Step = "fallback"  // copy to the service's fallback.
-	StepUnheard   Step = "unheard"   // what PagerDuty accepted has opened nothing.
-	StepHeard     Step = "heard"     // it has.
+	StepUncovered Step = "uncovered" // what PagerDuty accepted has opened nothing.
+	StepCovered   Step = "covered"   // it has opened an incident.
 	StepBlock     Step = "block"     // wait for a person or a reload.
 	StepDrop      Step = "drop"      // the resolve of a shared key that others may hold: do not send.
 	StepForget    Step = "forget"    // all is said: into the ledger.
@@ -65,14 +65,16 @@ type Decision struct {
 	Kind     Kind
 	Action   Action
 	Class    Class
-	Echo     bool
+	FollowUp bool // of Send: it was planned because of a doubt.
 	Question Question
 	Timeout  time.Duration
 	Step     Step
 	Until    time.Time // of Wait; of the others, when to look again if not zero.
-	Hole     *Hole     // of Send: what the request falls into; nil if it has its effect.
-	Unsure   bool      // of Send: nobody can tell whether it has.
 	Reason   string    // for the ledger.
+	// Uncovered, of Send, is why the request has no effect; nil if it has one.
+	// Unaudited: nobody can tell whether it has.
+	Uncovered *Uncovered
+	Unaudited bool
 }
 
 // Verdict is Alertmanager's answer.
@@ -110,7 +112,7 @@ type Evidence struct {
 	// Coverage is whether somebody hears of what is sent to the service now.
 	Coverage Coverage
 	// Then is what Coverage was when the last trigger was accepted; looked up only if
-	// that was Incident.Unsure.
+	// Incident.UnauditedSince says that nobody could tell.
 	Then Coverage
 
 	// Asking are the questions under way, Answers what was said, by question.

@@ -78,7 +78,7 @@ func (in *Incident) missed(m *Member) bool {
 	case m.Episode <= in.FallbackRevision:
 		return false
 	}
-	return m.Episode > in.AcceptedRevision || (in.unheard() && m.Epoch == in.Epoch)
+	return m.Episode > in.heard()
 }
 
 // missAll does so for every member: nothing of the incident fires any more.
@@ -100,7 +100,7 @@ func Tell(t Table, in *Incident, now time.Time) {
 		return
 	}
 	why := "over before PagerDuty confirmed it"
-	if in.unheard() {
+	if in.uncovered() != nil {
 		why = "over before anybody could be paged"
 	}
 	in.Note(now, "superseded", why)

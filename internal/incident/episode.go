@@ -77,11 +77,12 @@ func (in *Incident) describe(o *mapping.Observation) {
 func (in *Incident) begin(t Table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
-		if in.Echo != nil && in.Echo.Action == Resolve && in.Have == StateClosed { // what it was for may have landed.
+		if d := in.FollowUp(); d != nil && d.FollowUp == Resolve && in.Have == StateClosed { // what it was for may have landed.
 			in.Have = StateUnknown
 		}
+		in.wantChanged()
 		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
-		in.Echo, in.RepeatAt = nil, time.Time{}
+		in.RepeatAt = time.Time{}
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false
 		in.PendingSince = now
@@ -143,7 +144,7 @@ func (in *Incident) End(fp string, e Ended, now time.Time) {
 // one that should be open.
 func (in *Incident) lapse(was int, now time.Time) {
 	if in.Firing() == 0 && was > 0 {
-		in.Echo = nil
+		in.wantChanged()
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.PendingSince = now
 		if in.Have != StateClosed { // a refused refresh does not keep the resolve from leaving.

@@ -83,8 +83,6 @@ type Incident struct {
 
 	// FirstSeenResolved: this outbox never saw it firing.
 	FirstSeenResolved bool `json:"first_seen_resolved,omitempty"`
-	// Unresolved: PagerDuty refused to resolve an epoch before the present one.
-	Unresolved bool `json:"unresolved,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.
 	Attempted bool `json:"attempted,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
@@ -106,11 +104,8 @@ type Incident struct {
 	// OpenedAt is when a trigger was accepted last that was to open an incident, rather
 	// than to join one.
 	OpenedAt time.Time `json:"opened_at,omitzero"`
-	// Times of the newest request whose outcome is not known, while it can still land.
-	AmbiguousTrigger time.Time `json:"ambiguous_trigger,omitzero"`
-	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
-	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
-	Echo             *Echo     `json:"echo,omitempty"`
+	// Doubts are the requests that may not have had their effect, or may have it late.
+	Doubts []Doubt `json:"doubts,omitempty"`
 
 	Attempts  int       `json:"attempts,omitempty"` // failed in a row.
 	NotBefore time.Time `json:"not_before,omitzero"`
@@ -127,14 +122,6 @@ type Incident struct {
 	FallbackReason string `json:"fallback_reason,omitempty"`
 	// FallbackRevision is the newest revision that was copied to the fallback.
 	FallbackRevision int `json:"fallback_revision,omitempty"`
-
-	// Hole is why what PagerDuty accepted last had no effect; nil if it had.
-	Hole *Hole `json:"hole,omitempty"`
-	// Unsure: when the last trigger was accepted, nobody could tell whether anybody
-	// would hear of it.
-	Unsure bool `json:"unsure,omitempty"`
-	// UnheardEpoch is the epoch whose triggers have opened nothing; 0: none.
-	UnheardEpoch int `json:"unheard_epoch,omitempty"`
 
 	// Missed are firings that were over before PagerDuty confirmed them and are still to
 	// be added to the digest.
@@ -199,23 +186,18 @@ type Intent struct {
 	At       time.Time `json:"at"`
 	Prev     State     `json:"prev"`
 	Reason   string    `json:"reason,omitempty"`
-	Echo     bool      `json:"echo,omitempty"`
+	FollowUp bool      `json:"follow_up,omitempty"` // planned because of a doubt.
 	Minimal  bool      `json:"minimal,omitempty"`
-	Hole     *Hole     `json:"hole,omitempty"` // what it falls into.
-	Unsure   bool      `json:"unsure,omitempty"`
+	// Uncovered is why it has no effect, even if PagerDuty accepts it; nil if it has one.
+	// Unaudited: nobody can tell.
+	Uncovered *Uncovered `json:"uncovered,omitempty"`
+	Unaudited bool       `json:"unaudited,omitempty"`
 	// RepeatAt is that of the incident: a trigger passes this repeat on.
 	RepeatAt time.Time `json:"repeat_at,omitzero"`
 	// Missed are firings that ended meanwhile, if this trigger is not accepted.
 	Missed []Missed `json:"missed,omitempty"`
 	// Grown is what a digest is still to tell, if this event of it is accepted.
 	Grown *Digest `json:"grown,omitempty"`
-}
-
-// Echo is a planned repeat; it is dropped when want changes.
-type Echo struct {
-	Action Action    `json:"action"`
-	Due    time.Time `json:"due"`
-	Reason string    `json:"reason"`
 }
 
 // Blocked says why nothing more is sent for an incident until somebody mends it.
@@ -239,7 +221,7 @@ func ID(service, dedupKey string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Clone makes a copy whose fields, members map and history may be changed. The
+// Clone makes a copy whose fields, members map, doubts and history may be changed. The
 // members themselves are shared: replace, never change them.
 func (in *Incident) Clone() *Incident {
 	c := *in
@@ -247,7 +229,7 @@ func (in *Incident) Clone() *Incident {
 	maps.Copy(c.Members, in.Members)
 	counted := in.tallied()
 	c.tally = &counted
-	c.History = slices.Clip(in.History)
+	c.History, c.Doubts = slices.Clip(in.History), slices.Clone(in.Doubts)
 	return &c
 }
 

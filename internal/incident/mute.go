@@ -78,7 +78,8 @@ func (in *Incident) Mute(fp string, to Mute, now time.Time) {
 		in.missAll(now)
 	}
 	if in.loud() == 0 {
-		in.RepeatAt, in.Echo = time.Time{}, nil // a trigger would open it for everybody to see.
+		in.RepeatAt = time.Time{}
+		in.wantChanged() // a trigger would open it for everybody to see.
 	}
 	in.Note(now, "muted", fp+" by "+to.By+": "+string(to.Do))
 	in.settle(now)

@@ -11,8 +11,6 @@ import (
 // Times of the core.
 const (
 	LateHold       = 5 * time.Second  // a late firing is held at most this long.
-	EchoAfter      = 60 * time.Second // a request that timed out can still land: the next one is repeated after this.
-	ackEchoAfter   = 30 * time.Second // a 202 for an acknowledge is no proof.
 	refreshEvery   = time.Minute      // refreshes of an open incident come at most this often.
 	answerHolds    = time.Minute      // how long Alertmanager's answer may be acted upon.
 	siblingsAgain  = time.Minute      // an uncertain answer about a shared key is asked for again after this ...
@@ -33,9 +31,9 @@ func Next(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return d
 	}
 	d := nextIncident(in, ev, p, now)
-	if d.Kind == Send && (d.Action == Resolve || d.Echo || !in.joins(ev)) { // what is repeated may open what a late resolve closed.
-		d.Hole = in.hole(d.Action, ev.Coverage, now)
-		d.Unsure = d.Action == Trigger && d.Hole == nil && ev.Coverage.State == CoverageUnknown
+	if d.Kind == Send && (d.Action == Resolve || d.FollowUp || !in.joins(ev)) { // what is repeated may open what a late resolve closed.
+		d.Uncovered = in.without(d.Action, ev.Coverage, now)
+		d.Unaudited = d.Action == Trigger && d.Uncovered == nil && ev.Coverage.State == CoverageUnknown
 	}
 	if d.Kind == Perform && (d.Step == StepForget || d.Step == StepDrop) && in.muted() {
 		d = Decision{Kind: Idle, Reason: "muted in Alertmanager: kept until it is over, or pages again"}
@@ -139,14 +137,14 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 // nextFiring decides for an incident that should be open.
 func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if in.Revision <= in.AcceptedRevision && !in.Parted && ev.Known { // whatever is in the way of a request.
-		if d, ok := nextDoubt(in, ev); ok {
+		if d, ok := nextUnaudited(in, ev); ok {
 			return d
 		}
 	}
 	if stop, d := obstacle(in, ev, now); stop {
 		return d
 	}
-	class := triggerClass(in.Urgency)
+	class, due, uncovered := triggerClass(in.Urgency), in.FollowUp(), in.uncovered()
 	if in.Revision > in.AcceptedRevision {
 		if in.mayHoldOlder() && in.resolvable(ev) {
 			return send(Resolve, class, "a new epoch while an older one may be open")
@@ -166,13 +164,13 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
-	case in.Hole != nil:
-		return nextInHole(in, ev, class, now)
+	case uncovered != nil:
+		return nextUncovered(in, uncovered, ev, class, now)
 	case in.Have == StateClosed:
 		return send(Trigger, class, "it fires, and PagerDuty holds nothing")
 	case in.Have == StateUnknown:
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
-	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || in.Echo != nil):
+	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || due != nil):
 		// An acknowledge matches only under the key of the trigger, which is gone.
 	case in.Urgency.AutoAcks() && in.Have == StateOpen:
 		return send(Acknowledge, ClassAcknowledge, "the urgency is acknowledged")
@@ -181,16 +179,13 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return send(Acknowledge, ClassHighResolve, "all that fires is muted in Alertmanager") // it stops an escalation, too.
 		}
 		return send(Acknowledge, ClassAcknowledge, "all that fires is muted in Alertmanager")
-	case in.Echo != nil && in.Echo.Action == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
+	case due != nil && due.FollowUp == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
 		// PagerDuty may have grouped the higher one in: leave it unacknowledged.
-	case in.Echo != nil:
-		if ahead(in.Echo.Due, now, EchoAfter) {
-			return wait(in.Echo.Due, in.Echo.Reason)
-		}
-		if in.Echo.Action != Resolve { // a page follows that one.
+	case due != nil:
+		if due.FollowUp != Resolve { // a page follows that one.
 			class = ClassRefresh
 		}
-		return Decision{Kind: Send, Action: in.Echo.Action, Class: class, Echo: true, Reason: in.Echo.Reason}
+		return due.next(class, now)
 	}
 	if !in.RepeatAt.IsZero() {
 		if due := in.LastTrigger.Add(refreshEvery); ahead(due, now, refreshEvery) {
@@ -203,6 +198,7 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 
 // nextOver decides for an incident that should be closed.
 func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	due, uncovered := in.FollowUp(), in.uncovered()
 	switch {
 	case !in.Urgency.Opens():
 		return forget("over")
@@ -214,14 +210,12 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return send(Resolve, ClassOwed, "a new epoch while an older one may be open")
 		}
 		return send(Trigger, ClassOwed, "over, but owed: it only waited for the rate limit")
-	case in.Have == StateClosed && in.Echo != nil && in.Echo.Action == Resolve && in.Blocked == nil && in.resolvable(ev):
-		if ahead(in.Echo.Due, now, EchoAfter) {
-			return wait(in.Echo.Due, in.Echo.Reason)
+	case in.Have == StateClosed && due != nil && due.FollowUp == Resolve && in.Blocked == nil && in.resolvable(ev):
+		d := due.next(ClassLowResolve, now)
+		if stop, o := obstacle(in, ev, now); stop && d.Kind == Send {
+			return o
 		}
-		if stop, d := obstacle(in, ev, now); stop {
-			return d
-		}
-		return Decision{Kind: Send, Action: Resolve, Class: ClassLowResolve, Echo: true, Reason: in.Echo.Reason}
+		return d
 	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil && ev.Known:
 		if stop, d := obstacle(in, ev, now); stop {
 			return d
@@ -230,8 +224,8 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case in.Have == StateClosed:
 		return forget("PagerDuty holds what it should")
 	}
-	if in.waitsForHole() && in.Hole.stillIn(ev.Coverage, now) {
-		return in.Hole.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
+	if in.waitsForCover() && uncovered.holds(ev.Coverage, now) {
+		return uncovered.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
 	}
 	if in.FirstSeenResolved && in.Shared {
 		if d, ok := siblings(in, ev, p, now); ok {

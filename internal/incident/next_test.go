@@ -55,9 +55,11 @@ func have(s incident.State) edit { return func(in *incident.Incident) { in.Have 
 
 func newEpoch(in *incident.Incident) { in.Revision++; in.Epoch++; in.PendingSince = t0 }
 
-func echo(a incident.Action, due time.Duration) edit {
+// followUp plans a request because of another that was lost.
+func followUp(a incident.Action, due time.Duration) edit {
+	lost := map[incident.Action]incident.Action{incident.Trigger: incident.Resolve, incident.Resolve: incident.Trigger, incident.Acknowledge: incident.Acknowledge}
 	return func(in *incident.Incident) {
-		in.Echo = &incident.Echo{Action: a, Due: at(due), Reason: "it can still land"}
+		in.Doubts = append(in.Doubts, incident.Doubt{About: lost[a], Cause: incident.CauseLost, At: t0, FollowUp: a, Due: at(due), Reason: "it can still land"})
 	}
 }
 
@@ -93,7 +95,7 @@ func all(fs ...func(*given)) func(*given) {
 func what(d incident.Decision) incident.Decision {
 	d.Reason = ""
 	if d.Kind == incident.Perform {
-		d.Hole = nil
+		d.Uncovered = nil
 	}
 	return d
 }
@@ -102,8 +104,8 @@ func TestNext(t *testing.T) {
 	send := func(a incident.Action, c incident.Class) incident.Decision {
 		return incident.Decision{Kind: incident.Send, Action: a, Class: c}
 	}
-	sendEcho := func(a incident.Action, c incident.Class) incident.Decision {
-		return incident.Decision{Kind: incident.Send, Action: a, Class: c, Echo: true}
+	sendFollowUp := func(a incident.Action, c incident.Class) incident.Decision {
+		return incident.Decision{Kind: incident.Send, Action: a, Class: c, FollowUp: true}
 	}
 	wait := func(d time.Duration) incident.Decision { return incident.Decision{Kind: incident.Wait, Until: at(d)} }
 	step := func(s incident.Step) incident.Decision { return incident.Decision{Kind: incident.Perform, Step: s} }
@@ -141,19 +143,22 @@ func TestNext(t *testing.T) {
 	disabled := coverage(incident.Coverage{State: incident.CoverageHole, Reason: "disabled"})
 	maintained := coverage(incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Until: at(time.Hour), Maintenance: true})
 	covered, unknown := coverage(incident.Coverage{State: incident.CoverageFull}), coverage(incident.Coverage{State: incident.CoverageUnknown})
-	doubtful := func(d incident.Decision) incident.Decision { d.Unsure = true; return d }
+	doubtful := func(d incident.Decision) incident.Decision { d.Unaudited = true; return d }
 	into := func(d incident.Decision, reason string, until time.Time) incident.Decision {
-		d.Hole = &incident.Hole{Action: d.Action, Reason: reason, Until: until}
+		d.Uncovered = &incident.Uncovered{Reason: reason, Until: until}
 		return d
 	}
 	copied := func(in *incident.Incident) { in.FallbackRevision = in.Revision }
-	unsure := func(in *incident.Incident) { in.Unsure = true }
+	unaudited := func(in *incident.Incident) {
+		in.Doubts = append(in.Doubts, incident.Doubt{About: incident.Trigger, Cause: incident.CauseUnaudited, At: t0, Epoch: 1})
+	}
 	begun := func(since time.Duration) func(*given) {
 		return coverage(incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Since: at(since), Maintenance: true})
 	}
 	fell := func(a incident.Action, until time.Time) edit {
 		return func(in *incident.Incident) {
-			in.Have, in.Hole = incident.StateUnknown, &incident.Hole{Action: a, Reason: "nobody is on call", Until: until}
+			in.Have = incident.StateUnknown
+			in.Doubts = append(in.Doubts, incident.Doubt{About: a, Cause: incident.CauseUncovered, Reason: "nobody is on call", Until: until, Epoch: 1})
 		}
 	}
 	test := func(in *incident.Incident) {
@@ -219,11 +224,11 @@ func TestNext(t *testing.T) {
 		{"a repeat waits a minute", fresh(told, func(in *incident.Incident) { in.RepeatAt = at(30 * time.Second) }), later(30 * time.Second), wait(time.Minute)},
 		{"a repeat is sent as a refresh", fresh(told, func(in *incident.Incident) { in.RepeatAt = at(30 * time.Second) }), later(time.Minute), send(incident.Trigger, incident.ClassRefresh)},
 		{"a repeat by a clock that has jumped back is sent as well", fresh(told, func(in *incident.Incident) { in.RepeatAt = at(-6 * time.Hour) }), later(time.Minute), send(incident.Trigger, incident.ClassRefresh)},
-		{"the echo of a trigger waits", fresh(told, echo(incident.Trigger, time.Minute)), nil, wait(time.Minute)},
-		{"the echo of a trigger is sent", fresh(told, echo(incident.Trigger, time.Minute)), later(time.Minute), sendEcho(incident.Trigger, incident.ClassRefresh)},
-		{"the echo of an acknowledge is sent", fresh(told, urgency(mapping.Acknowledged), have(incident.StateAcknowledged), echo(incident.Acknowledge, 30*time.Second)), later(time.Minute), sendEcho(incident.Acknowledge, incident.ClassRefresh)},
+		{"the echo of a trigger waits", fresh(told, followUp(incident.Trigger, time.Minute)), nil, wait(time.Minute)},
+		{"the echo of a trigger is sent", fresh(told, followUp(incident.Trigger, time.Minute)), later(time.Minute), sendFollowUp(incident.Trigger, incident.ClassRefresh)},
+		{"the echo of an acknowledge is sent", fresh(told, urgency(mapping.Acknowledged), have(incident.StateAcknowledged), followUp(incident.Acknowledge, 30*time.Second)), later(time.Minute), sendFollowUp(incident.Acknowledge, incident.ClassRefresh)},
 		{
-			"but not after a higher trigger on the service", fresh(told, urgency(mapping.Acknowledged), have(incident.StateAcknowledged), echo(incident.Acknowledge, 30*time.Second)),
+			"but not after a higher trigger on the service", fresh(told, urgency(mapping.Acknowledged), have(incident.StateAcknowledged), followUp(incident.Acknowledge, 30*time.Second)),
 			all(later(time.Minute), func(g *given) { g.ev.HigherTrigger = at(time.Second) }), idle,
 		},
 
@@ -238,7 +243,7 @@ func TestNext(t *testing.T) {
 		{"a diverted one waits for the key", fresh(func(in *incident.Incident) { in.FallbackRevision = 1 }), all(noKey, fallback), wait(15 * time.Second)},
 		{"the service is gone", fresh(), ev(func(g *given) { g.ev = incident.Evidence{} }), step(incident.StepBlock)},
 		{"the service is gone and nothing is to be said", fresh(told), ev(func(g *given) { g.ev = incident.Evidence{} }), idle},
-		{"the service is gone and nobody can tell who hears of it", fresh(told, unsure), ev(func(g *given) { g.ev = incident.Evidence{} }), idle},
+		{"the service is gone and nobody can tell who hears of it", fresh(told, unaudited), ev(func(g *given) { g.ev = incident.Evidence{} }), idle},
 		{"a refused key without fallback keeps its place", fresh(), fault, send(incident.Trigger, incident.ClassHighTrigger)},
 		{"a refused key diverts", fresh(), all(fault, fallback), step(incident.StepFallback)},
 		{"a refused key is probed", fresh(), all(fault, fallback, func(g *given) { g.ev.Probe = true }), send(incident.Trigger, incident.ClassHighTrigger)},
@@ -264,9 +269,9 @@ func TestNext(t *testing.T) {
 		{"owed but blocked waits", fresh(over, blocked, func(in *incident.Incident) { in.Owed = 1 }), nil, idle},
 		{"over change is forgotten, sent or not", fresh(over, urgency(mapping.Change)), nil, step(incident.StepForget)},
 		{"over none is forgotten", fresh(over, urgency(mapping.None)), nil, step(incident.StepForget)},
-		{"the echo of a resolve waits", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, time.Minute)), nil, wait(time.Minute)},
-		{"the echo of a resolve is sent", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, time.Minute)), later(time.Minute), sendEcho(incident.Resolve, incident.ClassLowResolve)},
-		{"the echo of a resolve whose key is gone is given up", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, 0), func(in *incident.Incident) { in.KeyHash = "gone" }), nil, step(incident.StepForget)},
+		{"the echo of a resolve waits", fresh(told, over, have(incident.StateClosed), followUp(incident.Resolve, time.Minute)), nil, wait(time.Minute)},
+		{"the echo of a resolve is sent", fresh(told, over, have(incident.StateClosed), followUp(incident.Resolve, time.Minute)), later(time.Minute), sendFollowUp(incident.Resolve, incident.ClassLowResolve)},
+		{"the echo of a resolve whose key is gone is given up", fresh(told, over, have(incident.StateClosed), followUp(incident.Resolve, 0), func(in *incident.Incident) { in.KeyHash = "gone" }), nil, step(incident.StepForget)},
 
 		// Never seen firing here.
 		{"a resolve of an unknown alert is sent", fresh(seenResolved), nil, send(incident.Resolve, incident.ClassHighResolve)},
@@ -302,8 +307,8 @@ func TestNext(t *testing.T) {
 		{"muted, acknowledge: the other one is over", fresh(told, muted(incident.MuteAcknowledge), and("b", incident.Member{})), nil, send(incident.Acknowledge, incident.ClassHighResolve)},
 		{"muted, acknowledge, not yet paged: it fires", fresh(muted(incident.MuteAcknowledge)), nil, send(incident.Trigger, incident.ClassHighTrigger)},
 		{"muted, acknowledged, and over", fresh(told, over, have(incident.StateAcknowledged)), nil, send(incident.Resolve, incident.ClassHighResolve)},
-		{"an acknowledge of the epoch before can still land: the page waits", fresh(told, echo(incident.Resolve, time.Minute)), nil, wait(time.Minute)},
-		{"and is then resolved, as urgent as itself", fresh(told, echo(incident.Resolve, time.Minute)), later(time.Minute), sendEcho(incident.Resolve, incident.ClassHighTrigger)},
+		{"an acknowledge of the epoch before can still land: the page waits", fresh(told, followUp(incident.Resolve, time.Minute)), nil, wait(time.Minute)},
+		{"and is then resolved, as urgent as itself", fresh(told, followUp(incident.Resolve, time.Minute)), later(time.Minute), sendFollowUp(incident.Resolve, incident.ClassHighTrigger)},
 		{"and triggered again", fresh(told, have(incident.StateClosed)), nil, send(incident.Trigger, incident.ClassHighTrigger)},
 		{"no longer muted: a new epoch, resolved first", fresh(told, newEpoch, have(incident.StateAcknowledged)), nil, send(incident.Resolve, incident.ClassHighTrigger)},
 		{"muted, resolve", fresh(told, muted(incident.MuteResolve)), nil, send(incident.Resolve, incident.ClassHighResolve)},
@@ -319,8 +324,8 @@ func TestNext(t *testing.T) {
 		// The clock has jumped back: what was dated by it before counts as reached.
 		{"a backoff longer than any is over", fresh(func(in *incident.Incident) { in.NotBefore = at(6 * time.Hour) }), nil, send(incident.Trigger, incident.ClassHighTrigger)},
 		{"the longest backoff is not", fresh(func(in *incident.Incident) { in.NotBefore = at(time.Minute) }), nil, wait(time.Minute)},
-		{"an echo hours ahead is due", fresh(told, echo(incident.Trigger, 6*time.Hour)), nil, sendEcho(incident.Trigger, incident.ClassRefresh)},
-		{"the echo of a resolve likewise", fresh(told, over, have(incident.StateClosed), echo(incident.Resolve, 6*time.Hour)), nil, sendEcho(incident.Resolve, incident.ClassLowResolve)},
+		{"an echo hours ahead is due", fresh(told, followUp(incident.Trigger, 6*time.Hour)), nil, sendFollowUp(incident.Trigger, incident.ClassRefresh)},
+		{"the echo of a resolve likewise", fresh(told, over, have(incident.StateClosed), followUp(incident.Resolve, 6*time.Hour)), nil, sendFollowUp(incident.Resolve, incident.ClassLowResolve)},
 		{"a firing held for hours pages", fresh(func(in *incident.Incident) {
 			in.Members["a"] = &incident.Member{Late: &incident.Late{Until: at(6 * time.Hour)}, Ended: incident.Ended{At: t0}}
 		}), alertmanagers(1), step(incident.StepAdmit)},
@@ -341,12 +346,12 @@ func TestNext(t *testing.T) {
 		{"a repeat in a hole is sent, and stays in it", fresh(told, fell(incident.Trigger, time.Time{}), func(in *incident.Incident) { in.RepeatAt = at(time.Minute) }), all(later(2*time.Minute), nobody), into(send(incident.Trigger, incident.ClassRefresh), "nobody is on call", at(time.Hour))},
 		{"also where nobody can tell whether it is over", fresh(told, fell(incident.Trigger, time.Time{}), func(in *incident.Incident) { in.RepeatAt = at(time.Minute) }), all(later(2*time.Minute), unknown), into(send(incident.Trigger, incident.ClassRefresh), "nobody is on call", time.Time{})},
 		{"a new episode where nobody can tell whether it is over is copied", fresh(told, fell(incident.Trigger, time.Time{}), func(in *incident.Incident) { in.Revision++ }), all(unknown, fallback), step(incident.StepFallback)},
-		{"sent before an audit could tell, and nobody heard of it", fresh(told, unsure), nobody, step(incident.StepUnheard)},
-		{"sent before an audit could tell, and somebody heard of it", fresh(told, unsure), covered, step(incident.StepHeard)},
-		{"sent before an audit could tell, and none can yet", fresh(told, unsure), unknown, idle},
+		{"sent before an audit could tell, and nobody heard of it", fresh(told, unaudited), nobody, step(incident.StepUncovered)},
+		{"sent before an audit could tell, and somebody heard of it", fresh(told, unaudited), covered, step(incident.StepCovered)},
+		{"sent before an audit could tell, and none can yet", fresh(told, unaudited), unknown, idle},
 		{"sent while an audit could tell: a hole that begins later is none", fresh(told), nobody, idle},
-		{"sent in a maintenance window that no audit knew of", fresh(told), begun(-time.Minute), step(incident.StepUnheard)},
-		{"sent in a maintenance window that no audit knew of, and blocked since", fresh(told, blocked), begun(-time.Minute), step(incident.StepUnheard)},
+		{"sent in a maintenance window that no audit knew of", fresh(told), begun(-time.Minute), step(incident.StepUncovered)},
+		{"sent in a maintenance window that no audit knew of, and blocked since", fresh(told, blocked), begun(-time.Minute), step(incident.StepUncovered)},
 		{"sent before a maintenance window", fresh(told), begun(time.Minute), idle},
 		{"copied when it is a new epoch", fresh(told, newEpoch, have(incident.StateClosed)), all(nobody, fallback), step(incident.StepFallback)},
 		{"not copied where it is not known whether there is a hole", fresh(), all(unknown, fallback), doubtful(send(incident.Trigger, incident.ClassHighTrigger))},

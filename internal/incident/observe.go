@@ -191,7 +191,7 @@ func observeUnknownEnd(t Table, o *mapping.Observation, now time.Time) {
 		in.FirstSeenResolved = true
 		in.Have = StateUnknown
 		if ts != nil {
-			in.AmbiguousResolve, in.AmbiguousAck = ts.AmbiguousResolve, ts.AmbiguousAck
+			in.Doubts = slices.Clone(ts.Lost)
 		}
 		t.Create(in)
 	}
@@ -248,7 +248,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 	if in == nil {
 		in = NewIncident(id, o, now)
 		if grave != nil {
-			in.AmbiguousResolve, in.AmbiguousAck = grave.AmbiguousResolve, grave.AmbiguousAck
+			in.Doubts = slices.Clone(grave.Lost)
 		}
 		t.Create(in)
 	}
@@ -332,7 +332,7 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 	if in.FallbackOf != "" {
 		target = in.FallbackOf
 	}
-	if in.Urgency.Sends() && in.AcceptedRevision < in.Revision || in.Hole != nil {
+	if in.Urgency.Sends() && in.AcceptedRevision < in.Revision || in.uncovered() != nil {
 		return
 	}
 	for fp, m := range in.Members {
@@ -348,7 +348,8 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 			old.End(fp, Ended{At: now, Seen: now, By: endedByMove}, now)
 			t.Count(CountedMoved)
 			if old.DedupKey == in.DedupKey && old.KeyHash == in.KeyHash && old.Firing() == 0 {
-				old.Have, old.Echo, old.Owed = StateClosed, nil, 0 // one alert at PagerDuty: it stays, as the new one's.
+				old.wantChanged()
+				old.Have, old.Owed = StateClosed, 0 // one alert at PagerDuty: it stays, as the new one's.
 				old.settle(now)
 			}
 		}

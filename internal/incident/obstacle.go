@@ -17,7 +17,7 @@ func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 		return true, divert
 	case in.Blocked != nil:
 		return true, Decision{Kind: Idle, Reason: "blocked: " + in.Blocked.Reason}
-	case !ev.Known && (in.owesPagerDuty() || in.Hole != nil):
+	case !ev.Known && (in.owesPagerDuty() || in.uncovered() != nil):
 		return true, Decision{Kind: Perform, Step: StepBlock, Reason: "the service is no longer configured"}
 	case !ev.Known:
 		return true, Decision{Kind: Idle, Reason: "the service is no longer configured"}

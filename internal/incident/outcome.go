@@ -33,7 +33,7 @@ type Outcome struct {
 func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 	in.Intent = &Intent{
 		Action: d.Action, Revision: in.Revision, Epoch: in.Epoch, At: now, Prev: in.Have,
-		Reason: d.Reason, Echo: d.Echo, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Hole: d.Hole, Unsure: d.Unsure,
+		Reason: d.Reason, FollowUp: d.FollowUp, Minimal: in.Minimal, RepeatAt: in.RepeatAt, Uncovered: d.Uncovered, Unaudited: d.Unaudited,
 	}
 	if d.Action == Trigger {
 		in.KeyHash = keyHash
@@ -41,9 +41,6 @@ func (in *Incident) Started(d Decision, keyHash string, now time.Time) {
 	}
 	if in.KeyHash == "" {
 		in.KeyHash = keyHash
-	}
-	if d.Echo {
-		in.Echo = nil
 	}
 }
 
@@ -70,31 +67,37 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 		text += ": " + o.Message
 	}
 	in.Note(now, "answer", text)
-	if o.Kind != OutcomeAccepted || it.Hole != nil {
+	if o.Kind != OutcomeAccepted || it.Uncovered != nil {
 		in.Missed = slices.Concat(in.Missed, it.Missed)
 	}
 	in.regrow(it, o.Kind == OutcomeAccepted || (o.Kind == OutcomeRefused && it.Minimal), now)
+	if it.FollowUp && (o.Kind == OutcomeAccepted || o.Kind == OutcomeRefused || o.Kind == OutcomeUnknown) {
+		in.followedUp(it.Action)
+	}
 	switch o.Kind {
 	case OutcomeAccepted:
 		in.Attempts, in.NotBefore, in.KeyFault = 0, time.Time{}, ""
-		again := it.Revision <= in.AcceptedRevision
+		accepted, heard := in.AcceptedRevision, in.heard()
 		in.accepted(it, now)
-		in.fell(it, again, now)
+		in.effect(it, accepted, heard, now)
 	case OutcomeRefused:
 		in.Have = it.Prev
-		if it.Echo && ((it.Action == Resolve && in.Firing() == 0) || (it.Action == Trigger && in.Firing() > 0)) { // what it was planned for may have landed.
+		if it.FollowUp && ((it.Action == Resolve && in.Firing() == 0) || (it.Action == Trigger && in.Firing() > 0)) { // what it was planned for may have landed.
 			in.Have = StateUnknown
 		}
 		switch {
 		case (it.Action == Trigger || it.Action == Change) && !it.Minimal:
 			in.Minimal = true
 		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.Firing() > 0 || in.owes()):
-			in.HaveEpoch, in.Unresolved = it.Epoch, true // a page waits for it: it leaves all the same.
-		case it.Action == Resolve && in.Hole != nil && in.Firing() > 0: // a page that nobody heard waits for it, likewise.
-			in.HaveEpoch, in.Unresolved = it.Epoch, true
-			in.Hole, in.AcceptedRevision = nil, min(in.AcceptedRevision, in.Revision-1)
-			in.PendingSince = in.LastTrigger
-		case it.Action == Resolve && it.Echo && in.Firing() > 0: // nothing waits for it, and nothing that is to come may.
+			in.HaveEpoch = it.Epoch
+			in.addDoubt(Doubt{About: Resolve, Cause: CauseRefused, At: now, Epoch: it.Epoch}) // a page waits for it: it leaves all the same.
+		case it.Action == Resolve && in.uncovered() != nil && in.Firing() > 0: // a page of which nobody was notified waits for it, likewise.
+			heard := in.heard()
+			in.HaveEpoch = it.Epoch
+			in.covered()
+			in.addDoubt(Doubt{About: Resolve, Cause: CauseRefused, At: now, Epoch: it.Epoch})
+			in.pageAgain(heard)
+		case it.Action == Resolve && it.FollowUp && in.Firing() > 0: // nothing waits for it, and nothing that is to come may.
 		case in.Digest != nil && it.Grown != nil: // what came since is told without what was refused.
 			in.AcceptedRevision = it.Revision
 		default:
@@ -114,14 +117,10 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 	case OutcomeUnknown:
 		in.Attempts++
 		in.NotBefore = o.RetryAt
-		in.ambiguous(it, now)
-	}
-	if it.Echo && o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && o.Kind != OutcomeRefused &&
-		it.Epoch == in.Epoch && (it.Action == Resolve || in.Firing() > 0) {
-		in.Echo = &Echo{Action: it.Action, Due: now, Reason: it.Reason} // it is still due.
+		in.lost(it, now)
 	}
 	// A request that was neither accepted nor may have been is no attempt.
-	if o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && it.Prev == StateClosed && in.AmbiguousTrigger.IsZero() {
+	if o.Kind != OutcomeAccepted && o.Kind != OutcomeUnknown && it.Prev == StateClosed && in.doubt(Trigger, CauseLost) == nil {
 		in.Attempted = false
 	}
 	in.settle(now)
@@ -130,7 +129,7 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 func (in *Incident) accepted(it *Intent, now time.Time) {
 	switch it.Action {
 	case Trigger:
-		if it.Echo || it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
+		if it.FollowUp || it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
 			in.OpenedAt = now
 		}
 		in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
@@ -141,35 +140,13 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		if in.AcceptedRevision >= in.Owed {
 			in.Owed = 0
 		}
-		if in.Echo != nil && in.Echo.Action == Trigger { // this is it; another is planned if need be.
-			in.Echo = nil
-		}
-		in.AmbiguousResolve = stillLands(in.AmbiguousResolve, it, now)
-		if !in.AmbiguousResolve.IsZero() && in.Firing() > 0 {
-			in.Echo = &Echo{Action: Trigger, Due: now.Add(EchoAfter), Reason: "an earlier resolve timed out and can still land"}
-		}
-		in.AmbiguousAck = stillLands(in.AmbiguousAck, it, now)
-		if !in.AmbiguousAck.IsZero() && in.Want() == StateOpen {
-			// It would silence this page, and a trigger alone would not undo that.
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "an acknowledge of the epoch before timed out and can still land: paged once more"}
-			in.AmbiguousAck = time.Time{}
-		}
-		if in.Unresolved && in.Want() == StateOpen && (in.Hole == nil || in.Hole.Action != Resolve) { // such a hole has the same effect.
-			// It may have joined what somebody has acknowledged.
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "PagerDuty refused to resolve the epoch before: paged once more"}
-		}
-		in.Unresolved = false
+		in.doubtsOfTrigger(it, now)
 	case Acknowledge:
 		in.Have = StateAcknowledged
-		if !it.Echo && in.Want() == StateAcknowledged && in.Echo == nil {
-			in.Echo = &Echo{Action: Acknowledge, Due: now.Add(ackEchoAfter), Reason: "a 202 for an acknowledge is no proof"}
-		}
+		in.doubtsOfAcknowledge(it, now)
 	case Resolve:
-		in.Have, in.HaveEpoch, in.LastResolve, in.Unresolved = StateClosed, it.Epoch, now, false
-		in.AmbiguousTrigger = stillLands(in.AmbiguousTrigger, it, now)
-		if !in.AmbiguousTrigger.IsZero() && in.Firing() == 0 {
-			in.Echo = &Echo{Action: Resolve, Due: now.Add(EchoAfter), Reason: "an earlier trigger timed out and can still land"}
-		}
+		in.Have, in.HaveEpoch, in.LastResolve = StateClosed, it.Epoch, now
+		in.doubtsOfResolve(it, now)
 		in.lower()
 		if it.Prev == StateClosed || (it.Epoch == in.Epoch && in.Firing() == 0) {
 			in.Attempted = true // the resolve of what another replica may have opened is sent once.
@@ -194,35 +171,23 @@ func (in *Incident) lower() {
 	in.Urgency = urgency
 }
 
-// stillLands returns the time of an ambiguous request if it may be applied after
-// the accepted one: then that one is repeated. A new epoch drops the repeat but
-// not this memory of why it was planned.
-func stillLands(ambiguous time.Time, accepted *Intent, now time.Time) time.Time {
-	if accepted.Echo || now.Sub(ambiguous) > 2*EchoAfter {
-		return time.Time{}
+// lost records a request that may have been applied.
+func (in *Incident) lost(it *Intent, now time.Time) {
+	if it.Action == Change { // sent again: harmless.
+		in.Have = it.Prev
+		return
 	}
-	return ambiguous
-}
-
-// triggerCanLand says whether a trigger that timed out may yet be applied.
-func (in *Incident) triggerCanLand(now time.Time) bool {
-	return !in.AmbiguousTrigger.IsZero() && now.Sub(in.AmbiguousTrigger) <= 2*EchoAfter
-}
-
-// ambiguous records a request that may have been applied.
-func (in *Incident) ambiguous(it *Intent, now time.Time) {
+	if mutant.On(mutant.TimeoutIsNotApplied) && it.Action == Trigger {
+		in.Have = it.Prev
+		return
+	}
+	in.addDoubt(Doubt{About: it.Action, Cause: CauseLost, At: now, Epoch: it.Epoch})
 	switch it.Action {
 	case Trigger:
-		if mutant.On(mutant.TimeoutIsNotApplied) {
-			in.Have = it.Prev
-			return
-		}
-		in.Have, in.HaveEpoch, in.AmbiguousTrigger = StateUnknown, it.Epoch, now
+		in.Have, in.HaveEpoch = StateUnknown, it.Epoch
 	case Resolve:
-		in.Have, in.AmbiguousResolve = StateUnknown, now
-	case Acknowledge:
-		in.Have, in.AmbiguousAck = it.Prev, now
-	case Change: // sent again: harmless.
+		in.Have = StateUnknown
+	case Acknowledge, Change:
 		in.Have = it.Prev
 	}
 }
@@ -260,7 +225,7 @@ func Apply(t Table, in *Incident, d Decision, fallback string, now time.Time) {
 	case StepDrop:
 		in.apply(t, d, now)
 		t.Archive(in, d.Reason)
-	case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUnheard, StepHeard:
+	case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUncovered, StepCovered:
 		in.apply(t, d, now)
 		leaveMoved(t, in, now)
 	}
@@ -303,10 +268,10 @@ func (in *Incident) apply(t Table, d Decision, now time.Time) {
 	case StepDrop:
 		t.Count(CountedUnsent)
 		in.Have = StateClosed
-	case StepUnheard:
-		in.Have, in.Hole, in.UnheardEpoch, in.Unsure, in.Echo = StateUnknown, d.Hole, in.Epoch, false, nil
-	case StepHeard:
-		in.Unsure = false
+	case StepUncovered:
+		in.audited(d.Uncovered, now)
+	case StepCovered:
+		in.audited(nil, now)
 	case StepForget, StepFallback: // they do more: perform.
 	}
 	in.Note(now, string(d.Step), d.Reason)
@@ -376,8 +341,7 @@ func part(t Table, in *Incident, now time.Time) {
 			in.Put(fp, &c)
 		}
 	}
-	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Unresolved = "", StateClosed, 0, 0, false
-	in.Echo, in.AmbiguousResolve, in.AmbiguousTrigger, in.Hole = nil, time.Time{}, time.Time{}, nil
+	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Doubts = "", StateClosed, 0, 0, nil
 }
 
 // absorb takes back what was parted from an incident when its trigger leaves under
@@ -387,8 +351,8 @@ func absorb(t Table, in *Incident, keyHash string) {
 	if old == nil || in.Parted {
 		return
 	}
-	in.Have, in.HaveEpoch, in.Hole = old.Have, in.Epoch, old.Hole
-	in.AmbiguousTrigger, in.AmbiguousResolve = old.AmbiguousTrigger, old.AmbiguousResolve
+	in.Have, in.HaveEpoch, in.Doubts = old.Have, in.Epoch, slices.Clone(old.Doubts)
+	in.wantChanged()
 	t.Archive(old, "the routing key was taken back")
 }
 

@@ -6,7 +6,7 @@ import (
 
 // ReopenResolved brings a closed incident back whose resolve had no effect. It says
 // whether it did: the incident may fire again, or be back already.
-func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
+func ReopenResolved(t Table, closed *Incident, u Uncovered, now time.Time) bool {
 	in := closed.Clone()
 	if live := t.Incident(in.ID); live != nil && !in.Parted && live.KeyHash != "" && live.KeyHash != in.KeyHash {
 		in.ID, in.Parted = partedID(in.ID, in.KeyHash), true
@@ -15,7 +15,7 @@ func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
 		return false
 	}
 	in.ClosedAt, in.Intent = time.Time{}, nil
-	in.Swallowed(h, now)
+	in.Swallowed(u, now)
 	t.Create(in)
 	for fp := range in.Members {
 		t.Hold(fp, in.ID)
@@ -24,9 +24,9 @@ func ReopenResolved(t Table, closed *Incident, h Hole, now time.Time) bool {
 }
 
 // Swallowed notes that the last resolve had no effect.
-func (in *Incident) Swallowed(h Hole, now time.Time) {
-	in.Have, in.Hole, in.Echo = StateUnknown, &Hole{Action: Resolve, Reason: h.Reason, Until: h.Until}, nil
-	in.Note(now, "hole", "resolve without effect, as the audit knows only now: "+h.Reason)
+func (in *Incident) Swallowed(u Uncovered, now time.Time) {
+	in.setUncovered(Resolve, u, in.Epoch, in.heard(), now)
+	in.Note(now, "uncovered", "resolve without effect, as the audit knows only now: "+u.Reason)
 }
 
 // WasPaged says whether PagerDuty was told to open a closed incident.

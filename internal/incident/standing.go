@@ -31,7 +31,7 @@ func (in *Incident) Status() string {
 		return "blocked"
 	case !in.PendingSince.IsZero():
 		return "pending"
-	case in.waitsForHole():
+	case in.waitsForCover():
 		return "uncovered"
 	case in.Firing() == 0:
 		return "settled"
@@ -147,7 +147,7 @@ func (in *Incident) owesPagerDuty() bool {
 	if in.Digest != nil {
 		return in.Revision > in.AcceptedRevision
 	}
-	if !in.Urgency.Sends() || in.waitsForHole() {
+	if !in.Urgency.Sends() || in.waitsForCover() {
 		return false
 	}
 	if in.Firing() > 0 {
@@ -169,7 +169,7 @@ func (in *Incident) owes() bool {
 // Paged says whether PagerDuty has accepted the newest episode, and the alert is
 // part of it.
 func (in *Incident) Paged(fp string) bool {
-	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.Hole == nil && (in.Have != StateClosed || !in.Urgency.Opens())
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.uncovered() == nil && (in.Have != StateClosed || !in.Urgency.Opens())
 }
 
 // LastAnswer is what PagerDuty, or the way to it, said last; "" if it never did.

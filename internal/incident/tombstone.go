@@ -15,9 +15,8 @@ const TombstoneFor = 7 * 24 * time.Hour
 type Tombstone struct {
 	ClosedAt time.Time        `json:"closed_at"`
 	Ends     map[string]Ended `json:"ends"` // by fingerprint.
-	// Requests whose outcome was never known; they can still land in what fires next.
-	AmbiguousResolve time.Time `json:"ambiguous_resolve,omitzero"`
-	AmbiguousAck     time.Time `json:"ambiguous_ack,omitzero"`
+	// Lost are requests whose outcome was never known: they can land in what fires next.
+	Lost []Doubt `json:"lost,omitempty"`
 }
 
 // Ended is a member's last resolve.
@@ -74,10 +73,7 @@ func (in *Incident) Close(before *Tombstone, reason string, now time.Time) {
 
 // NewTombstone is what is remembered of a closed incident.
 func NewTombstone(in *Incident) *Tombstone {
-	ts := &Tombstone{
-		ClosedAt: in.ClosedAt, Ends: map[string]Ended{},
-		AmbiguousResolve: in.AmbiguousResolve, AmbiguousAck: in.AmbiguousAck,
-	}
+	ts := &Tombstone{ClosedAt: in.ClosedAt, Ends: map[string]Ended{}, Lost: in.lostBefore()}
 	maps.Copy(ts.Ends, in.ends)
 	for fp, m := range in.Members {
 		if !m.Ended.At.IsZero() {

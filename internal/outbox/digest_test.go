@@ -123,7 +123,7 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			return r
 		}, 0},
 		{"over while its trigger was in flight, which nobody hears of", func(r *rig) *rig {
-			flapsInFlight(r, incident.OutcomeAccepted, &incident.Hole{Action: incident.Trigger, Reason: "disabled"})
+			flapsInFlight(r, incident.OutcomeAccepted, &incident.Uncovered{Reason: "disabled"})
 			return r
 		}, 1},
 		{"a confirmed one", func(r *rig) *rig {
@@ -164,12 +164,12 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 
 // flapsInFlight ends an alert, and lets it fire again, while its trigger is in
 // flight; "" leaves that without an answer. hole is what the trigger falls into.
-func flapsInFlight(r *rig, answer incident.OutcomeKind, hole *incident.Hole) {
+func flapsInFlight(r *rig, answer incident.OutcomeKind, hole *incident.Uncovered) {
 	r.t.Helper()
 	r.observe(alert{fp: "a"})
 	in := r.get("a")
 	d := r.next(in)
-	d.Hole = hole
+	d.Uncovered = hole
 	begun, err := r.Begin(r.t.Context(), in.ID, in.Version, d, "k1")
 	if err != nil {
 		r.t.Fatal(err)

@@ -200,7 +200,7 @@ func TestWhatCanStillLandIsKnownWhileMuchIsWritten(t *testing.T) {
 		s.observing(alert{fp: "a", starts: 2 * time.Minute})
 		time.Sleep(time.Second)
 		s.accept("a")
-		if s.get("a").Echo == nil {
+		if s.get("a").FollowUp() == nil {
 			t.Error("the resolve that timed out can still land on this page, and nothing repeats it")
 		}
 		close(goOn)

@@ -131,7 +131,7 @@ func TestRekeyedIntoAHole(t *testing.T) {
 	since := time.Now()
 	s.observe(alert{fp: "a"})
 	rekeyed := func(ev *incident.Evidence) { ev.KeySince, ev.OldKeys, ev.Fallback = since, []string{"k1"}, "" }
-	if d := s.one("a", "k2-23456789", incident.OutcomeAccepted, 0, rekeyed); d.Hole == nil {
+	if d := s.one("a", "k2-23456789", incident.OutcomeAccepted, 0, rekeyed); d.Uncovered == nil {
 		t.Errorf("got %+v, want a trigger into a hole", d)
 	}
 	for _, in := range s.List() {
@@ -148,7 +148,7 @@ func TestRepeatInMaintenanceJoinsWhatWasOpen(t *testing.T) {
 	s.now = hole("maintenance")
 	s.now.Since = time.Now()
 	s.observe(repeated("a"))
-	if d := s.one("a", "k1", incident.OutcomeAccepted, 2*time.Minute, nil); d.Action != incident.Trigger || d.Hole != nil {
+	if d := s.one("a", "k1", incident.OutcomeAccepted, 2*time.Minute, nil); d.Action != incident.Trigger || d.Uncovered != nil {
 		t.Fatalf("got %+v, want the repeat to be passed on", d)
 	}
 	wantActions(t, s.drive("infra", "a"))

@@ -240,7 +240,7 @@ func TestMuteEndsWhileItsAcknowledgeIsInFlight(t *testing.T) {
 	if err := s.Finish(t.Context(), in.ID, *begun.Intent, "k1", incident.Outcome{Kind: incident.OutcomeAccepted}); err != nil {
 		t.Fatal(err)
 	}
-	if e := s.get("a").Echo; e != nil {
+	if e := s.get("a").FollowUp(); e != nil {
 		t.Errorf("an acknowledge is planned for what fires: %+v", e)
 	}
 	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)

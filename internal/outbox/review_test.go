@@ -239,8 +239,8 @@ func TestRefusedResolveThatIsMadeUpForPlansNothing(t *testing.T) {
 	s.once(id, incident.OutcomeRefused)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute}, alert{fp: "a", starts: 4 * time.Minute})
 	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
-	if echo := s.get("a").Echo; echo != nil {
-		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
+	if echo := s.get("a").FollowUp(); echo != nil {
+		t.Errorf("%s is planned: %s", echo.FollowUp, echo.Reason)
 	}
 }
 
@@ -253,8 +253,8 @@ func TestRefusedResolveUnderTheOldKeyPlansNothingUnderTheNew(t *testing.T) {
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
 	s.say("a", sending(incident.Resolve), "k1", incident.OutcomeRefused)
 	s.say("a", sending(incident.Trigger), "k2", incident.OutcomeAccepted)
-	if echo := s.get("a").Echo; echo != nil {
-		t.Errorf("%s is planned: %s", echo.Action, echo.Reason)
+	if echo := s.get("a").FollowUp(); echo != nil {
+		t.Errorf("%s is planned: %s", echo.FollowUp, echo.Reason)
 	}
 }
 
@@ -777,8 +777,8 @@ func TestWhatCanStillLandOutlivesItsIncident(t *testing.T) {
 				told(s)
 				s.observe(alert{fp: "a", starts: 2 * time.Minute})
 				wantActions(t, s.accept("a"), incident.Trigger)
-				if in := s.get("a"); in.Echo == nil || in.Echo.Action != want {
-					t.Errorf("echo is %+v, want a %s", in.Echo, want)
+				if in := s.get("a"); in.FollowUp() == nil || in.FollowUp().FollowUp != want {
+					t.Errorf("echo is %+v, want a %s", in.FollowUp(), want)
 				}
 			})
 		}
@@ -831,7 +831,7 @@ func TestUnresolveLooksBehindWhatWasNeverSent(t *testing.T) {
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
 	wantActions(t, s.accept("a"))
 	s.gone("a")
-	n, err := s.Unresolve(t.Context(), "infra", since, incident.Hole{Action: incident.Resolve, Reason: "maintenance"})
+	n, err := s.Unresolve(t.Context(), "infra", since, incident.Uncovered{Reason: "maintenance"})
 	if n != 1 || err != nil {
 		t.Errorf("%d came back, %v; want 1", n, err)
 	}

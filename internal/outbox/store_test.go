@@ -404,7 +404,7 @@ func TestCrashWithARequestInFlight(t *testing.T) {
 func (r *rig) refuseRepeat(key string) {
 	r.t.Helper()
 	in := r.get(key)
-	r.say(key, incident.Next(in, evidence(), r.Policy(), in.Echo.Due), "k1", incident.OutcomeRefused)
+	r.say(key, incident.Next(in, evidence(), r.Policy(), in.FollowUp().Due), "k1", incident.OutcomeRefused)
 }
 
 // A planned repeat of a trigger that PagerDuty refuses is not lost: the resolve may have landed.
@@ -447,12 +447,12 @@ func TestResolveIsRepeatedAfterAnAmbiguousTrigger(t *testing.T) {
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 	wantActions(t, s.accept("a"), incident.Resolve)
 	in := s.get("a") // not forgotten: the resolve is due once more.
-	if in.Echo == nil || in.Echo.Action != incident.Resolve {
-		t.Fatalf("echo is %+v, want a resolve", in.Echo)
+	if in.FollowUp() == nil || in.FollowUp().FollowUp != incident.Resolve {
+		t.Fatalf("echo is %+v, want a resolve", in.FollowUp())
 	}
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
-	if in := s.get("a"); in.Echo != nil {
-		t.Errorf("the echo %+v outlived the new epoch", in.Echo)
+	if in := s.get("a"); in.FollowUp() != nil {
+		t.Errorf("the echo %+v outlived the new epoch", in.FollowUp())
 	}
 }
 
@@ -464,8 +464,8 @@ func TestTriggerIsRepeatedAfterAnAmbiguousResolve(t *testing.T) {
 	wantActions(t, s.drive(incident.ID("infra", "a"), incident.OutcomeUnknown), incident.Resolve)
 	s.observe(alert{fp: "a", starts: 2 * time.Minute})
 	wantActions(t, s.accept("a"), incident.Resolve, incident.Trigger)
-	if in := s.get("a"); in.Echo == nil || in.Echo.Action != incident.Trigger {
-		t.Errorf("echo is %+v, want a trigger", in.Echo)
+	if in := s.get("a"); in.FollowUp() == nil || in.FollowUp().FollowUp != incident.Trigger {
+		t.Errorf("echo is %+v, want a trigger", in.FollowUp())
 	}
 }
 
@@ -480,7 +480,7 @@ func TestPlannedTriggerIsNotSentAfterAnother(t *testing.T) {
 		s.observe(alert{fp: "a", key: "k", shared: true, starts: 2 * time.Minute})
 		time.Sleep(2 * time.Second)
 		wantActions(t, s.accept("k"), incident.Resolve, incident.Trigger)
-		if in := s.get("k"); in.Echo == nil {
+		if in := s.get("k"); in.FollowUp() == nil {
 			t.Error("no repeat is planned: the test tests nothing")
 		}
 		time.Sleep(5 * time.Minute)

@@ -129,10 +129,10 @@ func (t *transaction) Count(what incident.Counted) { t.counts[what]++ }
 // remember keeps what can still land in what has closed at hand, for as long as it can.
 func (t *transaction) remember() {
 	s := t.store
-	maps.DeleteFunc(s.landing, func(_ string, in *incident.Incident) bool { return t.now.Sub(in.ClosedAt) > 2*incident.EchoAfter })
+	maps.DeleteFunc(s.landing, func(_ string, in *incident.Incident) bool { return t.now.Sub(in.ClosedAt) > incident.CanLandFor })
 	for id, in := range t.archived {
 		delete(s.landing, id)
-		if !in.AmbiguousResolve.IsZero() || !in.AmbiguousAck.IsZero() {
+		if in.MayLand() {
 			if s.landing == nil {
 				s.landing = map[string]*incident.Incident{}
 			}

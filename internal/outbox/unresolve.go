@@ -12,7 +12,7 @@ import (
 // began there, if the audit knew of that window only afterwards: PagerDuty applied
 // none of these resolves. They wait for the end of the window, and are resolved
 // then. It returns how many came back.
-func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, h incident.Hole) (int, error) {
+func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, u incident.Uncovered) (int, error) {
 	var resolved []*incident.Incident
 	newest := map[[2]string]bool{} // by id and key: each key may hold an incident of its own.
 	err := s.Ledger(func(in *incident.Incident) bool {
@@ -33,15 +33,15 @@ func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, 
 	err = s.change(ctx, func(tx *transaction) error {
 		n = 0
 		for _, in := range s.List() { // what is resolved and kept, as it is muted.
-			if in = tx.Incident(in.ID); in == nil || in.Service != service || in.Firing() > 0 || in.Hole != nil ||
+			if in = tx.Incident(in.ID); in == nil || in.Service != service || in.Firing() > 0 || in.Uncovered() != nil ||
 				in.Intent != nil || in.LastResolve.Before(since) || !in.WasPaged() {
 				continue
 			}
-			tx.Edit(in.ID).Swallowed(h, tx.now)
+			tx.Edit(in.ID).Swallowed(u, tx.now)
 			n++
 		}
 		for _, old := range resolved {
-			if incident.ReopenResolved(tx, old, h, tx.now) {
+			if incident.ReopenResolved(tx, old, u, tx.now) {
 				n++
 			}
 		}

@@ -110,7 +110,7 @@ func summary(in *incident.Incident, why func(id string) string) Summary {
 	case in.KeyFault != "":
 		s.Reason = in.KeyFault
 	case s.Status == "uncovered":
-		s.Reason = in.Hole.Reason
+		s.Reason = in.Uncovered().Reason
 	case s.Status == "pending" && in.Attempts > 0:
 		s.Reason = in.LastAnswer()
 	case s.Status == "pending":

@@ -379,7 +379,8 @@ func TestStatusPage(t *testing.T) {
 func TestShowSaysWhyAPageIsNotHeard(t *testing.T) {
 	h := handler(&table{open: []*incident.Incident{
 		fresh("aaaa", mapping.High, func(in *incident.Incident) {
-			in.Have, in.Hole = incident.StateUnknown, &incident.Hole{Action: incident.Trigger, Reason: "nobody is on call"}
+			in.Have = incident.StateUnknown
+			in.Doubts = []incident.Doubt{{About: incident.Trigger, Cause: incident.CauseUncovered, Reason: "nobody is on call"}}
 		}),
 		fresh("bbbb", mapping.High, func(in *incident.Incident) {
 			in.FallbackFrom, in.FallbackReason = "infra", "nobody is on call"

@@ -120,7 +120,7 @@ func (w *world) audit() {
 		if h.what == maintenance {
 			store, from := w.store, h.from
 			w.later.Go(func() { // what was resolved in it before it was known.
-				_, _ = store.Unresolve(context.Background(), service, from, incident.Hole{Reason: maintenance}) // the next audit does it again.
+				_, _ = store.Unresolve(context.Background(), service, from, incident.Uncovered{Reason: maintenance}) // the next audit does it again.
 			})
 		}
 	}

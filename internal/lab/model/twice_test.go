@@ -233,7 +233,7 @@ func (t *twice) leaves(e *pagerduty.Event, in *incident.Incident, h *hole, told 
 	if in == nil || in.Intent == nil || (in.Revision == in.Intent.Revision && in.RepeatAt.Equal(in.Intent.RepeatAt)) {
 		maps.DeleteFunc(d.line.why[d.action], func(_ reason, c *cause) bool { return c.told == 0 && now.After(c.from) })
 	} // else something was stored after the decision, and is another's reason.
-	if in != nil && in.Intent != nil && in.Intent.Hole != nil {
+	if in != nil && in.Intent != nil && in.Intent.Uncovered != nil {
 		d.believed = true // as the audit said before the last start.
 	}
 	d.line.last[d.action].inFlight++
