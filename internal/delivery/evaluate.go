@@ -47,7 +47,7 @@ func (d *Deliverer) evidence(in *incident.Incident, now time.Time) (incident.Evi
 	if n := perMinute(svc); l.limit == 0 || n < l.limit { // services may share a key.
 		l.limit = n
 	}
-	ev.LaneFault = l.fault
+	ev.LaneFault, ev.Limited = l.fault, d.rated[in.Service]
 	return ev, l
 }
 
@@ -109,13 +109,12 @@ func (d *Deliverer) enqueue(in *incident.Incident, l *lane, class incident.Class
 	}
 	if q := d.queued[in.ID]; q != nil {
 		if q.lane == l && q.item.class == class {
-			q.item.owed = in.Owed >= in.Revision
 			return
 		}
 		d.dequeue(in.ID)
 	}
 	d.seq++
-	it := &item{id: in.ID, class: class, since: since, seq: d.seq, owed: in.Owed >= in.Revision}
+	it := &item{id: in.ID, class: class, since: since, seq: d.seq}
 	l.push(it)
 	d.queued[in.ID] = &queued{item: it, lane: l}
 }
@@ -130,7 +129,7 @@ func (d *Deliverer) waitingSince(in *incident.Incident) time.Time {
 	if age := d.cfg.Now().Sub(in.PendingSince); !in.PendingSince.IsZero() && age > 0 {
 		since = since.Add(-age)
 	}
-	if in.PendingSince.IsZero() { // a follow-up or a repeat: nothing is owed.
+	if in.PendingSince.IsZero() { // a follow-up or a repeat: PagerDuty lacks nothing.
 		delete(d.waits, in.ID)
 		return since
 	}
@@ -242,9 +241,6 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 		for {
 			it, again, rated := l.pick(now)
 			l.rated = l.rated || rated
-			if rated {
-				d.owe(ctx, l)
-			}
 			if it == nil {
 				next = earliest(next, again)
 				break
@@ -254,24 +250,4 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 		}
 	}
 	return next
-}
-
-// owe marks the high pages that now wait for nothing but the rate limit.
-func (d *Deliverer) owe(ctx context.Context, l *lane) {
-	var ids []string
-	for _, it := range l.ready[incident.ClassHighTrigger] {
-		if !it.owed {
-			it.owed = true
-			ids = append(ids, it.id)
-		}
-	}
-	if len(ids) == 0 {
-		return
-	}
-	var err error
-	d.task(&d.steps, func() { err = d.store.Owe(ctx, ids) }, func() {
-		if err != nil && !errors.Is(err, outbox.ErrClosed) {
-			d.log.Error("Pages that wait for the rate limit could not be marked as owed", "incidents", len(ids), "err", err)
-		}
-	})
 }

@@ -13,7 +13,6 @@ type item struct {
 	class incident.Class
 	since time.Time // order within a class.
 	seq   uint64    // of equal times.
-	owed  bool      // marked as owed, or being marked.
 	index int       // in its heap; -1 when taken out.
 }
 

@@ -31,7 +31,7 @@ func ObserveAbsence(t Table, gone []Absence, now time.Time) int {
 		n++
 		for _, id := range ids {
 			in := t.Edit(id)
-			in.End(a.Fingerprint, Ended{At: now, Seen: now, By: endedByAbsence}, now)
+			in.End(a.Fingerprint, Ended{At: now, Seen: now, By: endedByAbsence}, t.Limited(in.Service), now)
 			in.Note(now, "absent", a.Fingerprint+": no Alertmanager lists it any more")
 			in.trim()
 			t.Count(CountedAbsent)

@@ -10,7 +10,7 @@ const (
 	ClassHighTrigger Class = iota
 	ClassAcknowledge       // the acknowledge that follows an info trigger.
 	ClassHighResolve       // it stops an escalation, as the acknowledge of a muted high incident does.
-	ClassOwed              // a high episode that is over and only waited for the rate limit.
+	ClassGuaranteed        // a high firing that is over and only waited for the rate limit.
 	ClassLowTrigger
 	ClassLowResolve
 	ClassRefresh // refreshes, repeats and follow-ups.
@@ -104,6 +104,8 @@ type Evidence struct {
 	// is the one that finds out whether the fault is mended.
 	LaneFault string
 	Probe     bool
+	// Limited: high pages of the service wait for nothing but the rate limit.
+	Limited bool
 
 	// HigherTrigger is when a trigger of a higher urgency than acknowledged was
 	// last accepted, or may have been, on this service.

@@ -86,34 +86,19 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.FirstSeenResolved = false
 		in.PendingSince = now
-		in.Owed = 0 // of the epoch before it was told that it was missed.
+		in.Guaranteed = 0 // of the epoch before it was told that it was missed.
 	}
 	c := *in.Members[fp]
 	c.Firing, c.Epoch, c.Episode, c.Late, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, nil, "", nil
 	in.Put(fp, &c)
 	in.Revision++
-	if in.Urgency.First() && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() && t.Limited(in.Service) {
-		in.owe(now)
-	}
 	t.Count(CountedEpisode)
 	in.settle(now)
 }
 
-// owe marks the present episode as one that waits for nothing but the rate limit.
-func (in *Incident) owe(now time.Time) {
-	in.Owed = in.Revision
-	in.Note(now, "owed", "waits for the rate limit")
-}
-
-// OweOne marks a high incident whose present episode waits for nothing but the rate limit.
-func OweOne(t Table, id string, now time.Time) {
-	if in := t.Incident(id); in != nil && in.Urgency.First() && in.Firing() > 0 && in.Owed < in.Revision {
-		t.Edit(id).owe(now)
-	}
-}
-
-// End closes a member where it is.
-func (in *Incident) End(fp string, e Ended, now time.Time) {
+// End closes a member where it is. limited: high pages of the service wait for the
+// rate limit.
+func (in *Incident) End(fp string, e Ended, limited bool, now time.Time) {
 	c := *in.Members[fp]
 	c.Firing, c.Late, c.ExpiresAt, c.MovedTo, c.Muted = false, nil, time.Time{}, "", nil
 	c.LastSeen = now
@@ -129,8 +114,8 @@ func (in *Incident) End(fp string, e Ended, now time.Time) {
 			in.Put(other, &n)
 		}
 	}
-	in.lapse(was, now)
-	if in.Firing() == 0 && !in.owes() { // else it is paged all the same, if only as a member.
+	in.lapse(was, limited, now)
+	if in.Firing() == 0 && !in.guaranteed() { // else it is paged all the same, if only as a member.
 		if was > 0 {
 			in.missAll(now)
 		} else { // of the others note was taken before.
@@ -142,14 +127,28 @@ func (in *Incident) End(fp string, e Ended, now time.Time) {
 
 // lapse follows a change after which fewer members than before make the incident
 // one that should be open.
-func (in *Incident) lapse(was int, now time.Time) {
+func (in *Incident) lapse(was int, limited bool, now time.Time) {
 	if in.Firing() == 0 && was > 0 {
+		in.guarantee(limited, now)
 		in.wantChanged()
 		in.Attempts, in.NotBefore = 0, time.Time{}
 		in.PendingSince = now
 		if in.Have != StateClosed { // a refused refresh does not keep the resolve from leaving.
 			in.Blocked = nil
 		}
+	}
+}
+
+// guarantee marks what is over and was not paged, if nothing but the rate limit held it
+// back. A request in flight is in no limit's way: its answer decides.
+func (in *Incident) guarantee(limited bool, now time.Time) {
+	sent := in.AcceptedRevision
+	if in.Intent != nil {
+		sent = max(sent, in.Intent.Revision)
+	}
+	if limited && in.Urgency.First() && in.Revision > sent && in.Blocked == nil && in.KeyFault == "" && in.NotBefore.IsZero() {
+		in.Guaranteed = in.Revision
+		in.Note(now, "guaranteed", "only waited for the rate limit: paged although it is over")
 	}
 }
 

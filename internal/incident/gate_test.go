@@ -7,10 +7,10 @@ import (
 	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
-// A page that was owed and that the fallback has taken is not paged again when it is over.
-func TestOwedPageThatTheFallbackTookIsForgotten(t *testing.T) {
+// A page that was guaranteed and that the fallback has taken is not paged again when it is over.
+func TestGuaranteedPageThatTheFallbackTookIsForgotten(t *testing.T) {
 	in := fresh(over, func(in *incident.Incident) {
-		in.Owed, in.FallbackRevision, in.Blocked = 1, 1, &incident.Blocked{Reason: "no"}
+		in.Guaranteed, in.FallbackRevision, in.Blocked = 1, 1, &incident.Blocked{Reason: "no"}
 	})
 	if d := incident.Next(in, evidence(), incident.Policy{}, at(time.Minute)); d.Step != incident.StepForget {
 		t.Errorf("Next says %+v, want it forgotten", d)

@@ -94,9 +94,9 @@ type Incident struct {
 
 	// PendingSince is when what is still to be said to PagerDuty came to be.
 	PendingSince time.Time `json:"pending_since,omitzero"`
-	// Owed is the revision of a high-urgency episode that only waited for the
-	// rate limit: it is paged even when it is over. 0: none.
-	Owed int `json:"owed,omitempty"`
+	// Guaranteed is the revision of a high firing that only waited for the rate limit:
+	// it is paged although it is over. 0: none.
+	Guaranteed int `json:"guaranteed,omitempty"`
 	// RepeatAt is when Alertmanager's repeat was seen that is not yet passed on.
 	RepeatAt    time.Time `json:"repeat_at,omitzero"`
 	LastTrigger time.Time `json:"last_trigger,omitzero"` // accepted.

@@ -45,7 +45,7 @@ func ObserveMutes(t Table, changes []Muting, now time.Time) int {
 				t.Edit(id).unmute(t, c.Fingerprint, now)
 				changed = true
 			case c.Mute != nil && unseen && in.Mutable(c.Fingerprint, *c.Mute):
-				t.Edit(id).Mute(c.Fingerprint, *c.Mute, now)
+				t.Edit(id).Mute(c.Fingerprint, *c.Mute, t.Limited(in.Service), now)
 				changed = true
 			}
 		}
@@ -67,14 +67,14 @@ func (in *Incident) Mutable(fingerprint string, to Mute) bool {
 	return in.Urgency.Opens() && (!in.Urgency.AutoAcks() || to.Do == MuteResolve)
 }
 
-// Mute marks a member as muted.
-func (in *Incident) Mute(fp string, to Mute, now time.Time) {
+// Mute marks a member as muted. limited: as for End.
+func (in *Incident) Mute(fp string, to Mute, limited bool, now time.Time) {
 	was := in.Firing()
 	c := *in.Members[fp]
 	c.Muted = &to
 	in.Put(fp, &c)
-	in.lapse(was, now)
-	if was > 0 && in.Firing() == 0 && !in.owes() {
+	in.lapse(was, limited, now)
+	if was > 0 && in.Firing() == 0 && !in.guaranteed() {
 		in.missAll(now)
 	}
 	if in.loud() == 0 {

@@ -202,14 +202,14 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	switch {
 	case !in.Urgency.Opens():
 		return forget("over")
-	case in.owes():
+	case in.guaranteed():
 		if stop, d := obstacle(in, ev, now); stop {
 			return d
 		}
 		if in.mayHoldOlder() && in.resolvable(ev) {
-			return send(Resolve, ClassOwed, "a new epoch while an older one may be open")
+			return send(Resolve, ClassGuaranteed, "a new epoch while an older one may be open")
 		}
-		return send(Trigger, ClassOwed, "over, but owed: it only waited for the rate limit")
+		return send(Trigger, ClassGuaranteed, "over, but guaranteed: it only waited for the rate limit")
 	case in.Have == StateClosed && due != nil && due.FollowUp == Resolve && in.Blocked == nil && in.resolvable(ev):
 		d := due.next(ClassLowResolve, now)
 		if stop, o := obstacle(in, ev, now); stop && d.Kind == Send {

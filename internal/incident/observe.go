@@ -154,7 +154,7 @@ func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now ti
 		}
 		in = t.Edit(id)
 		touched[id] = true
-		in.End(fp, ended(o, m, now), now)
+		in.End(fp, ended(o, m, now), t.Limited(in.Service), now)
 		in.Note(now, "resolved", fp+" by "+o.ExternalURL)
 		t.Count(CountedResolved)
 	}
@@ -345,11 +345,11 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 				continue
 			}
 			old = t.Edit(id)
-			old.End(fp, Ended{At: now, Seen: now, By: endedByMove}, now)
+			old.End(fp, Ended{At: now, Seen: now, By: endedByMove}, t.Limited(old.Service), now)
 			t.Count(CountedMoved)
 			if old.DedupKey == in.DedupKey && old.KeyHash == in.KeyHash && old.Firing() == 0 {
 				old.wantChanged()
-				old.Have, old.Owed = StateClosed, 0 // one alert at PagerDuty: it stays, as the new one's.
+				old.Have, old.Guaranteed = StateClosed, 0 // one alert at PagerDuty: it stays, as the new one's.
 				old.settle(now)
 			}
 		}

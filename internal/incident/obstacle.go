@@ -37,7 +37,7 @@ func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 
 // staleCheck asks Alertmanager about a trigger that has waited for long.
 func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
-	if p.Alertmanagers == 0 || !in.Origin.KnownToAlertmanager() || in.owes() ||
+	if p.Alertmanagers == 0 || !in.Origin.KnownToAlertmanager() || in.guaranteed() || (ev.Limited && in.Urgency.First()) ||
 		in.PendingSince.IsZero() || now.Sub(in.PendingSince) <= p.StaleAfter {
 		return Decision{}, false
 	}

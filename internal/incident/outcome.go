@@ -88,7 +88,7 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 		switch {
 		case (it.Action == Trigger || it.Action == Change) && !it.Minimal:
 			in.Minimal = true
-		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.Firing() > 0 || in.owes()):
+		case it.Action == Resolve && in.Revision > in.AcceptedRevision && (in.Firing() > 0 || in.guaranteed()):
 			in.HaveEpoch = it.Epoch
 			in.addDoubt(Doubt{About: Resolve, Cause: CauseRefused, At: now, Epoch: it.Epoch}) // a page waits for it: it leaves all the same.
 		case it.Action == Resolve && in.uncovered() != nil && in.Firing() > 0: // a page of which nobody was notified waits for it, likewise.
@@ -108,7 +108,7 @@ func (in *Incident) Finished(o Outcome, now time.Time) {
 	case OutcomeThrottled:
 		in.Have = it.Prev
 		if it.Action == Trigger && in.Urgency.First() && it.Revision > in.AcceptedRevision {
-			in.Owed = max(in.Owed, it.Revision) // it waits for nothing but the rate limit.
+			in.Guaranteed = max(in.Guaranteed, it.Revision) // it waits for nothing but the rate limit.
 		}
 	case OutcomeUnsent:
 		in.Have = it.Prev
@@ -137,8 +137,8 @@ func (in *Incident) accepted(it *Intent, now time.Time) {
 		if in.RepeatAt.Equal(it.RepeatAt) {
 			in.RepeatAt = time.Time{}
 		}
-		if in.AcceptedRevision >= in.Owed {
-			in.Owed = 0
+		if in.AcceptedRevision >= in.Guaranteed {
+			in.Guaranteed = 0
 		}
 		in.doubtsOfTrigger(it, now)
 	case Acknowledge:
@@ -254,13 +254,13 @@ func (in *Incident) apply(t Table, d Decision, now time.Time) {
 	case StepSupersede:
 		for fp, m := range in.Members {
 			if m.Firing {
-				in.End(fp, Ended{At: now, Seen: now, By: endedByAbsence}, now)
+				in.End(fp, Ended{At: now, Seen: now, By: endedByAbsence}, t.Limited(in.Service), now)
 			}
 		}
 	case StepExpire:
 		for fp, m := range in.Members {
 			if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {
-				in.End(fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, now)
+				in.End(fp, Ended{At: m.ExpiresAt, Seen: now, By: "endsAt"}, t.Limited(in.Service), now)
 			}
 		}
 	case StepBlock:

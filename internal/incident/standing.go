@@ -157,13 +157,13 @@ func (in *Incident) owesPagerDuty() bool {
 	if !in.Urgency.Opens() {
 		return in.Intent != nil
 	}
-	return in.Have != StateClosed || in.owes()
+	return in.Have != StateClosed || in.guaranteed()
 }
 
-// owes says whether an episode that is over is still to be paged: it was taken
+// guaranteed says whether a firing that is over is still to be paged: it was taken
 // neither here nor by the fallback.
-func (in *Incident) owes() bool {
-	return in.Owed > max(in.AcceptedRevision, in.FallbackRevision)
+func (in *Incident) guaranteed() bool {
+	return in.Guaranteed > max(in.AcceptedRevision, in.FallbackRevision)
 }
 
 // Paged says whether PagerDuty has accepted the newest episode, and the alert is

@@ -12,11 +12,7 @@ import (
 // change runs an operation that is good enough in memory: what PagerDuty has
 // been told is better known there than not at all.
 func (s *Store) change(ctx context.Context, apply func(*transaction) error) error {
-	return s.changeBy(ctx, &op{apply: apply})
-}
-
-func (s *Store) changeBy(ctx context.Context, o *op) error {
-	if err := s.do(ctx, true, o); !errors.Is(err, errDirect) || mutant.On(mutant.FullDiskStopsPages) {
+	if err := s.do(ctx, true, apply); !errors.Is(err, errDirect) || mutant.On(mutant.FullDiskStopsPages) {
 		return err
 	}
 	return nil
@@ -73,22 +69,8 @@ func (s *Store) Perform(ctx context.Context, id string, version uint64, d incide
 	})
 }
 
-// Owe marks high-urgency incidents whose present episode waits for nothing but
-// the rate limit: they are paged even if they end meanwhile.
-func (s *Store) Owe(ctx context.Context, ids []string) error {
-	// In a storm every page would else cost two commits. Only a resolve needs the
-	// mark, and that is applied and committed after it.
-	return s.changeBy(ctx, &op{patient: true, apply: func(tx *transaction) error {
-		for _, id := range ids {
-			incident.OweOne(tx, id, tx.now)
-		}
-		return nil
-	}})
-}
-
 // SetLimited says for which services a high page waits for nothing but the rate
-// limit now: those taken in meanwhile are owed from the start, which spares each
-// the commit of a mark of its own.
+// limit now: one that ends meanwhile is paged all the same.
 func (s *Store) SetLimited(services map[string]bool) { s.limited.Store(&services) }
 
 // Retry lifts what blocks an incident, and its backoff.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"syscall"
 	"time"
 
@@ -26,13 +25,8 @@ var (
 	errNotOpen    = errors.New("the outbox's file is not open")
 )
 
-// maxPatience is how long a patient operation waits for another one to share the
-// commit with.
-const maxPatience = 20 * time.Millisecond
-
 // Run commits what comes in until ctx ends, then closes the file. Operations
-// that arrive together share one transaction: a lone one waits for nobody, unless
-// it is patient.
+// that arrive together share one transaction: a lone one waits for nobody.
 func (s *Store) Run(ctx context.Context) error {
 	defer func() {
 		s.lastTry()
@@ -46,18 +40,10 @@ func (s *Store) Run(ctx context.Context) error {
 	retry := time.NewTicker(directRetry)
 	defer retry.Stop()
 	batch := make([]*op, 0, maxBatch)
-	patience := time.NewTimer(maxPatience)
-	patience.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if len(batch) > 0 {
-				s.commit(batch)
-			}
 			return nil
-		case <-patience.C:
-			s.commit(batch)
-			batch = batch[:0]
 		case <-prune.C:
 			prune.Reset(pruneEvery)
 			if err := s.prune(s.cfg.Now()); err != nil {
@@ -71,8 +57,7 @@ func (s *Store) Run(ctx context.Context) error {
 				s.commit(nil)
 			}
 		case o := <-s.ops:
-			waited := len(batch) > 0
-			batch = append(batch, o)
+			batch = append(batch[:0], o)
 			for more := true; more && len(batch) < maxBatch; {
 				select {
 				case o := <-s.ops:
@@ -81,15 +66,7 @@ func (s *Store) Run(ctx context.Context) error {
 					more = false
 				}
 			}
-			if len(batch) < maxBatch && !slices.ContainsFunc(batch, func(o *op) bool { return !o.patient }) {
-				if !waited {
-					patience.Reset(maxPatience)
-				}
-				continue
-			}
-			patience.Stop()
 			s.commit(batch)
-			batch = batch[:0]
 		}
 	}
 }

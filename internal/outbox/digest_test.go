@@ -99,11 +99,9 @@ func TestEveryMissedFiringIsCounted(t *testing.T) {
 			r.observe(alert{fp: "2", key: "a", shared: true, resolved: true, ends: time.Minute})
 			return r
 		}, 2},
-		{"over, but owed", func(r *rig) *rig {
+		{"over, but guaranteed", func(r *rig) *rig {
 			r.observe(fires("a", 0))
-			if err := r.Owe(r.t.Context(), []string{id}); err != nil {
-				r.t.Fatal(err)
-			}
+			r.SetLimited(map[string]bool{"infra": true})
 			r.observe(over("a", time.Minute))
 			return r
 		}, 0},

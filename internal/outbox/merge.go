@@ -25,7 +25,7 @@ func (s *Store) take(incidents []*incident.Incident) {
 			in = in.Clone() // it was never paged, which is to be told; or PagerDuty holds it: it was closed without a resolve, or under another key.
 			for fp, m := range in.Members {
 				if end := closed.Members[fp]; m.Firing {
-					in.End(fp, end.Ended, closed.ClosedAt)
+					in.End(fp, end.Ended, false, closed.ClosedAt)
 				}
 			}
 		}

@@ -134,7 +134,7 @@ func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
 	in.Started(incident.Decision{Kind: incident.Send, Action: incident.Trigger}, "k1", began)
 	in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, began)
 	for _, fp := range []string{"a", "b"} {
-		in.End(fp, incident.Ended{At: began, Seen: began}, began)
+		in.End(fp, incident.Ended{At: began, Seen: began}, false, began)
 	}
 	if len(in.Missed) > 0 {
 		t.Errorf("%d firings that were paged are told to have been missed", len(in.Missed))
@@ -190,7 +190,7 @@ func TestBigGroupsEndInLinearWork(t *testing.T) {
 			in.Started(incident.Decision{Kind: incident.Send, Action: incident.Trigger}, "k1", tx.now)
 			in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, tx.now)
 			for fp := range in.Members {
-				in.Mute(fp, incident.Mute{By: "silence", Do: incident.MuteResolve}, tx.now)
+				in.Mute(fp, incident.Mute{By: "silence", Do: incident.MuteResolve}, false, tx.now)
 			}
 			over := group(n, mapping.Resolved)
 			return func() { incident.Observe(tx, over, incident.Policy{}, tx.now) }
@@ -246,7 +246,7 @@ func TestFileThatIsReadAgainBringsNothingBack(t *testing.T) {
 	s.adopt(file())
 	o := &op{done: make(chan error, 1), apply: func(tx *transaction) error {
 		in := tx.Edit(id)
-		in.Mute("a", incident.Mute{By: "silence", Do: incident.MuteResolve}, tx.now)
+		in.Mute("a", incident.Mute{By: "silence", Do: incident.MuteResolve}, false, tx.now)
 		in.Started(incident.Decision{Kind: incident.Send, Action: incident.Resolve}, "k1", tx.now)
 		in.Finished(incident.Outcome{Kind: incident.OutcomeAccepted}, tx.now)
 		return nil

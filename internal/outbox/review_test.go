@@ -159,17 +159,15 @@ func TestRotatedKeyThatIsTakenBack(t *testing.T) {
 // PagerDuty refuses the resolve of the epoch before, as when the integration of an
 // old routing key has been deleted: the page that waits for it leaves all the same.
 func TestRefusedResolveDoesNotKeepThePageFromLeaving(t *testing.T) {
-	for _, owed := range []bool{false, true} {
-		t.Run(fmt.Sprintf("owed: %v", owed), func(t *testing.T) {
+	for _, guaranteed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("guaranteed: %v", guaranteed), func(t *testing.T) {
 			s := open(t, t.TempDir(), incident.Policy{})
 			s.observe(alert{fp: "a"})
 			s.accept("a")
 			s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
 			s.observe(alert{fp: "a", starts: 2 * time.Minute})
-			if owed {
-				if err := s.Owe(t.Context(), []string{incident.ID("infra", "a")}); err != nil {
-					t.Fatal(err)
-				}
+			if guaranteed {
+				s.SetLimited(map[string]bool{"infra": true})
 				s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
 			}
 			rotated := incident.Evidence{Known: true, KeyHash: "k2", OldKeys: []string{"k1"}}

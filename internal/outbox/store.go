@@ -108,9 +108,6 @@ type Store struct {
 type op struct {
 	apply func(tx *transaction) error
 	done  chan error
-	// patient: it goes along with the next commit, and has one of its own only
-	// when none comes. It is applied in its turn all the same.
-	patient bool
 }
 
 // errDirect: the change is made, but only in memory.
@@ -160,10 +157,10 @@ func (s *Store) Policy() incident.Policy { return *s.policy.Load() }
 // of them are committed to disk (fsync) or, in direct mode, when PagerDuty holds
 // what they ask for. After any error they must be sent again.
 func (s *Store) Observe(ctx context.Context, obs []mapping.Observation) error {
-	err := s.do(ctx, false, &op{apply: func(tx *transaction) error {
+	err := s.do(ctx, false, func(tx *transaction) error {
 		incident.Observe(tx, obs, s.Policy(), tx.now)
 		return nil
-	}})
+	})
 	if errors.Is(err, errDirect) {
 		return s.awaitPagerDuty(ctx, obs)
 	}
@@ -214,8 +211,8 @@ func (s *Store) Changed() []string {
 
 // do runs an operation in a transaction. wait: the caller would rather wait for
 // room in the queue than be refused.
-func (s *Store) do(ctx context.Context, wait bool, o *op) error {
-	o.done = make(chan error, 1)
+func (s *Store) do(ctx context.Context, wait bool, apply func(*transaction) error) error {
+	o := &op{apply: apply, done: make(chan error, 1)}
 	if wait {
 		select {
 		case s.ops <- o:

@@ -283,24 +283,33 @@ func TestOverBeforeItWasSentIsNotPaged(t *testing.T) {
 	}
 }
 
-func TestOwedIsPagedThoughOver(t *testing.T) {
+// The mark is durable: after a restart nobody knows any more what the lane was like.
+func TestGuaranteedPageIsSentThoughOver(t *testing.T) {
 	s := open(t, t.TempDir(), incident.Policy{})
 	s.observe(alert{fp: "a"})
-	if err := s.Owe(t.Context(), []string{incident.ID("infra", "a")}); err != nil {
-		t.Fatal(err)
-	}
-	s = s.reopen() // the mark is durable.
+	s.SetLimited(map[string]bool{"infra": true})
 	s.observe(alert{fp: "a", resolved: true, ends: time.Minute})
+	s = s.reopen()
 	wantActions(t, s.accept("a"), incident.Trigger, incident.Resolve)
 }
 
-// What is taken in while its service's lane is at the rate limit needs no second commit.
-func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
+func TestPageIsGuaranteedIfTheLaneIsAtItsLimitWhenItEnds(t *testing.T) {
 	s := open(t, t.TempDir(), incident.Policy{})
+	all := []alert{{fp: "high"}, {fp: "low", urgency: mapping.Low}, {fp: "other", service: "catch-all"}, {fp: "earlier"}, {fp: "later"}, {fp: "sent"}}
+	s.observe(all...)
+	s.accept("sent")
+	end := func(from, to int) {
+		for _, a := range all[from:to] {
+			a.resolved, a.ends = true, time.Minute
+			s.observe(a)
+		}
+	}
+	end(3, 4)
 	s.SetLimited(map[string]bool{"infra": true})
-	s.observe(alert{fp: "high"}, alert{fp: "low", urgency: mapping.Low}, alert{fp: "other", service: "catch-all"})
+	end(0, 3)
+	end(5, 6)
 	s.SetLimited(nil)
-	s.observe(alert{fp: "later"})
+	end(4, 5)
 	for _, tc := range []struct {
 		name, service, key string
 		want               int
@@ -308,15 +317,17 @@ func TestOwedFromTheStartWhileTheLaneIsAtItsLimit(t *testing.T) {
 		{"a high page", "infra", "high", 1},
 		{"not a low one", "infra", "low", 0},
 		{"not one of another service", "catch-all", "other", 0},
-		{"not one that comes when the lane has room", "infra", "later", 0},
+		{"not one that ends before", "infra", "earlier", 0},
+		{"not one that ends when the lane has room", "infra", "later", 0},
+		{"not one that PagerDuty has accepted", "infra", "sent", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in, ok := s.Get(incident.ID(tc.service, tc.key))
 			if !ok {
 				t.Fatal("there is no such incident")
 			}
-			if in.Owed != tc.want {
-				t.Errorf("owed is revision %d, want %d", in.Owed, tc.want)
+			if in.Guaranteed != tc.want {
+				t.Errorf("guaranteed is revision %d, want %d", in.Guaranteed, tc.want)
 			}
 		})
 	}

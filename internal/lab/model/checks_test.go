@@ -90,12 +90,12 @@ func (w *world) toldFiring(key string) bool {
 }
 
 // checkSuperseded: no trigger after the resolve that superseded it (promise 2),
-// but for what is owed (promise 9), and for what was told late and could not be
+// but for what is guaranteed (promise 9), and for what was told late and could not be
 // asked about while another request of its incident hung.
 func (w *world) checkSuperseded(e *pagerduty.Event, in *incident.Incident) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if in != nil && (w.mayBeOwed(in) || slices.ContainsFunc(in.History, func(h incident.Entry) bool {
+	if in != nil && (w.mayBeGuaranteed(in) || slices.ContainsFunc(in.History, func(h incident.Entry) bool {
 		return h.What == string(incident.StepAdmit) && strings.HasPrefix(h.Text, "no word")
 	})) {
 		return
@@ -105,12 +105,12 @@ func (w *world) checkSuperseded(e *pagerduty.Event, in *incident.Incident) {
 	}
 }
 
-// mayBeOwed says whether an incident that says that it is owed has a right to: it
+// mayBeGuaranteed says whether an incident that says that its page is guaranteed has a right to: it
 // is of high urgency, and since it began, or shortly before, PagerDuty has throttled
 // its service. No history is long enough for pagerelay's own limit, 120 a minute.
 // The caller holds the lock.
-func (w *world) mayBeOwed(in *incident.Incident) bool {
-	if in.Owed <= in.AcceptedRevision || in.Urgency != mapping.High {
+func (w *world) mayBeGuaranteed(in *incident.Incident) bool {
+	if in.Guaranteed <= in.AcceptedRevision || in.Urgency != mapping.High {
 		return false
 	}
 	began := time.Now()
@@ -131,7 +131,9 @@ func (w *world) checkStale(e *pagerduty.Event, in *incident.Incident) {
 	switch {
 	case w.peers == 0, w.unclear != "", now.Sub(w.clearFrom) <= answerHolds:
 		return
-	case in == nil, in.Origin != mapping.OriginAlertmanager, in.Revision == in.AcceptedRevision, in.Owed > in.AcceptedRevision:
+	case in == nil, in.Origin != mapping.OriginAlertmanager, in.Revision == in.AcceptedRevision, in.Guaranteed > in.AcceptedRevision:
+		return
+	case in.Urgency == mapping.High && w.throttled[in.Service].After(in.PendingSince.Add(-throttledFor)): // it may wait for the rate limit.
 		return
 	case in.PendingSince.IsZero(), now.Sub(in.PendingSince) <= staleAfter+answerHolds:
 		return

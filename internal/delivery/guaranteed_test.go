@@ -15,13 +15,13 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
-// owed lists the incidents that are owed, in order.
-func (r *rig) owed() []string {
+// guaranteed lists the incidents that are to be paged although they are over, in order.
+func (r *rig) guaranteed() []string {
 	r.t.Helper()
 	synctest.Wait()
 	var names []string
 	for _, in := range r.List() {
-		if in.Owed > in.AcceptedRevision {
+		if in.Guaranteed > in.AcceptedRevision {
 			names = append(names, in.DedupKey)
 		}
 	}
@@ -42,7 +42,7 @@ func (r *rig) over(alerts []alert) {
 // More high pages than there are connections come in as an outage begins. They wait
 // for a connection, and then for PagerDuty, and not for the rate limit: what is over
 // when it is back is told, and none of it is paged.
-func TestWhatWaitsForPagerDutyIsNotOwed(t *testing.T) {
+func TestWaitingForPagerDutyGuaranteesNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
 		latency time.Duration
@@ -62,16 +62,18 @@ func TestWhatWaitsForPagerDutyIsNotOwed(t *testing.T) {
 			}}
 			inBubble(t, pd, nil, func(r *rig) {
 				all := many("high", 60, mapping.High)
-				r.observe(all...)
-				if got := r.owed(); len(got) > 0 {
-					t.Errorf("owed while all connections are taken: %q, want none", got)
+				r.observe(append(all, alert{name: "early"})...)
+				synctest.Wait()
+				r.over([]alert{{name: "early"}})
+				if got := r.guaranteed(); len(got) > 0 {
+					t.Errorf("guaranteed while all connections are taken: %q, want none", got)
 				}
 				r.observe(alert{name: "late"}) // no connection was free before it.
 				time.Sleep(time.Hour)
-				if got := r.owed(); len(got) > 0 {
-					t.Errorf("owed after an hour of outage: %q, want none", got)
-				}
 				r.over(append(all, alert{name: "late"}))
+				if got := r.guaranteed(); len(got) > 0 {
+					t.Errorf("guaranteed after an hour of outage: %q, want none", got)
+				}
 				n := len(pd.requests())
 				down.Store(false)
 				time.Sleep(3 * time.Hour)
@@ -84,7 +86,7 @@ func TestWhatWaitsForPagerDutyIsNotOwed(t *testing.T) {
 						told = append(told, s.dedup)
 					}
 				}
-				want := "61 firings were over before PagerDuty confirmed them or anybody could be paged: high (60), late (1)"
+				want := "62 firings were over before PagerDuty confirmed them or anybody could be paged: high (60), early (1), late (1)"
 				if len(told) != 1 || told[0] != want {
 					t.Errorf("told %q, want %q", told, want)
 				}
@@ -94,8 +96,8 @@ func TestWhatWaitsForPagerDutyIsNotOwed(t *testing.T) {
 }
 
 // PagerDuty is slow and all connections are taken: what is over before one comes
-// free is not owed, if the limit would have let it leave.
-func TestWhatWaitsForAConnectionIsNotOwed(t *testing.T) {
+// free is not guaranteed, if the limit would have let it leave.
+func TestWaitingForAConnectionGuaranteesNothing(t *testing.T) {
 	pd := &fakePagerDuty{latency: 4 * time.Second}
 	inBubble(t, pd, nil, func(r *rig) {
 		all := many("high", 40, mapping.High)
@@ -117,7 +119,7 @@ func TestWhatWaitsForAConnectionIsNotOwed(t *testing.T) {
 
 // What finds both the limit reached and all connections taken waits for the limit:
 // a connection that came free would be of no use.
-func TestWhatWaitsForTheLimitIsOwedWhileAllConnectionsAreTaken(t *testing.T) {
+func TestLimitReachedWithAllConnectionsTakenGuarantees(t *testing.T) {
 	pd := &fakePagerDuty{limit: 32, latency: time.Second}
 	inBubble(t, pd, func(r *rig) {
 		s := service("infra")
@@ -127,8 +129,11 @@ func TestWhatWaitsForTheLimitIsOwedWhileAllConnectionsAreTaken(t *testing.T) {
 		all := many("high", 33, mapping.High)
 		r.observe(all...)
 		time.Sleep(500 * time.Millisecond) // 16 in flight, 16 places left.
-		if got := r.owed(); len(got) > 0 {
-			t.Errorf("owed before the limit was reached: %q, want none", got)
+		r.observe(alert{name: "early"})
+		synctest.Wait()
+		r.over([]alert{{name: "early"}})
+		if got := r.guaranteed(); len(got) > 0 {
+			t.Errorf("guaranteed before the limit was reached: %q, want none", got)
 		}
 		time.Sleep(time.Second) // the other 16 are in flight.
 		pd.mu.Lock()
@@ -137,11 +142,11 @@ func TestWhatWaitsForTheLimitIsOwedWhileAllConnectionsAreTaken(t *testing.T) {
 		if inFlight != 16 || sent != 32 {
 			r.t.Fatalf("%d of %d requests are in flight, want 16 of 32", inFlight, sent)
 		}
-		got := r.owed()
-		if len(got) != 1 {
-			r.t.Fatalf("owed with the limit reached: %q, want the one that has not left", got)
-		}
 		r.over(all)
+		got := r.guaranteed()
+		if len(got) != 1 {
+			r.t.Fatalf("guaranteed with the limit reached: %q, want the one that has not left", got)
+		}
 		time.Sleep(10 * time.Minute)
 		r.want(got[0], "trigger 202", "resolve 202")
 	})
@@ -149,7 +154,7 @@ func TestWhatWaitsForTheLimitIsOwedWhileAllConnectionsAreTaken(t *testing.T) {
 
 // The limit is reached, all connections hang, and the limit has places again before
 // they do: what comes in then waits for a connection alone.
-func TestWhatComesInOnceTheLimitHasPlacesIsNotOwed(t *testing.T) {
+func TestPlacesWithinTheLimitGuaranteeNothing(t *testing.T) {
 	pd := &fakePagerDuty{}
 	inBubble(t, pd, func(r *rig) {
 		s := service("infra")
@@ -164,17 +169,21 @@ func TestWhatComesInOnceTheLimitHasPlacesIsNotOwed(t *testing.T) {
 		r.observe(many("high", 16, mapping.High)...)
 		synctest.Wait()
 		r.observe(alert{name: "full"})
+		synctest.Wait()
+		r.over([]alert{{name: "full"}})
 		time.Sleep(40 * time.Second) // the first four are no longer in the window.
 		r.observe(alert{name: "free"})
-		if got := fmt.Sprint(r.owed()); got != "[full]" {
-			t.Errorf("owed: %s, want the one that came while the limit was reached", got)
+		synctest.Wait()
+		r.over([]alert{{name: "free"}})
+		if got := fmt.Sprint(r.guaranteed()); got != "[full]" {
+			t.Errorf("guaranteed: %s, want the one that ended while the limit was reached", got)
 		}
 	})
 }
 
 // While PagerDuty is known to be away, nothing waits for the limit alone, even if
 // what failed has filled the window.
-func TestFullWindowInAnOutageMakesNothingOwed(t *testing.T) {
+func TestFullWindowInAnOutageGuaranteesNothing(t *testing.T) {
 	var down atomic.Bool
 	pd := &fakePagerDuty{answer: func(int, *pagerduty.Event) error {
 		if down.Load() {
@@ -190,10 +199,10 @@ func TestFullWindowInAnOutageMakesNothingOwed(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		r.observe(alert{name: "short"})
 		time.Sleep(40 * time.Second)
-		if got := r.owed(); len(got) > 0 {
-			t.Errorf("owed: %q, want none", got)
-		}
 		r.over([]alert{{name: "short"}})
+		if got := r.guaranteed(); len(got) > 0 {
+			t.Errorf("guaranteed: %q, want none", got)
+		}
 		down.Store(false)
 		time.Sleep(time.Hour)
 		if got := strings.Join(pd.actions("short"), ", "); strings.Contains(got, "trigger 202") {
