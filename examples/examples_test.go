@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/emulator"

@@ -1,9 +1,9 @@
 package mapping
 
 import (
-	"fmt"
+	"errors"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // UnmarshalYAML reads `alert`, `[cluster, alertname]` or `{key: '{{ ... }}'}`.
@@ -19,16 +19,13 @@ func (by *DedupBy) UnmarshalYAML(n *yaml.Node) error {
 	case yaml.MappingNode:
 		if len(n.Content) == 2 && n.Content[0].Value == "key" && n.Content[1].Kind == yaml.ScalarNode {
 			if n.Content[1].Value == "" {
-				return &yaml.TypeError{Errors: []string{fmt.Sprintf("line %d: the key is empty", n.Line)}}
+				return errors.New("the key is empty")
 			}
 			return n.Content[1].Decode(&by.Key)
 		}
 	case yaml.DocumentNode, yaml.AliasNode: // the decoder looks through both.
 	}
-	// A TypeError lets the decoder go on and report the other faults too.
-	return &yaml.TypeError{Errors: []string{
-		fmt.Sprintf("line %d: by must be alert, group, alertmanager, a list of labels, or {key: template}", n.Line),
-	}}
+	return errors.New("must be alert, group, alertmanager, a list of labels, or {key: template}")
 }
 
 // MarshalYAML writes what UnmarshalYAML reads.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	promconfig "github.com/prometheus/common/config"
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/receiver"

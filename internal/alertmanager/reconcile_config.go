@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+
+	"github.com/prometheus/common/model"
 )
 
 const (
@@ -42,7 +44,7 @@ type Reconcile struct {
 func (c Reconcile) Validate() error {
 	var errs []error
 	if c.Interval != 0 && (c.Interval < minInterval || c.Interval > maxInterval) {
-		errs = append(errs, fmt.Errorf("interval: is %v, must be from %v to %v", c.Interval, minInterval, maxInterval))
+		errs = append(errs, fmt.Errorf("interval: is %v, must be from %v to %v", model.Duration(c.Interval), model.Duration(minInterval), model.Duration(maxInterval)))
 	}
 	for i, name := range c.Receivers {
 		switch {

@@ -16,7 +16,8 @@ import (
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
-	"go.yaml.in/yaml/v3"
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
@@ -108,7 +109,7 @@ func (c *Config) validate() Faults {
 	c.validateServices(&faults)
 	c.validateCoverage(&faults)
 	if c.StaleAfter != 0 && c.StaleAfter < time.Second {
-		faults.add("stale_after", "is %v, must be at least 1s; give it a unit, such as 2m", c.StaleAfter)
+		faults.add("stale_after", "is %v, must be at least 1s", model.Duration(c.StaleAfter))
 	}
 	if len(c.Services) > 0 {
 		_, err := mapping.New(c.Mapping)

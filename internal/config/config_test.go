@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pagerelay/pagerelay/internal/config"
 )
@@ -120,51 +120,89 @@ func TestParseFaults(t *testing.T) {
 		{"null", "null\n", []string{"the file is empty; it needs at least services with one routing key"}},
 		{"a list", "- a\n", []string{"line 1: the file must be a mapping of fields such as services and rules"}},
 		{"two documents", minimal + "---\n" + minimal, []string{"line 4: a second YAML document begins here; a configuration is one document, remove the ---"}},
-		{"not YAML", "services: [\n", []string{"line 1: is not YAML: did not find expected node content"}},
-		{"second document is not YAML", minimal + "---\n[", []string{"line 5: is not YAML: did not find expected node content"}},
-		{"unknown anchor", "services: *a\n", []string{"is not YAML: unknown anchor 'a' referenced"}},
+		{"not YAML", "services: [\n", []string{"line 2: the file ends before a [, { or quote is closed"}},
+		{"second document is not YAML", minimal + "---\n{]", []string{"line 5: is not YAML: did not find expected node content"}},
+		{"unknown anchor", "services: *a\n", []string{"line 1: is not YAML: unknown anchor 'a' referenced"}},
 		{"no services", "stale_after: 2m\n", []string{"services: is empty; name at least one PagerDuty service with its routing_key_file"}},
 		{"services of later releases", minimal + "sync: {}\nheartbeats: []\n", []string{
-			"sync: unknown field; remove it or mend its name (line 4)",
-			"heartbeats: unknown field; remove it or mend its name (line 5)",
+			"sync: unknown field; remove it or fix its name (line 4)",
+			"heartbeats: unknown field; remove it or fix its name (line 5)",
 		}},
-		{"unknown field below", "services:\n  ops: {routing_key: " + key + ", key: x}\n", []string{"services.ops.key: unknown field; remove it or mend its name (line 2)"}},
-		{"unknown field hides what it stands for", "services:\n  ops: {routing_key_fiel: x}\n", []string{"services.ops.routing_key_fiel: unknown field; remove it or mend its name (line 2)"}},
+		{"unknown field below", "services:\n  ops: {routing_key: " + key + ", key: x}\n", []string{"services.ops.key: unknown field; remove it or fix its name (line 2)"}},
+		{"unknown field hides what it stands for", "services:\n  ops: {routing_key_fiel: x}\n", []string{"services.ops.routing_key_fiel: unknown field; did you mean routing_key_file? (line 2)"}},
 		{"unknown fields on one line", "services: {a: {x: 1, routing_key: " + key + "}, b: {x: 2, routing_key: " + key + "}}\ndefaults: {service: a}\n", []string{
-			"services.a.x: unknown field; remove it or mend its name (line 1)",
-			"services.b.x: unknown field; remove it or mend its name (line 1)",
+			"services.a.x: unknown field; remove it or fix its name (line 1)",
+			"services.b.x: unknown field; remove it or fix its name (line 1)",
 		}},
 		{"field twice", minimal + "stale_after: 2m\nstale_after: 3m\n", []string{"stale_after: is set already on line 4; keep one (line 5)"}},
 		{"field twice hides nothing", "services: {ops: {routing_key_file: f, routing_key_file: g, x: y}}\nstale_after: 1ms\n", []string{
 			"services.ops.routing_key_file: is set already on line 1; keep one (line 1)",
-			"services.ops.x: unknown field; remove it or mend its name (line 1)",
-			"stale_after: is 1ms, must be at least 1s; give it a unit, such as 2m (line 2)",
+			"services.ops.x: unknown field; remove it or fix its name (line 1)",
+			"stale_after: is 1ms, must be at least 1s (line 2)",
 		}},
 		{"reconcile", minimal + "reconcile:\n  interval: 1s\n  receivers: ['']\n  on_silence: mute\n", []string{
-			"reconcile.interval: is 1s, must be from 10s to 1h0m0s (line 5)",
+			"reconcile.interval: is 1s, must be from 10s to 1h (line 5)",
 			"reconcile.receivers[0]: is empty; name a receiver or remove it (line 6)",
 			"reconcile.on_silence: is \"mute\", must be nothing, acknowledge or resolve (line 7)",
 		}},
+		{"a misspelt section is one fault", "service: {ops: {routing_key_file: f}}\n", []string{"service: unknown field; did you mean services? (line 1)"}},
+		{"Alertmanager's configuration", "global: {}\nroute: {receiver: a}\nreceivers: [{name: a}]\n", []string{
+			"this is Alertmanager's configuration; pagerelay has one of its own, see docs/configuration.md",
+		}},
+		{"a rule with Alertmanager's words", minimal + "rules:\n  - {name: a, match: {a: b}, receiver: c}\n", []string{
+			"rules[0].match: unknown field; did you mean matchers? (line 5)",
+			"rules[0].receiver: unknown field; did you mean service? (line 5)",
+		}},
+		{"an environment variable", "services: {ops: {routing_key: '${PD_KEY}'}}\n", []string{
+			"services.ops.routing_key: environment variables are not expanded; put the key into a file and name it with routing_key_file (line 1)",
+		}},
+		{"a list without spaces", minimal + "rules:\n  -name: a\n", []string{"rules: is a mapping, must be a list; write a space after each - (line 4)"}},
+		{"a template without quotes", minimal + "defaults:\n  event:\n    summary: {{ .Annotations.summary }}\n    links: [{href: {{ .GeneratorURL }}}]\n    source: {a: b}\n", []string{
+			"defaults.event.summary: a template must be quoted: '{{ .Annotations.summary }}' (line 6)",
+			"defaults.event.links[0].href: a template must be quoted: '{{ .GeneratorURL }}' (line 7)",
+			"defaults.event.source: is a mapping, must be a string (line 8)",
+		}},
+		{"a name that is no string", minimal + "? [a]\n: b\n", []string{"line 4: has a field whose name is a list; a name is a string"}},
+		{"dedup", minimal + "defaults: {dedup: {by: {keys: x}}}\nrules: [{name: r, dedup: {by: {key: ''}}}]\n", []string{
+			"defaults.dedup.by: must be alert, group, alertmanager, a list of labels, or {key: template} (line 4)",
+			"rules[0].dedup.by: the key is empty (line 5)",
+		}},
+		{"numbers", "services: {ops: {routing_key_file: f, events_per_minute: 1.5}}\naccess: {rate_limit: {per_second: many, burst: [1]}, tokens: [{name: t, unlimited: 1}]}\n", []string{
+			"services.ops.events_per_minute: is a number, must be a whole number (line 1)",
+			"access.rate_limit.per_second: is a string, must be a number (line 2)",
+			"access.rate_limit.burst: is a list, must be a whole number (line 2)",
+			"access.tokens[0].unlimited: is a number, must be true or false (line 2)",
+			"access.tokens[0].sha256: give sha256 or sha256_file; `pagerelay token create` makes a token and its hash (line 2)",
+		}},
+		{"an anchor within itself", "services: &a {ops: *a}\n", []string{"line 1: the anchor a is used within itself"}},
+		{"a merge of no mapping", "services: {ops: {<<: f}}\n", []string{"line 1: << takes in a mapping or a list of mappings, as in <<: *name"}},
+		{"anchors that multiply", "services: {ops: {routing_key: &a [x,x,x,x,x,x,x,x], region: &b [*a,*a,*a,*a,*a,*a,*a,*a], fallback: &c [*b,*b,*b,*b,*b,*b,*b,*b], x: &d [*c,*c,*c,*c,*c,*c,*c,*c], y: &e [*d,*d,*d,*d,*d,*d,*d,*d], z: [*e,*e,*e,*e,*e,*e,*e,*e]}}\n", []string{
+			"line 1: the file has more than 200000 values, with each use of an anchor counted",
+		}},
+		{"a fault in what is merged is on its own line", "services:\n  a: &s {routing_key_file: f, regoin: eu}\n  b:\n    <<: *s\ndefaults: {service: a}\n", []string{
+			"services.a.regoin: unknown field; did you mean region? (line 2)",
+			"services.b.regoin: unknown field; did you mean region? (line 2)",
+		}},
 		{"service twice", minimal + "  ops:\n    routing_key: " + key + "\n", []string{"services.ops: is set already on line 2; keep one (line 4)"}},
 		{"wrong types do not quote values", "services: {ops: " + key + "}\nrules: yes\nstale_after: soon\naccess: {tokens: {a: b}}\ntiers: [x, {name: [y]}]\n", []string{
-			"services.ops: is a text, must be a mapping (line 1)",
-			"rules: is a text, must be a list (line 2)",
-			"stale_after: is a text, must be a duration such as 30s (line 3)",
+			"services.ops: is a string, must be a mapping (line 1)",
+			"rules: is a string, must be a list (line 2)",
+			"stale_after: is not a duration; write one such as 90s, 1h30m or 14d (line 3)",
 			"access.tokens: is a mapping, must be a list (line 4)",
-			"tiers[0]: is a text, must be a mapping (line 5)",
-			"tiers[1].name: is a list, must be a text (line 5)",
+			"tiers[0]: is a string, must be a mapping (line 5)",
+			"tiers[1].name: is a list, must be a string (line 5)",
 		}},
 		{"unknown field in http_config", minimal + "pagerduty:\n  http_config: {tls_confg: {}}\nalertmanager:\n  http_config:\n    tls_config:\n      ca: x\n      cafile: y\n", []string{
-			"pagerduty.http_config.tls_confg: unknown field; remove it or mend its name (line 5)",
-			"alertmanager.http_config.tls_config.cafile: unknown field; remove it or mend its name (line 10)",
+			"pagerduty.http_config.tls_confg: unknown field; did you mean tls_config? (line 5)",
+			"alertmanager.http_config.tls_config.cafile: unknown field; did you mean ca_file? (line 10)",
 		}},
 		{"http_config that contradicts itself, among others", "services: {}\npagerduty:\n  http_config: {bearer_token: s3cret, basic_auth: {username: u}}\nalertmanager: {http_config: {no_proxy: x}}\nstale_after: 5\n", []string{
 			"services: is empty; name at least one PagerDuty service with its routing_key_file (line 1)",
 			"pagerduty.http_config: at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured (line 3)",
 			"alertmanager.http_config: if no_proxy is configured, proxy_url must also be configured (line 4)",
-			"stale_after: is a number, must be a duration such as 30s (line 5)",
+			"stale_after: 5 has no unit; write 5s for seconds (line 5)",
 		}},
-		{"proxy address with a password", minimal + "pagerduty: {http_config: {proxy_url: 'http://u:s3cret@pro xy:80:80'}}\n", []string{"pagerduty.http_config: an address in it is not a URL (line 4)"}},
+		{"proxy address with a password", minimal + "pagerduty: {http_config: {proxy_url: 'http://u:s3cret@pro xy:80:80'}}\n", []string{"pagerduty.http_config.proxy_url: is not a URL (line 4)"}},
 		{"services", `
 services:
   nokey: {}
@@ -353,7 +391,8 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"", minimal, "services: {ops: {routing_key: x, x: y}}", "a: &a [*a]", "services: &s {a: *s}", "? [a]\n: b", "---\n---\n",
 		"pagerduty: {http_config: {proxy_url: '://'}}", "services: !!binary x", "rules: [{dedup: {by: {a: b}}}]", "a: |\n  x\n",
-		"services:\n  a: {<<: {routing_key_file: f}, region: 5}\n", "\xff", "a: \"\\0\"", "1: 2\n? {}\n: {}",
+		"services:\n  a: {<<: {routing_key_file: f}, region: 5}\n", "defaults: {dedup: {by: {key: x}}}", "coverage: {horizon: 1d, time_intervals: [{times: [{start_time: 1}]}]}",
+		"defaults: {tier: {{ x }}}", "services:\n  a:\n    x: y\n   z: y", "pagerduty: {http_config: {http_headers: {a: {values: [b]}}, tls_config: {min_version: TLS12}}}", "\xff", "a: \"\\0\"", "1: 2\n? {}\n: {}",
 	} {
 		f.Add([]byte(text))
 	}
@@ -366,6 +405,8 @@ func FuzzParse(f *testing.F) {
 			}
 		case len(faults(t, err)) == 0:
 			t.Error("refused without a fault")
+		case strings.Contains(err.Error(), "cannot be decoded") || strings.Contains(err.Error(), "cannot construct"):
+			t.Errorf("got %v, want what is wrong in the words of the file", err)
 		}
 	})
 }

@@ -1,17 +1,11 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/prometheus/alertmanager/timeinterval"
-	"github.com/prometheus/common/model"
-	"go.yaml.in/yaml/v3"
 )
 
 // validateCoverage checks the section coverage, and what it names of others.
@@ -63,25 +57,4 @@ func (c *Config) validateCoverage(faults *Faults) {
 			i, p.Name, also, way[len(way)-1])
 		return
 	}
-}
-
-// tryCoverage returns what makes a value of the section coverage stop the YAML
-// package: its durations and time intervals read themselves. Faults of structure
-// come with everybody else's.
-func tryCoverage(path string, n *yaml.Node) error {
-	var into any
-	switch {
-	case regexp.MustCompile(`^coverage\.(interval|horizon|ignore_shorter_than|escalation_policies\[\d+\]\.levels\[\d+\]\.escalate_after)$`).MatchString(path):
-		into = new(model.Duration)
-	case regexp.MustCompile(`^coverage\.time_intervals\[\d+\]\.time_intervals\[\d+\]$`).MatchString(path):
-		into = new(timeinterval.TimeInterval)
-	default:
-		return nil
-	}
-	err := n.Decode(into)
-	var typed *yaml.TypeError
-	if err == nil || errors.As(err, &typed) {
-		return nil
-	}
-	return err
 }

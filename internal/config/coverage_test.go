@@ -81,24 +81,39 @@ func TestParseCoverageFaults(t *testing.T) {
 		want       []string
 	}{
 		{"audits nothing", audited + "coverage: {interval: 1h}\n", []string{"coverage: names nothing to audit; list schedules or escalation_policies, or remove the section (line 6)"}},
-		{"unknown field", section("horizont: 3d"), []string{"coverage.horizont: unknown field; remove it or mend its name (line 8)"}},
-		{"not a duration", section("interval: soon"), []string{`coverage.interval: not a valid duration string: "soon" (line 8)`}},
-		{"a list for a duration", section("interval: [6h]"), []string{"coverage.interval: is a list, must be a text (line 8)"}},
+		{"unknown field", section("horizont: 3d"), []string{"coverage.horizont: unknown field; did you mean horizon? (line 8)"}},
+		{"not a duration", section("interval: soon"), []string{"coverage.interval: is not a duration; write one such as 90s, 1h30m or 14d (line 8)"}},
+		{"a list for a duration", section("interval: [6h]"), []string{"coverage.interval: is a list, must be a duration such as 90s, 1h30m or 14d (line 8)"}},
 		{
 			"several at once", section("horizon: x\n  escalation_policies: [{name: p, services: [infra], levels: [{targets: [a], escalate_after: x}]}]\n  report: {service: nobody}"),
 			[]string{
-				`coverage.horizon: not a valid duration string: "x" (line 8)`,
-				`coverage.escalation_policies[0].levels[0].escalate_after: not a valid duration string: "x" (line 9)`,
+				"coverage.horizon: is not a duration; write one such as 90s, 1h30m or 14d (line 8)",
+				"coverage.escalation_policies[0].levels[0].escalate_after: is not a duration; write one such as 90s, 1h30m or 14d (line 9)",
 				`coverage.report.service: no service is named "nobody"; the services are infra, sre (line 10)`,
 			},
 		},
 		{
 			"time zone", section("time_intervals: [{name: o, time_intervals: [{location: Europe/Nowhere}]}]"),
-			[]string{"coverage.time_intervals[0].time_intervals[0]: unknown time zone Europe/Nowhere (line 8)"},
+			[]string{"coverage.time_intervals[0].time_intervals[0].location: unknown time zone Europe/Nowhere (line 8)"},
 		},
 		{
 			"unknown field of a time interval", section("time_intervals: [{name: o, time_intervals: [{weekday: [monday]}]}]"),
-			[]string{"coverage.time_intervals[0].time_intervals[0].weekday: unknown field; remove it or mend its name (line 8)"},
+			[]string{"coverage.time_intervals[0].time_intervals[0].weekday: unknown field; did you mean weekdays? (line 8)"},
+		},
+		{
+			"unknown field of a time", section("time_intervals: [{name: o, time_intervals: [{times: [{start_time: '09:00', end: '17:00'}]}]}]"),
+			[]string{"coverage.time_intervals[0].time_intervals[0].times[0].end: unknown field; remove it or fix its name (line 8)"},
+		},
+		{
+			"unknown field of a time, first", section("time_intervals:\n    - name: o\n      time_intervals:\n      - times:\n        - begin: x\n          end_time: y\n",
+			[]string{"coverage.time_intervals[0].time_intervals[0].times[0].begin: unknown field; remove it or fix its name (line 12)"},
+		},
+		{
+			"times", section("time_intervals: [{name: o, time_intervals: [{times: [{start_time: '17:00', end_time: '09:00'}], weekdays: [fryday]}]}]"),
+			[]string{
+				"coverage.time_intervals[0].time_intervals[0].times[0]: start time cannot be equal or greater than end time (line 8)",
+				"coverage.time_intervals[0].time_intervals[0].weekdays[0]: fryday is not a valid weekday (line 8)",
+			},
 		},
 		{
 			"service of a policy", section("escalation_policies: [{name: p, services: [infra, gone]}]"),

@@ -1,271 +1,284 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"regexp"
+	"reflect"
 	"slices"
-	"strconv"
 	"strings"
+	"time"
 
-	promconfig "github.com/prometheus/common/config"
-	"go.yaml.in/yaml/v3"
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v4"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/nearest"
 )
 
 // decode reads text into c, refusing unknown and repeated fields, and says on
 // which line of text each path is.
 //
-// The YAML package tells a fault's line but not its path, and stops at the first
-// error of a type that reads itself, as http_config does. So text is read twice:
-// as a tree, whose values of such types are tried on their own; and strictly, from
-// a copy of that tree written with one field on a line, so that a line is a path.
+// The YAML package tells a fault's line but not its path, in the words of Go's types.
+// So the tree is held against the types of c first. What does not fit is a fault and
+// leaves the tree; the rest is then decoded.
 func decode(text []byte, c *Config) (Faults, map[string]int) {
-	tree, faults := readTree(text)
-	if faults != nil {
+	root, faults := readTree(text)
+	if root == nil {
 		return faults, nil
 	}
-	faults = tree.dropRepeated("")
-	lines := map[string]int{}
-	tree.walk("", func(path string, key, n *yaml.Node) {
-		if key == nil {
-			key = n
+	if hasField(root, "route") && hasField(root, "receivers") {
+		return Faults{{Text: "this is Alertmanager's configuration; pagerelay has one of its own, see docs/configuration.md"}}, nil
+	}
+	ck := &checker{text: strings.Split(string(text), "\n"), lines: map[string]int{}}
+	ck.value("", root, reflect.TypeFor[Config]())
+	faults = append(faults, ck.faults...)
+	if err := root.Decode(c); err != nil {
+		faults = append(faults, Fault{Text: "cannot be decoded: " + reasonOf(err).Message})
+	}
+	return faults, ck.lines
+}
+
+// checker holds a tree against types.
+type checker struct {
+	text   []string // the lines of the file.
+	lines  map[string]int
+	faults Faults
+}
+
+// fault notes what is wrong at path, where n is, and returns false.
+func (c *checker) fault(path string, n *yaml.Node, format string, args ...any) bool {
+	f := Fault{Path: path, Text: fmt.Sprintf(format, args...)}
+	if c.lines[path] == 0 {
+		f.Line = n.Line
+	}
+	c.faults = append(c.faults, f)
+	return false
+}
+
+// value notes what keeps n from being a t, and takes what does not fit out of n. It
+// returns false if n itself has to go.
+func (c *checker) value(path string, n *yaml.Node, t reflect.Type) bool {
+	if n.ShortTag() == nullTag {
+		return true
+	}
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == reflect.TypeFor[time.Duration](), t == reflect.TypeFor[model.Duration]():
+		return c.duration(path, n, t)
+	case readsItself(t) && !hasFields(t):
+		return c.trial(path, n, t)
+	case t.Kind() == reflect.Struct:
+		return c.structure(path, n, t)
+	case t.Kind() == reflect.Map:
+		if n.Kind != yaml.MappingNode {
+			return c.unfit(path, n, t)
 		}
-		if _, ok := lines[path]; !ok {
-			lines[path] = key.Line
+		c.fields(path, n, func(string) (reflect.Type, bool) { return t.Elem(), true })
+		return true
+	case t.Kind() == reflect.Slice:
+		if n.Kind != yaml.SequenceNode {
+			return c.unfit(path, n, t)
 		}
-		if strings.HasSuffix(path, ".http_config") {
-			if err := tryHTTPConfig(n); err != nil {
-				faults.add(path, "%s", err)
-				*n = yaml.Node{Kind: yaml.MappingNode} // read as if it were empty.
+		for i, e := range n.Content {
+			c.lines[element(path, i)] = e.Line
+			if !c.value(element(path, i), e, t.Elem()) {
+				n.Content[i] = &yaml.Node{Kind: yaml.ScalarNode, Tag: nullTag} // the others keep their numbers.
 			}
 		}
-		if err := tryCoverage(path, n); err != nil {
-			faults.add(path, "%s", err)
-			*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Anchor: n.Anchor} // read as if it were not there.
+		return true
+	}
+	return c.trial(path, n, t)
+}
+
+// structure is value for a struct. One that reads itself, as http_config does, is
+// tried once its fields fit, and goes as a whole if they do not.
+func (c *checker) structure(path string, n *yaml.Node, t reflect.Type) bool {
+	if n.Kind != yaml.MappingNode {
+		return c.unfit(path, n, t)
+	}
+	known := fieldsOf(t)
+	before := len(c.faults)
+	c.fields(path, n, func(name string) (reflect.Type, bool) {
+		f, ok := known.types[name]
+		if !ok && known.others != nil {
+			return known.others, true
 		}
-	})
-	return append(faults, tree.decodeStrictly(c)...), lines
+		return f, ok
+	}, known.names...)
+	if !readsItself(t) {
+		return true
+	}
+	return len(c.faults) == before && c.trial(path, n, t)
 }
 
-// node is a YAML tree.
-type node yaml.Node
-
-// readTree reads the only document of text.
-func readTree(text []byte) (*node, Faults) {
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	var doc, more yaml.Node
-	switch err := dec.Decode(&doc); {
-	case errors.Is(err, io.EOF):
-		return nil, Faults{{Text: "the file is empty; it needs at least services with one routing key"}}
-	case err != nil:
-		return nil, Faults{syntaxFault(err)}
-	}
-	if err := dec.Decode(&more); err == nil {
-		return nil, Faults{{Line: more.Line, Text: "a second YAML document begins here; a configuration is one document, remove the ---"}}
-	} else if !errors.Is(err, io.EOF) {
-		return nil, Faults{syntaxFault(err)}
-	}
-	root := doc.Content[0]
-	if root.Kind != yaml.MappingNode {
-		if root.Tag == "!!null" {
-			return nil, Faults{{Text: "the file is empty; it needs at least services with one routing key"}}
-		}
-		return nil, Faults{{Line: root.Line, Text: "the file must be a mapping of fields such as services and rules"}}
-	}
-	return (*node)(root), nil
-}
-
-// walk calls visit with every value of the tree, its path and, in a mapping, its
-// key. It does not follow aliases, which may lead in a circle.
-func (n *node) walk(path string, visit func(path string, key, value *yaml.Node)) {
-	n.children(path, func(path string, key, value *yaml.Node) {
-		visit(path, key, value)
-		(*node)(value).walk(path, visit)
-	})
-}
-
-// children is walk for one level.
-func (n *node) children(path string, visit func(path string, key, value *yaml.Node)) {
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			visit(join(path, n.Content[i].Value), n.Content[i], n.Content[i+1])
-		}
-	case yaml.SequenceNode:
-		for i, value := range n.Content {
-			visit(fmt.Sprintf("%s[%d]", path, i), nil, value)
-		}
-	}
-}
-
-func join(path, field string) string {
-	if path == "" {
-		return field
-	}
-	return path + "." + field
-}
-
-// dropRepeated removes the fields that their mapping has already, for which the YAML
-// package would not read the mapping at all.
-func (n *node) dropRepeated(path string) Faults {
-	var faults Faults
-	first := map[string]int{}
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		key := n.Content[i]
-		if line, ok := first[key.Value]; ok && key.Kind == yaml.ScalarNode {
-			faults = append(faults, Fault{
-				Path: join(path, key.Value), Line: key.Line,
-				Text: fmt.Sprintf("is set already on line %d; keep one", line),
-			})
-			n.Content = slices.Delete(n.Content, i, i+2)
-			i -= 2
+// fields checks the values of a mapping; typeOf says what type a field has.
+func (c *checker) fields(path string, n *yaml.Node, typeOf func(name string) (reflect.Type, bool), known ...string) {
+	kept := n.Content[:0]
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		if key.Kind != yaml.ScalarNode {
+			c.fault(path, key, "has a field whose name is %s; a name is a string", article(key))
 			continue
 		}
-		first[key.Value] = key.Line
+		at := join(path, key.Value)
+		if _, ok := c.lines[at]; !ok {
+			c.lines[at] = key.Line
+		}
+		t, ok := typeOf(key.Value)
+		if !ok {
+			c.unknown(path, key, known)
+			continue
+		}
+		if c.value(at, value, t) {
+			kept = append(kept, key, value)
+		}
 	}
-	n.children(path, func(path string, _, value *yaml.Node) {
-		faults = append(faults, (*node)(value).dropRepeated(path)...)
-	})
-	return faults
+	n.Content = kept
 }
 
-// decodeStrictly reads the tree into c.
-func (n *node) decodeStrictly(c *Config) Faults {
-	root := (*yaml.Node)(n)
-	n.walk("", func(_ string, key, value *yaml.Node) {
-		for _, m := range []*yaml.Node{key, value} {
-			if m != nil {
-				m.Style &^= yaml.FlowStyle
-				m.HeadComment, m.LineComment, m.FootComment = "", "", ""
-			}
-		}
-	})
-	root.Style &^= yaml.FlowStyle
-	root.HeadComment, root.LineComment, root.FootComment = "", "", ""
-	text, err := yaml.Marshal(root)
-	if err != nil {
-		return Faults{syntaxFault(err)}
+// unknown notes a field that there is not.
+func (c *checker) unknown(path string, key *yaml.Node, known []string) {
+	f := Fault{Path: join(path, key.Value), Line: key.Line, Text: "unknown field; remove it or fix its name"}
+	meant := nearest.Word(key.Value, known)
+	if name, ok := alertmanagers(key.Value); ok && slices.Contains(known, name) {
+		meant = name
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	err = dec.Decode(c)
-	var typed *yaml.TypeError
+	if meant != "" {
+		f.Text = fmt.Sprintf("unknown field; did you mean %s?", meant)
+		f.meant = join(path, meant)
+	}
+	c.faults = append(c.faults, f)
+}
+
+// alertmanagers is what a field of Alertmanager's routes is called here.
+func alertmanagers(name string) (string, bool) {
+	switch name {
+	case "match", "match_re":
+		return "matchers", true
+	case "receiver":
+		return "service", true
+	}
+	return "", false
+}
+
+// duration takes Prometheus' durations, for Go's too: with days and weeks, and the same
+// everywhere.
+func (c *checker) duration(path string, n *yaml.Node, t reflect.Type) bool {
+	const longest = 20 // characters that are repeated: what is longer may be a secret.
+	if n.Kind != yaml.ScalarNode {
+		return c.unfit(path, n, t)
+	}
+	text := strings.TrimPrefix(n.Value, "-")
+	digit := text != "" && len(text) <= longest && text[0] >= '0' && text[0] <= '9'
+	d, err := model.ParseDuration(text)
 	switch {
+	case digit && strings.Trim(text, "0123456789") == "":
+		return c.fault(path, n, "%s has no unit; write %ss for seconds", n.Value, n.Value)
+	case err == nil && len(text) < len(n.Value):
+		return c.fault(path, n, "%s is negative", n.Value)
+	case err == nil && t == reflect.TypeFor[time.Duration]():
+		n.SetString(time.Duration(d).String()) // Go's own syntax has no days.
+		return true
 	case err == nil:
-		return nil
-	case !errors.As(err, &typed):
-		return Faults{{Text: err.Error()}}
+		return true
+	case digit:
+		return c.fault(path, n, "%q is not a duration; write whole numbers with their units, such as 90s, 1h30m or 14d", n.Value)
 	}
+	return c.fault(path, n, "is not a duration; write one such as 90s, 1h30m or 14d")
+}
 
-	copied, faults := readTree(text)
-	if faults != nil {
-		return Faults{{Text: err.Error()}}
+// trial decodes n alone to see whether it can be.
+func (c *checker) trial(path string, n *yaml.Node, t reflect.Type) bool {
+	// Load reads fields within that are unknown for faults, too.
+	err := n.Load(reflect.New(t).Interface(), yaml.WithKnownFields())
+	if err == nil {
+		return true
 	}
-	var places []place
-	copied.walk("", func(path string, key, value *yaml.Node) {
-		p := place{path: path, value: value.Line, tag: value.ShortTag()}
-		if key != nil {
-			p.name, p.key = key.Value, key.Line
+	reason := reasonOf(err)
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		// A type that reads itself has fields that only it knows. In block style the first
+		// stands where the mapping does, of which something else may be said.
+		key := n.Content[i]
+		if reason.Mark.Line == key.Line && reason.Mark.Column == key.Column && strings.HasPrefix(reason.Message, "field ") {
+			return c.fault(join(path, key.Value), key, "unknown field; remove it or fix its name")
 		}
-		places = append(places, p)
-	})
-	for _, text := range typed.Errors {
-		faults = append(faults, typeFault(text, places))
 	}
-	return faults
+	bad := (*url.Error)(nil)
+	switch {
+	case errors.As(reason.Unwrap(), &bad):
+		return c.fault(path, n, "is not a URL") // it may hold a password.
+	case readsItself(t) && !strings.HasPrefix(reason.Message, "cannot construct"):
+		return c.fault(path, n, "%s", reason.Message)
+	}
+	return c.unfit(path, n, t)
 }
 
-// place is where a path is in the copy: the lines of its key and of its value, which
-// differ for a list or a mapping.
-type place struct {
-	path, name, tag string
-	key, value      int
+// reasonOf is the first of what the YAML package says is wrong.
+func reasonOf(err error) *yaml.LoadError {
+	if all := (*yaml.LoadErrors)(nil); errors.As(err, &all) && len(all.Errors) > 0 {
+		return all.Errors[0]
+	}
+	if one := (*yaml.LoadError)(nil); errors.As(err, &one) {
+		return one
+	}
+	return yaml.NewLoadError(yaml.ConstructorStage, err.Error(), yaml.Mark{}, err)
 }
 
-// typeFault makes a fault of one line of a yaml.TypeError. Values are left out: one
-// in the wrong place may be a secret.
-func typeFault(text string, places []place) Fault {
-	number, text, _ := strings.Cut(strings.TrimPrefix(text, "line "), ": ")
-	line, _ := strconv.Atoi(number)
-	find := func(text string, match func(place) bool) Fault {
-		for _, p := range places {
-			if match(p) {
-				return Fault{Path: p.path, Text: text}
-			}
-		}
-		return Fault{Text: text}
+// unfit notes that n is of another kind than t. It repeats no value: one in the wrong
+// place may be a secret.
+func (c *checker) unfit(path string, n *yaml.Node, t reflect.Type) bool {
+	hint := ""
+	switch {
+	case c.template(n) != "" && (t.Kind() == reflect.String || t.Kind() == reflect.Struct && readsItself(t)):
+		return c.fault(path, n, "a template must be quoted: %s", c.template(n))
+	case t.Kind() == reflect.Slice && n.Kind == yaml.MappingNode && len(n.Content) > 0 && strings.HasPrefix(n.Content[0].Value, "-"):
+		hint = "; write a space after each -"
 	}
-	if m := regexp.MustCompile(`^field (.*) not found in type .*$`).FindStringSubmatch(text); m != nil {
-		return find("unknown field; remove it or mend its name", func(p place) bool { return p.key == line && p.name == m[1] })
-	}
-	if m := regexp.MustCompile("(?s)^cannot unmarshal (\\S+)(?: `.*`)? into (\\S+)$").FindStringSubmatch(text); m != nil {
-		return find(fmt.Sprintf("is %s, must be %s", yamlKind(m[1]), goKind(m[2])), func(p place) bool { return p.value == line && p.tag == m[1] })
-	}
-	return find(text, func(p place) bool { return p.value == line })
+	return c.fault(path, n, "is %s, must be %s%s", article(n), wanted(t), hint)
 }
 
-func yamlKind(tag string) string {
-	switch tag {
-	case "!!map":
+// template is what a mapping within a mapping was meant for, in quotes, where it is
+// {{ ... }} in the file.
+func (c *checker) template(n *yaml.Node) string {
+	if n.Kind != yaml.MappingNode || n.Line < 1 || n.Line > len(c.text) {
+		return ""
+	}
+	return quotedTemplate(c.text[n.Line-1])
+}
+
+func article(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
 		return "a mapping"
-	case "!!seq":
+	case yaml.SequenceNode:
 		return "a list"
-	case "!!str":
-		return "a text"
+	}
+	switch n.ShortTag() {
 	case "!!int", "!!float":
 		return "a number"
 	case "!!bool":
 		return "true or false"
 	}
-	return "a " + tag
+	return "a string"
 }
 
-func goKind(name string) string {
-	switch {
-	case strings.HasPrefix(name, "[]"):
+func wanted(t reflect.Type) string {
+	if t == reflect.TypeFor[time.Duration]() || t == reflect.TypeFor[model.Duration]() {
+		return "a duration such as 90s, 1h30m or 14d"
+	}
+	switch k := t.Kind(); {
+	case k == reflect.String, readsItself(t) && !hasFields(t):
+		return "a string"
+	case k == reflect.Slice:
 		return "a list"
-	case name == "time.Duration", name == "model.Duration":
-		return "a duration such as 30s"
-	case strings.HasPrefix(name, "map["), strings.HasPrefix(name, "*"):
-		return "a mapping"
-	case name == "bool":
+	case k == reflect.Bool:
 		return "true or false"
-	case strings.HasPrefix(name, "int"), strings.HasPrefix(name, "uint"):
+	case k >= reflect.Int && k <= reflect.Uint64:
 		return "a whole number"
-	case strings.HasPrefix(name, "float"):
+	case k == reflect.Float32, k == reflect.Float64:
 		return "a number"
 	}
-	switch name {
-	case "string", "config.Secret", "mapping.Urgency":
-		return "a text"
-	}
-	return "a mapping" // a struct.
-}
-
-// syntaxFault makes a fault of an error of the YAML parser.
-func syntaxFault(err error) Fault {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if m := regexp.MustCompile(`(?s)^line (\d+): (.*)$`).FindStringSubmatch(text); m != nil {
-		line, _ := strconv.Atoi(m[1])
-		return Fault{Line: line, Text: "is not YAML: " + m[2]}
-	}
-	return Fault{Text: "is not YAML: " + text}
-}
-
-// tryHTTPConfig returns what makes an http_config stop the YAML package. Its other
-// faults, unknown fields among them, come with everybody else's.
-func tryHTTPConfig(n *yaml.Node) error {
-	err := n.Decode(&promconfig.HTTPClientConfig{})
-	var typed *yaml.TypeError
-	var badURL *url.Error
-	switch {
-	case errors.As(err, &typed):
-		return nil
-	case errors.As(err, &badURL):
-		return errors.New("an address in it is not a URL") // the URL may hold a password.
-	}
-	return err
+	return "a mapping"
 }

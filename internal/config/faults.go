@@ -11,7 +11,9 @@ import (
 type Fault struct {
 	Path string // of the field, as in rules[3].service; "" for the file as a whole.
 	Line int    // in the file; 0 if it is not known.
-	Text string // what is wrong and how to mend it; holds no secret.
+	Text string // what is wrong and how to fix it; holds no secret.
+
+	meant string // the path of the field that an unknown one was probably meant for.
 }
 
 func (f Fault) Error() string {
@@ -68,10 +70,10 @@ func (fs *Faults) addAll(prefix string, err error) {
 
 // concern says whether a fault of fs makes a judgement of the value at path moot:
 // it, something above it or a field of its own could not be read, and is at its
-// zero value. A fault of the file as a whole concerns everything.
+// zero value, or its name is misspelt. A fault of the file as a whole concerns everything.
 func (fs Faults) concern(path string) bool {
 	return slices.ContainsFunc(fs, func(f Fault) bool {
-		return f.Path == "" || f.Path == path || parent(f.Path) == path && path != "" ||
+		return f.Path == "" || f.Path == path || f.meant == path && path != "" || parent(f.Path) == path && path != "" ||
 			strings.HasPrefix(path, f.Path+".") || strings.HasPrefix(path, f.Path+"[")
 	})
 }

@@ -140,6 +140,8 @@ func (s Service) validate(path string, faults *Faults) {
 		faults.add(path, "has no routing key; set routing_key_file (or routing_key)")
 	case s.RoutingKey != "" && s.RoutingKeyFile != "":
 		faults.add(path, "has both routing_key and routing_key_file; keep one")
+	case strings.HasPrefix(string(s.RoutingKey), "$"):
+		faults.add(path+".routing_key", "environment variables are not expanded; put the key into a file and name it with routing_key_file")
 	case s.RoutingKey != "" && !isRoutingKey(string(s.RoutingKey)):
 		faults.add(path+".routing_key", "must be %d letters and digits, as PagerDuty's integration shows it", routingKeyLength)
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	promconfig "github.com/prometheus/common/config"
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // defaultTimeout bounds one request where the configuration names no time.
