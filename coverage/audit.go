@@ -3,6 +3,8 @@ package coverage
 import (
 	"slices"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // Audit is what an audit came to. It does not change once made.
@@ -68,7 +70,7 @@ func (a *Audit) Reasons() []string {
 // configured is the name that the configuration has for a schedule or policy; ""
 // if it does not name it.
 func (c Config) configured(s Subject) string {
-	is := func(name string) bool { return name == s.ID || clean(name, maxName) == s.Name }
+	is := func(name string) bool { return name == s.ID || oneline.Short(name, maxName) == s.Name }
 	switch s.Kind {
 	case KindSchedule:
 		for _, sc := range c.Schedules {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // Check judges s by what c expects, from now until c's horizon or the end of what
@@ -163,20 +165,20 @@ func (j *judge) notRead(kind Kind) {
 
 // unknown notes what cannot be judged, unless something wider is noted already.
 func (j *judge) unknown(check CheckID, kind Kind, id, reason string) {
-	k := Key{check, kind, clean(id, maxName)}
+	k := Key{check, kind, oneline.Short(id, maxName)}
 	for _, wider := range []Key{{Kind: kind}, {Check: check, Kind: kind}, {Kind: kind, ID: k.ID}, k} {
 		if j.listed[wider] {
 			return
 		}
 	}
 	j.listed[k] = true
-	j.result.Unknown = append(j.result.Unknown, Unknown{k, clean(reason, maxReason)})
+	j.result.Unknown = append(j.result.Unknown, Unknown{k, oneline.Short(reason, maxReason)})
 }
 
 // add reports a finding, unless it is muted.
 func (j *judge) add(mute []string, f Finding) {
 	if !slices.Contains(mute, string(f.Check)) {
-		f.Text = clean(f.Text, maxText)
+		f.Text = oneline.Short(f.Text, maxText)
 		j.result.Findings = append(j.result.Findings, f)
 	}
 }
@@ -239,7 +241,7 @@ func (j *judge) notFound() {
 				mute = pc.Mute
 			}
 		}
-		name := clean(m.Name, maxName)
+		name := oneline.Short(m.Name, maxName)
 		j.add(mute, Finding{
 			Check: NotFound, Severity: Warning,
 			Subject: Subject{Kind: m.Kind, ID: name, Name: name},

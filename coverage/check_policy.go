@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 func (j *judge) policyChecks() {
@@ -118,14 +120,14 @@ func onLevels(n int) string {
 func (j *judge) paged(p *auditedPolicy) []string {
 	names := map[string]bool{}
 	for _, n := range p.config.Services {
-		names[clean(n, maxName)] = true
+		names[oneline.Short(n, maxName)] = true
 	}
 	for _, s := range j.s.Services {
 		if s.Policy != p.ID {
 			continue
 		}
 		for _, relay := range s.Relays {
-			names[clean(relay, maxName)] = true
+			names[oneline.Short(relay, maxName)] = true
 		}
 	}
 	return sortedKeys(names)
@@ -232,7 +234,7 @@ func (j *judge) ladder(p *auditedPolicy) {
 		for _, relay := range s.Relays {
 			if slices.Contains(p.config.Services, relay) && !j.joinedBy(s.Policy, relay) {
 				diffs = append(diffs, fmt.Sprintf("pagerelay's service %s pages PagerDuty's service %s, which uses the policy %s instead",
-					clean(relay, maxName), named(s.Name, s.ID), j.policyName(s.Policy)))
+					oneline.Short(relay, maxName), named(s.Name, s.ID), j.policyName(s.Policy)))
 			}
 		}
 	}
@@ -321,7 +323,7 @@ func targetNames(l Level) string {
 func wantedNames(l LevelConfig) string {
 	names := make([]string, len(l.Targets))
 	for i, t := range l.Targets {
-		names[i] = clean(t, maxName)
+		names[i] = oneline.Short(t, maxName)
 	}
 	slices.Sort(names)
 	return list(names)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // serviceChecks looks at the services that pagerelay is known to page; others cost
@@ -63,7 +65,7 @@ func (s *Service) finding(check CheckID, severity Severity, spans []Span, text s
 func (s *Service) title() string {
 	var relays []string
 	for _, relay := range s.Relays {
-		relays = append(relays, clean(relay, maxName))
+		relays = append(relays, oneline.Short(relay, maxName))
 	}
 	return fmt.Sprintf("PagerDuty's service %s (pagerelay's %s)", named(s.Name, s.ID), strings.Join(relays, ", "))
 }
@@ -90,7 +92,7 @@ func (j *judge) urgencyRule(s *Service, mute []string) {
 	severity := Warning
 	var rules, ignored, meanings []string
 	for _, h := range halves {
-		rules = append(rules, clean(h.urgency, maxName)+h.when)
+		rules = append(rules, oneline.Short(h.urgency, maxName)+h.when)
 		if h.urgency == severityBased {
 			continue
 		}

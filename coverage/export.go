@@ -13,6 +13,8 @@ import (
 	"time"
 
 	ics "github.com/arran4/golang-ical"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // Rotation is who is on call by a schedule, for export.
@@ -56,7 +58,7 @@ func (s *Snapshot) Rotation(name string) (*Rotation, error) {
 	}
 	window := s.ahead()
 	r := &Rotation{
-		ID: sched.ID, Name: named(sched.Name, sched.ID), TimeZone: clean(sched.TimeZone, maxName), URL: link(sched.URL),
+		ID: sched.ID, Name: named(sched.Name, sched.ID), TimeZone: oneline.Short(sched.TimeZone, maxName), URL: link(sched.URL),
 		At: s.At.UTC(), Window: window, Shifts: []Rostered{},
 	}
 	var covered []Span
@@ -82,7 +84,7 @@ func (s *Snapshot) Rotation(name string) (*Rotation, error) {
 func (s *Snapshot) whyUnread(names ...string) error {
 	for _, u := range s.Unread {
 		if u.Kind == KindSchedule && (u.ID == "" || slices.Contains(names, u.ID)) {
-			return errors.New(clean(u.Reason, maxReason))
+			return errors.New(oneline.Short(u.Reason, maxReason))
 		}
 	}
 	return nil

@@ -3,6 +3,8 @@ package coverage
 import (
 	"slices"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // profile is one of PagerDuty's on-call readiness profiles (support.pagerduty.com,
@@ -54,9 +56,9 @@ func ready(u *User) readiness {
 		case i < 0:
 			problem = "a contact method that is gone"
 		case u.Contacts[i].Blocked:
-			problem = "a blocked " + clean(u.Contacts[i].Type, maxName)
+			problem = "a blocked " + oneline.Short(u.Contacts[i].Type, maxName)
 		case u.Contacts[i].Disabled:
-			problem = "a disabled " + clean(u.Contacts[i].Type, maxName)
+			problem = "a disabled " + oneline.Short(u.Contacts[i].Type, maxName)
 		default:
 			r.delays[u.Contacts[i].Type] = append(r.delays[u.Contacts[i].Type], rule.Delay)
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // minWidth is the narrowest text that is written.
@@ -127,13 +129,13 @@ func (a *Audit) pagedBy(policy Subject) []string {
 			continue
 		}
 		for _, relay := range s.Relays {
-			names = append(names, clean(relay, maxName))
+			names = append(names, oneline.Short(relay, maxName))
 		}
 	}
 	for _, p := range a.Config.Policies {
 		if p.Name == a.Config.configured(policy) {
 			for _, s := range p.Services {
-				names = append(names, clean(s, maxName))
+				names = append(names, oneline.Short(s, maxName))
 			}
 		}
 	}
@@ -155,13 +157,13 @@ func (a *Audit) unknown() []string {
 	var order []about
 	checks := map[about][]string{}
 	for _, u := range a.Result.Unknown {
-		k := about{"everything", clean(u.Reason, maxReason)}
+		k := about{"everything", oneline.Short(u.Reason, maxReason)}
 		switch {
 		case u.ID != "":
-			k.what = kindName(u.Kind) + " " + clean(u.ID, maxName)
+			k.what = kindName(u.Kind) + " " + oneline.Short(u.ID, maxName)
 			for _, unread := range a.Snapshot.Unread {
 				if unread.Kind == u.Kind && unread.ID == u.ID && unread.Name != "" {
-					k.what = kindName(u.Kind) + " " + clean(unread.Name, maxName) + " (" + clean(u.ID, maxName) + ")"
+					k.what = kindName(u.Kind) + " " + oneline.Short(unread.Name, maxName) + " (" + oneline.Short(u.ID, maxName) + ")"
 				}
 			}
 		case u.Kind != "":
@@ -201,7 +203,7 @@ func percent(ratio float64) string {
 // wrap writes text in lines of at most width characters, each after indent.
 func wrap(b *strings.Builder, text, indent string, width int) {
 	line := indent
-	for word := range strings.FieldsSeq(clean(text, 64<<10)) {
+	for word := range strings.FieldsSeq(oneline.Short(text, 64<<10)) {
 		if utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width && strings.TrimSpace(line) != "" {
 			b.WriteString(line + "\n")
 			line = indent

@@ -1,6 +1,10 @@
 package coverage
 
-import "time"
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
+)
 
 // Document is an audit as JSON. Its field names do not change.
 type Document struct {
@@ -60,7 +64,7 @@ func (a *Audit) Document() Document {
 		d.Counts[s] = a.Count(s)
 	}
 	for _, u := range a.Result.Unknown {
-		d.Unknown = append(d.Unknown, UnknownDocument{u.Check, u.Kind, clean(u.ID, maxName), clean(u.Reason, maxReason)})
+		d.Unknown = append(d.Unknown, UnknownDocument{u.Check, u.Kind, oneline.Short(u.ID, maxName), oneline.Short(u.Reason, maxReason)})
 	}
 	for _, c := range a.covers(KindPolicy) {
 		p := PolicyDocument{

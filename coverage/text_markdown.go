@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // markdownWidth is how wide charts are in Markdown.
@@ -57,7 +59,7 @@ func escape(s string) string {
 		`\`, `\\`, "`", "\\`", `*`, `\*`, `_`, `\_`, `[`, `\[`, `]`, `\]`, `|`, `\|`, `~`, `\~`, `#`, `\#`,
 		`&`, `&amp;`, `<`, `&lt;`, `>`, `&gt;`, `@`, `&#64;`,
 		`://`, `&#58;//`, `www.`, `www&#46;`, // not made links of.
-	).Replace(clean(s, 64<<10))
+	).Replace(oneline.Short(s, 64<<10))
 }
 
 func utc(t time.Time) string { return t.UTC().Format("Mon 2006-01-02 15:04 MST") }

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // Bounds of what findings say, in characters and in parts of a list. An alert's
@@ -21,56 +21,21 @@ const (
 	maxList   = 5
 )
 
-// clean makes what somebody else wrote one line of at most n characters, without
-// controls and without what changes the direction of the text or cannot be seen.
-func clean(s string, n int) string {
-	if len(s) <= n && isClean(s) {
-		return s // as nearly always.
-	}
-	const longest = 8 // bytes that are looked at for one character that is kept.
-	long := len(s) > longest*n
-	if long {
-		s = s[:longest*n]
-	}
-	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, string(utf8.RuneError)), func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
-	}), " ")
-	switch runes := utf8.RuneCountInString(s); {
-	case runes > n || long && runes == n:
-		return string([]rune(s)[:n-1]) + "…"
-	case long:
-		return s + "…"
-	}
-	return s
-}
-
-// isClean says whether s is words of printable ASCII with one space between them.
-func isClean(s string) bool {
-	space := true // which no word may follow.
-	for i := range len(s) {
-		if s[i] < ' ' || s[i] > '~' || space && s[i] == ' ' {
-			return false
-		}
-		space = s[i] == ' '
-	}
-	return !space || s == ""
-}
-
 // named is a name for people, or the id of what has none.
 func named(name, id string) string {
-	if name = clean(name, maxName); name != "" {
+	if name = oneline.Short(name, maxName); name != "" {
 		return name
 	}
-	return clean(id, maxName)
+	return oneline.Short(id, maxName)
 }
 
 func subject(kind Kind, id, name string) Subject {
-	return Subject{Kind: kind, ID: clean(id, maxName), Name: named(name, id)}
+	return Subject{Kind: kind, ID: oneline.Short(id, maxName), Name: named(name, id)}
 }
 
 // link is a URL that can be shown, "" otherwise.
 func link(s string) string {
-	if len(s) > maxURL || !strings.HasPrefix(s, "https://") || s != clean(s, maxURL) {
+	if len(s) > maxURL || !strings.HasPrefix(s, "https://") || s != oneline.Short(s, maxURL) {
 		return ""
 	}
 	return s
@@ -167,14 +132,14 @@ func length(d time.Duration) string {
 }
 
 func notFoundText(m Missing) string {
-	name := clean(m.Name, maxName)
+	name := oneline.Short(m.Name, maxName)
 	if len(m.Same) == 0 {
 		return fmt.Sprintf("PagerDuty has no %s that %s is the name or id of: nothing is known of its coverage. "+
 			"Correct the name in the configuration, or give the id, which a change of name leaves as it is.", kindName(m.Kind), name)
 	}
 	var ids []string
 	for _, id := range m.Same {
-		ids = append(ids, clean(id, maxName))
+		ids = append(ids, oneline.Short(id, maxName))
 	}
 	return fmt.Sprintf("PagerDuty has several of the kind %s with the name %s (%s): nothing is known of their coverage. "+
 		"Give the id in the configuration.", kindName(m.Kind), name, list(ids))

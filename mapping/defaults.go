@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // maxSummaryLabels is how many labels a summary shows that has no better text.
@@ -16,12 +18,12 @@ const maxSummaryLabels = 8
 func (r *rendering) defaultSummary() string {
 	for _, name := range []string{"summary", "title", "message", "description"} {
 		for l := range strings.Lines(r.lead.Annotations[name]) {
-			if l = line(l); l != "" {
+			if l = oneline.Clean(l); l != "" {
 				return l
 			}
 		}
 	}
-	name := line(r.lead.Labels["alertname"])
+	name := oneline.Clean(r.lead.Labels["alertname"])
 	if name == "" {
 		name = "Alert without a name"
 	}
@@ -30,9 +32,9 @@ func (r *rendering) defaultSummary() string {
 		if k == "alertname" || k == "severity" || slices.Contains(r.rule.dedup.ignore, k) {
 			continue
 		}
-		if v := line(r.lead.Labels[k]); v != "" && len(ls) < maxSummaryLabels {
+		if v := oneline.Clean(r.lead.Labels[k]); v != "" && len(ls) < maxSummaryLabels {
 			v, _ = cut(v, maxShort)
-			ls = append(ls, line(k)+"="+v)
+			ls = append(ls, oneline.Clean(k)+"="+v)
 		}
 	}
 	if len(ls) > 0 {
@@ -44,10 +46,10 @@ func (r *rendering) defaultSummary() string {
 // source is what the alert is about: never empty.
 func (r *rendering) source() string {
 	s := r.firstLabel("instance", "host", "hostname", "node", "pod", "service", "job", "cluster")
-	if line(s) != "" {
+	if oneline.Clean(s) != "" {
 		return s
 	}
-	if u, err := url.Parse(r.in.ExternalURL); err == nil && line(u.Host) != "" {
+	if u, err := url.Parse(r.in.ExternalURL); err == nil && oneline.Clean(u.Host) != "" {
 		return u.Host
 	}
 	if r.ours() {

@@ -41,21 +41,6 @@ func cut(s string, n int) (string, bool) {
 	return s[:at] + cutMark, true
 }
 
-// line makes s one line of valid UTF-8: controls, line separators and
-// directional overrides become blanks, and blanks are not repeated.
-func line(s string) string {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsControl(r), unicode.IsSpace(r):
-			return ' '
-		case r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
-			return ' '
-		}
-		return r
-	}, s) // an invalid byte comes as U+FFFD.
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }), " ")
-}
-
 // plain makes s valid UTF-8 without controls other than line feed, return and tab.
 func plain(s string) string {
 	for i := range len(s) {

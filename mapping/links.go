@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/alertmanager/pkg/labels"
 	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // links are the default ones that the alert has something for, then the
@@ -23,7 +25,7 @@ func (r *rendering) links() []Link {
 			r.fault(FaultLink)
 			return
 		}
-		text, _ = cut(line(text), maxShort)
+		text, _ = cut(oneline.Clean(text), maxShort)
 		if !slices.ContainsFunc(out, func(l Link) bool { return l.Href == u }) {
 			out = append(out, Link{Href: u, Text: text})
 		}
@@ -62,7 +64,7 @@ func (r *rendering) images() []Image {
 				r.fault(FaultLink)
 			}
 		}
-		im.Alt, _ = cut(line(alt), maxShort)
+		im.Alt, _ = cut(oneline.Clean(alt), maxShort)
 		if !slices.ContainsFunc(out, func(o Image) bool { return o.Src == im.Src }) {
 			out = append(out, im)
 		}

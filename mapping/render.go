@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // rendering is the work on one event.
@@ -133,9 +135,9 @@ func (r *rendering) makeData() *eventData {
 
 // field is one line of what t makes, or of what it falls back to.
 func (r *rendering) field(t *text, def string) string {
-	s := line(r.text(t))
+	s := oneline.Clean(r.text(t))
 	if s == "" {
-		s = line(def)
+		s = oneline.Clean(def)
 	}
 	s, _ = cut(s, maxField)
 	return s
@@ -143,7 +145,7 @@ func (r *rendering) field(t *text, def string) string {
 
 // summary is never empty and never longer than MaxSummary.
 func (r *rendering) summary() string {
-	s := line(r.text(r.e.summary))
+	s := oneline.Clean(r.text(r.e.summary))
 	more := ""
 	if s == "" {
 		s = r.defaultSummary()
@@ -153,7 +155,7 @@ func (r *rendering) summary() string {
 	}
 	before := ""
 	if r.in.FallbackFrom != "" {
-		before, _ = cut("[stands in for "+line(r.in.FallbackFrom), maxShort)
+		before, _ = cut("[stands in for "+oneline.Clean(r.in.FallbackFrom), maxShort)
 		before += "] "
 	}
 	s, wasCut := cut(s, MaxSummary-len([]rune(before))-len(more))

@@ -77,6 +77,10 @@ func (r *Receiver) writeAudit(req *http.Request, who caller, code int, groups []
 // auditLog appends lines to a file, and puts a full one aside as PATH.1, which
 // pushes PATH.1 to PATH.2 and so on. The file is opened for each line, so that
 // whatever else moves or removes it needs to tell nobody. A line is not synced.
+//
+// No library does this: lumberjack (last released in 2023) and timberjack refuse a line
+// that is longer than the file may be or comes when the file cannot be put aside, keep
+// the file open, and run goroutines to compress. Here such a line is written all the same.
 type auditLog struct {
 	mu      sync.Mutex
 	path    string // "": nothing is written.

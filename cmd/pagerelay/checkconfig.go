@@ -7,6 +7,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/pagerelay/pagerelay/internal/config"
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // checkConfigCommand is `pagerelay check-config FILE...`.
@@ -48,7 +49,7 @@ func checkFile(stdin io.Reader, out io.Writer, file string) bool {
 			cfg, err = config.Parse(text, ".")
 		}
 	} else {
-		fmt.Fprintf(out, "Checking '%s'", printable(file))
+		fmt.Fprintf(out, "Checking '%s'", oneline.Visible(file))
 		cfg, err = config.Load(file)
 	}
 	var p *parts
@@ -58,7 +59,7 @@ func checkFile(stdin io.Reader, out io.Writer, file string) bool {
 	if err != nil {
 		fmt.Fprintln(out, "  FAILED:")
 		for _, line := range lines(err.Error()) {
-			fmt.Fprintln(out, " -", printable(line))
+			fmt.Fprintln(out, " -", oneline.Visible(line))
 		}
 		return false
 	}
@@ -72,7 +73,7 @@ func checkFile(stdin io.Reader, out io.Writer, file string) bool {
 	}
 	found(len(cfg.Services), "service", "services")
 	found(len(p.mapper.Rules()), "rule", "rules")
-	fmt.Fprintf(out, " - what no rule takes goes to service %s\n", printable(p.mapper.DefaultService()))
+	fmt.Fprintf(out, " - what no rule takes goes to service %s\n", oneline.Visible(p.mapper.DefaultService()))
 	found(len(cfg.Alertmanager.URLs), "Alertmanager", "Alertmanagers")
 	found(len(cfg.Access.Tokens), "access token", "access tokens")
 	found(len(cfg.Coverage.Schedules)+len(cfg.Coverage.Policies), "audited schedule or policy", "audited schedules and policies")
@@ -80,7 +81,7 @@ func checkFile(stdin io.Reader, out io.Writer, file string) bool {
 	for _, name := range cfg.ServiceNames() {
 		if err := cfg.Services[name].CheckKeyFiles(); err != nil {
 			for _, line := range lines(err.Error()) {
-				fmt.Fprintf(out, "Warning: services.%s: %s\n", printable(name), printable(line))
+				fmt.Fprintf(out, "Warning: services.%s: %s\n", oneline.Visible(name), oneline.Visible(line))
 			}
 		}
 	}

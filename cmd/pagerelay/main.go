@@ -18,6 +18,8 @@ import (
 	"github.com/prometheus/common/promslog"
 	promslogflag "github.com/prometheus/common/promslog/flag"
 	"github.com/prometheus/common/version"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 func main() { os.Exit(command(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -47,7 +49,7 @@ func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 
 	name, err := app.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "pagerelay: error: %v, try --help\n", printable(err.Error()))
+		fmt.Fprintf(stderr, "pagerelay: error: %v, try --help\n", oneline.Visible(err.Error()))
 		return exitUsage
 	}
 	if name == serve.name {

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 	"github.com/pagerelay/pagerelay/internal/web"
 )
 
@@ -151,7 +152,7 @@ func runChange(ctx context.Context, api *outboxAPI, out io.Writer, ref, verb str
 	if err = api.call(ctx, http.MethodPost, "/"+url.PathEscape(id)+"/"+verb, q, &in); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "%s (service %s, %s) %s\n", printable(in.ID), printable(in.Service), printable(in.DedupKey), done)
+	_, err = fmt.Fprintf(out, "%s (service %s, %s) %s\n", oneline.Visible(in.ID), oneline.Visible(in.Service), oneline.Visible(in.DedupKey), done)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 	"github.com/pagerelay/pagerelay/internal/web"
 )
 
@@ -42,7 +43,7 @@ func printList(out io.Writer, list []web.Summary, now time.Time) error {
 			fmt.Sprintf("%d/%d", in.Firing, in.Firing+in.Resolved), age(now, in.Since), in.DedupKey, in.Reason,
 		}
 		for i := range row {
-			row[i] = printable(row[i])
+			row[i] = oneline.Visible(row[i])
 		}
 		fmt.Fprintln(w, strings.TrimRight(strings.Join(row, "\t"), "\t"))
 	}
@@ -53,7 +54,7 @@ func printList(out io.Writer, list []web.Summary, now time.Time) error {
 func printIncident(out io.Writer, in web.Incident) error {
 	row := func(name, value string) {
 		if value != "" {
-			fmt.Fprintf(out, "%-13s %s\n", name+":", printable(short(value, shortText)))
+			fmt.Fprintf(out, "%-13s %s\n", name+":", oneline.Visible(short(value, shortText)))
 		}
 	}
 	row("ID", in.ID)
@@ -82,14 +83,14 @@ func printIncident(out io.Writer, in web.Incident) error {
 		case m.Firing:
 			state = "firing"
 			if m.MutedBy != "" {
-				state += ", muted by " + printable(short(m.MutedBy, shortValue))
+				state += ", muted by " + oneline.Visible(short(m.MutedBy, shortValue))
 			}
 		case m.Held:
 			state = "held"
 		case !m.EndedAt.IsZero():
 			end = " until " + moment(m.EndedAt)
 		}
-		fmt.Fprintf(w, "  %s\t%s\tsince %s%s\t%s\n", printable(short(m.Fingerprint, shortValue)), state, moment(m.StartsAt), end, labels(m.Labels))
+		fmt.Fprintf(w, "  %s\t%s\tsince %s%s\t%s\n", oneline.Visible(short(m.Fingerprint, shortValue)), state, moment(m.StartsAt), end, labels(m.Labels))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -104,7 +105,7 @@ func printIncident(out io.Writer, in web.Incident) error {
 		if e.Count > 1 {
 			text += fmt.Sprintf(" (%d times, last at %s)", e.Count, moment(e.Last))
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\n", moment(e.At), printable(e.What), printable(short(text, shortText)))
+		fmt.Fprintf(w, "  %s\t%s\t%s\n", moment(e.At), oneline.Visible(e.What), oneline.Visible(short(text, shortText)))
 	}
 	return w.Flush()
 }
@@ -124,7 +125,7 @@ func holds(in web.Summary) string {
 func labels(kv map[string]string) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(kv)) {
-		parts = append(parts, printable(short(name, shortValue))+"="+strconv.Quote(short(kv[name], shortValue)))
+		parts = append(parts, oneline.Visible(short(name, shortValue))+"="+strconv.Quote(short(kv[name], shortValue)))
 	}
 	return short(strings.Join(parts, " "), shortText)
 }

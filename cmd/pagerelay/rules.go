@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -116,13 +117,13 @@ func (v *verdict) print(out io.Writer) error {
 	for _, row := range [][2]string{
 		{"Rule", rule}, {"Tier", v.Tier}, {"Urgency", string(v.Urgency)}, {"Service", v.Service}, {"Dedup key", v.DedupKey},
 	} {
-		fmt.Fprintf(out, "%-10s %s\n", row[0]+":", printable(row[1]))
+		fmt.Fprintf(out, "%-10s %s\n", row[0]+":", oneline.Visible(row[1]))
 	}
 	for _, f := range v.Faults {
 		fmt.Fprintf(out, "%-10s %s\n", "Fault:", f)
 	}
 	for _, e := range v.Errors {
-		fmt.Fprintf(out, "%-10s %s\n", "Error:", printable(e))
+		fmt.Fprintf(out, "%-10s %s\n", "Error:", oneline.Visible(e))
 	}
 	if v.Event == nil {
 		fmt.Fprintf(out, "%-10s nothing is sent\n", "Event:")

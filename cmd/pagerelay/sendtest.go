@@ -14,6 +14,7 @@ import (
 
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -50,7 +51,7 @@ func (c *sendTestCommand) run(ctx context.Context, file string, out io.Writer) e
 	in := testIncident(c.service, mapping.Urgency(c.urgency), time.Now().UTC())
 	event, _ := p.mapper.Render(in, mapping.RenderOptions{Now: time.Now().UTC()})
 	trigger := delivery.TriggerEvent(key, in.DedupKey, event)
-	fmt.Fprintf(out, "Service %s, urgency %s, dedup key %s\n", printable(c.service), c.urgency, in.DedupKey)
+	fmt.Fprintf(out, "Service %s, urgency %s, dedup key %s\n", oneline.Visible(c.service), c.urgency, in.DedupKey)
 
 	send := func(ctx context.Context, e *pagerduty.Event) pagerduty.Answer {
 		a := pagerduty.Classify(p.sender.Enqueue(ctx, svc.Region, e))
@@ -82,7 +83,7 @@ func said(a pagerduty.Answer) string {
 	if a.Kind == pagerduty.Accepted || a.Message == "" {
 		return ""
 	}
-	return ": " + printable(a.Message)
+	return ": " + oneline.Visible(a.Message)
 }
 
 // testIncident is one that no other can share.

@@ -7,30 +7,18 @@ import (
 	"io"
 	"strings"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // Whoever can raise an alert writes what lands on an operator's terminal: its
 // escape sequences, line breaks and bidirectional controls must not work there.
 
-// printable makes s safe to print on one line of a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\t' || r == '\r':
-			return ' '
-		case !unicode.IsPrint(r): // control and format characters, broken UTF-8, private use.
-			return utf8.RuneError
-		}
-		return r
-	}, s)
-}
-
-// printableLines is printable for a text of several lines.
+// printableLines is oneline.Visible for a text of several lines.
 func printableLines(s string) string {
 	all := lines(s)
 	for i, line := range all {
-		all[i] = printable(line)
+		all[i] = oneline.Visible(line)
 	}
 	return strings.Join(all, "\n")
 }

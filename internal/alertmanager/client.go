@@ -96,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	for i, s := range cfg.URLs {
-		u, err := parseURL(s)
+		u, err := memberURL(s)
 		if err != nil {
 			return nil, fmt.Errorf("urls[%d]: %w", i, err)
 		}

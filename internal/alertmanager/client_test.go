@@ -341,8 +341,8 @@ func TestValidate(t *testing.T) {
 		t.Fatal("got nil")
 	}
 	want := []string{
-		"urls[1]: must start with http:// or https:// and a host",
-		"urls[2]: not a URL",
+		"urls[1]: must start with https:// (or http://) and a host",
+		"urls[2]: is not a URL",
 		"urls[3]: names the same member as another entry",
 		"urls[4]: must not hold a query or fragment",
 		"urls[5]: must not end in /api/v2, which is added",

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/weburl"
 )
 
 // Config is the `alertmanager` section of the configuration file.
@@ -39,7 +41,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("urls: lists %d addresses, at most %d are asked", n, maxMembers))
 	}
 	for i, s := range c.URLs {
-		u, err := parseURL(s)
+		u, err := memberURL(s)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("urls[%d]: %w", i, err))
 			continue
@@ -62,20 +64,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// parseURL reads the address of a member. Its errors never repeat s, which may
+// memberURL reads the address of a member. Its errors never repeat s, which may
 // hold a password.
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		// url.Parse quotes what it was given.
-		return nil, errors.New("not a URL")
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return nil, errors.New("must start with http:// or https:// and a host")
-	case u.User != nil:
-		return nil, errors.New("must not hold a user or password; use http_config")
-	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return nil, errors.New("must not hold a query or fragment")
+func memberURL(s string) (*url.URL, error) {
+	u, err := weburl.Parse(s)
+	if err != nil {
+		return nil, err
 	}
 	u = u.JoinPath() // without ".." and the like.
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""

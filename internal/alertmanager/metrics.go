@@ -1,10 +1,11 @@
 package alertmanager
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/register"
 )
 
 type metrics struct{ requests *prometheus.CounterVec }
@@ -12,23 +13,14 @@ type metrics struct{ requests *prometheus.CounterVec }
 // newMetrics registers with reg, or finds what a client before a reload has
 // registered there. A nil reg is allowed.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	requests, err := register.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pagerelay_alertmanager_requests_total",
 		Help: "Requests to the API of Alertmanager, by the class of the answer's status; error is a request without a readable answer.",
-	}, []string{"code"})}
-	if reg != nil {
-		if err := reg.Register(m.requests); err != nil {
-			are := prometheus.AlreadyRegisteredError{}
-			if !errors.As(err, &are) {
-				return nil, fmt.Errorf("register metrics: %w", err)
-			}
-			existing, ok := are.ExistingCollector.(*prometheus.CounterVec)
-			if !ok {
-				return nil, fmt.Errorf("register metrics: %w", err)
-			}
-			m.requests = existing
-		}
+	}, []string{"code"}))
+	if err != nil {
+		return nil, err
 	}
+	m := &metrics{requests: requests}
 	for _, code := range []string{"2xx", "3xx", "4xx", "5xx", "error"} {
 		m.requests.WithLabelValues(code)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/alertmanager/template"
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
+	"github.com/pagerelay/pagerelay/internal/lab/race"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -113,7 +114,7 @@ const (
 // A pass over 50,000 alerts, all of them open incidents, takes less than a second of
 // the processor, in which the sending end of the lists is counted, too.
 func TestReconcileIsQuick(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("measures time: run without the race detector")
 	}
 	r := alertmanager.NewReconciler(holding(t, many), alertmanager.ReconcilerConfig{})

@@ -724,7 +724,7 @@ pagerelay_reconcile_unknown_alerts 1
 
 func TestReconcileValidate(t *testing.T) {
 	bad := alertmanager.Reconcile{Interval: time.Second, Receivers: []string{"a", "", "a"}, OnSilence: "mute", OnInhibit: "ack"}
-	want := `interval: is 1s, must be from 10s to 1h0m0s
+	want := `interval: is 1s, must be from 10s to 1h
 receivers[1]: is empty; name a receiver or remove it
 receivers[2]: is listed twice
 on_silence: is "mute", must be nothing, acknowledge or resolve

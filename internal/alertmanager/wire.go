@@ -10,9 +10,10 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/prometheus/common/version"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // The limits of an answer.
@@ -256,14 +257,5 @@ func (b *budget) Read(p []byte) (int, error) {
 
 // reason makes one bounded line of what is wrong with a member.
 func (m *member) reason(err error) string {
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.IsSpace(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(err.Error(), "\uFFFD"))
-	if runes := []rune(text); len(runes) > maxReason {
-		text = string(runes[:maxReason-1]) + "…"
-	}
-	return "alertmanager " + m.name + " " + text
+	return "alertmanager " + m.name + " " + oneline.Short(err.Error(), maxReason)
 }

@@ -105,7 +105,7 @@ func TestParseCoverageFaults(t *testing.T) {
 			[]string{"coverage.time_intervals[0].time_intervals[0].times[0].end: unknown field; remove it or fix its name (line 8)"},
 		},
 		{
-			"unknown field of a time, first", section("time_intervals:\n    - name: o\n      time_intervals:\n      - times:\n        - begin: x\n          end_time: y\n",
+			"unknown field of a time, first", section("time_intervals:\n    - name: o\n      time_intervals:\n      - times:\n        - begin: x\n          end_time: y"),
 			[]string{"coverage.time_intervals[0].time_intervals[0].times[0].begin: unknown field; remove it or fix its name (line 12)"},
 		},
 		{

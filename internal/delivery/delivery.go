@@ -90,7 +90,7 @@ type Deliverer struct {
 	keys    map[string]*keys
 	queued  map[string]*queued
 	busy    map[string]bool // something is under way for the incident.
-	timers  timerHeap
+	timers  heapOf[*timer]
 	timed   map[string]*timer
 	asking  map[string]map[incident.Question]bool
 	answers map[string]map[incident.Question]incident.Answer
@@ -280,28 +280,8 @@ type timer struct {
 	index int
 }
 
-type timerHeap []*timer
-
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *timerHeap) Push(x any) {
-	t, _ := x.(*timer)
-	t.index = len(*h)
-	*h = append(*h, t)
-}
-
-func (h *timerHeap) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return t
-}
+func (t *timer) place() *int              { return &t.index }
+func (t *timer) before(other *timer) bool { return t.at.Before(other.at) }
 
 func (d *Deliverer) setTimer(id string, at time.Time) {
 	if t := d.timed[id]; t != nil {

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/pagerelay/pagerelay/internal/lab/race"
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -90,7 +91,7 @@ func heap() uint64 {
 // at once, whatever still fires is told in the end, and memory follows what is open.
 func TestAnHourOfTrouble(t *testing.T) {
 	n, limit99 := 100_000, 2*time.Second
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		n, limit99 = 10_000, 10*time.Second // six minutes of it, of which the first is the worst.
 	}
 	const perIncident = 6 << 10 // bytes of heap, at most.

@@ -20,7 +20,7 @@ type lane struct {
 	hash  string
 	limit int // events in a window; 0 until a service says.
 
-	ready [incident.NumClasses]itemHeap
+	ready [incident.NumClasses]heapOf[*item]
 
 	inFlight, inFlightLow int
 	done                  []ended   // requests of the last window, oldest first; ...
@@ -37,7 +37,7 @@ type lane struct {
 	lastRecover       time.Time
 	failed            map[string]bool // incidents that failed since the last answer of PagerDuty's.
 	failing           bool
-	backoff           time.Duration
+	failures          int
 	backoffUntil      time.Time
 	fault             string // what PagerDuty said of the key.
 	faultUntil        time.Time

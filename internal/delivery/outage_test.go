@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pagerelay/pagerelay/internal/lab/race"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
 )
@@ -23,7 +24,7 @@ import (
 // urgent ones first, and one change event counts what was missed, by alert name.
 func TestSixHoursOfOutage(t *testing.T) {
 	n := 20_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		n = 2_000
 	}
 	for _, tc := range []struct {

@@ -16,34 +16,13 @@ type item struct {
 	index int       // in its heap; -1 when taken out.
 }
 
-type itemHeap []*item
+func (it *item) place() *int { return &it.index }
 
-func (h itemHeap) Len() int { return len(h) }
-func (h itemHeap) Less(i, j int) bool {
-	if !h[i].since.Equal(h[j].since) {
-		return h[i].since.Before(h[j].since)
+func (it *item) before(other *item) bool {
+	if !it.since.Equal(other.since) {
+		return it.since.Before(other.since)
 	}
-	return h[i].seq < h[j].seq
-}
-
-func (h itemHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *itemHeap) Push(x any) {
-	it, _ := x.(*item)
-	it.index = len(*h)
-	*h = append(*h, it)
-}
-
-func (h *itemHeap) Pop() any {
-	old := *h
-	it := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	it.index = -1
-	return it
+	return it.seq < other.seq
 }
 
 func (l *lane) push(it *item) { heap.Push(&l.ready[it.class], it) }

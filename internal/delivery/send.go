@@ -3,10 +3,10 @@ package delivery
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/pagerelay/pagerelay/internal/incident"
+	"github.com/pagerelay/pagerelay/internal/leaf/backoff"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -189,7 +189,7 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 		d.limited[r.in.ID] = now // whatever answers it so, others must get their turn.
 		d.met.throttled.WithLabelValues(r.in.Service).Inc()
 	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
-		l.fail(r.in.ID, rand.Float64(), now)
+		l.fail(r.in.ID, now)
 		d.log.Warn("An event was not accepted; it is sent again", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
 	}
 }
@@ -258,8 +258,7 @@ func (r *request) outcome(a pagerduty.Answer, in *incident.Incident, now time.Ti
 		if in.Urgency.First() {
 			limit = backoffHighMax
 		}
-		delay := min(limit, backoffFirst<<min(in.Attempts, 10))
-		o.RetryAt = now.Add(time.Duration(float64(delay) * (0.5 + rand.Float64()/2)))
+		o.RetryAt = now.Add(backoff.Backoff{First: backoffFirst, Max: limit, Factor: 2}.After(in.Attempts + 1))
 	}
 	return o
 }

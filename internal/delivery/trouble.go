@@ -1,6 +1,10 @@
 package delivery
 
-import "time"
+import (
+	"time"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/backoff"
+)
 
 // What may leave after a 429, failures, or a refused routing key.
 const (
@@ -18,7 +22,7 @@ const (
 func (l *lane) answered() {
 	l.throttled = false
 	clear(l.failed)
-	l.failing, l.backoff, l.backoffUntil = false, 0, time.Time{}
+	l.failing, l.failures, l.backoffUntil = false, 0, time.Time{}
 }
 
 // throttle records a 429. Several that arrive together count once.
@@ -43,15 +47,15 @@ func (l *lane) recover(now time.Time) {
 	}
 }
 
-// fail records a temporary failure; jitter is between 0 and 1.
-func (l *lane) fail(id string, jitter float64, now time.Time) {
+// fail records a temporary failure.
+func (l *lane) fail(id string, now time.Time) {
 	l.failed[id] = true
 	if len(l.failed) < failingFrom && !l.failing {
 		return
 	}
 	l.failing = true
-	l.backoff = min(laneBackoffMax, max(time.Second, 2*l.backoff))
-	l.backoffUntil = now.Add(time.Duration(float64(l.backoff) * (0.5 + jitter/2)))
+	l.failures++
+	l.backoffUntil = now.Add(backoff.Backoff{First: backoffFirst, Max: laneBackoffMax, Factor: 2}.After(l.failures))
 }
 
 // refuseKey records that PagerDuty does not know the key.

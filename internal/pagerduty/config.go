@@ -10,6 +10,8 @@ import (
 
 	promconfig "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/weburl"
 )
 
 // defaultTimeout bounds one request where the configuration names no time.
@@ -75,7 +77,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.APIURL != "" {
-		if _, err := parseURL(c.APIURL); err != nil {
+		if _, err := weburl.Parse(c.APIURL); err != nil {
 			errs = append(errs, fmt.Errorf("api_url: %w", err))
 		}
 	}
@@ -164,7 +166,7 @@ func (c Config) apiURL() (*url.URL, error) {
 			text = "https://api.eu.pagerduty.com"
 		}
 	}
-	u, err := parseURL(text)
+	u, err := weburl.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("api_url: %w", err)
 	}
@@ -186,7 +188,7 @@ func regionHost(region string) (string, error) {
 }
 
 func parseEventsURL(s string) (endpoint, error) {
-	u, err := parseURL(s)
+	u, err := weburl.Parse(s)
 	if err != nil {
 		return endpoint{}, err
 	}
@@ -201,22 +203,4 @@ func parseEventsURL(s string) (endpoint, error) {
 		return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: prefix + path}).String()
 	}
 	return endpoint{host: u.Host, event: at(eventPath), change: at(changePath)}, nil
-}
-
-// parseURL accepts an absolute http or https URL that carries nothing but
-// scheme, host and path. Its errors never repeat s, which may hold a password.
-func parseURL(s string) (*url.URL, error) {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		// url.Parse quotes what it was given.
-		return nil, errors.New("not a URL")
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
-		return nil, errors.New("must start with https:// (or http://) and a host")
-	case u.User != nil:
-		return nil, errors.New("must not hold a user or password; use http_config")
-	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		return nil, errors.New("must not hold a query or fragment")
-	}
-	return u, nil
 }

@@ -31,7 +31,7 @@ func TestValidate(t *testing.T) {
 		{"url of a file", pagerduty.Config{EventsURL: "file:///etc"}, []string{"events_url: must start with https:// (or http://) and a host"}},
 		{"url with another path", pagerduty.Config{EventsURL: "https://h/v1/enqueue"}, []string{`events_url: path "/v1/enqueue" is neither empty nor ends in /v2/enqueue`}},
 		{"url with a password", pagerduty.Config{EventsURL: "https://me:hunter2@h"}, []string{"events_url: must not hold a user or password; use http_config"}},
-		{"url with a password and a fault", pagerduty.Config{EventsURL: "https://me:hunter2@h:port"}, []string{"events_url: not a URL"}},
+		{"url with a password and a fault", pagerduty.Config{EventsURL: "https://me:hunter2@h:port"}, []string{"events_url: is not a URL"}},
 		{"url with a query", pagerduty.Config{EventsURL: "https://h?a=b"}, []string{"events_url: must not hold a query or fragment"}},
 		{"api url", pagerduty.Config{APIURL: "x"}, []string{"api_url: must start with https:// (or http://) and a host"}},
 		{"api rate", pagerduty.Config{APIRequestsPerMinute: 961}, []string{"api_requests_per_minute: 961 is not from 1 to 960, which is what PagerDuty allows; leave it out for 480"}},

@@ -8,9 +8,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	promconfig "github.com/prometheus/common/config"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 )
 
 // redacted stands where a secret was; it is what promconfig.Secret prints.
@@ -117,24 +118,5 @@ func (s secrets) redact(text string) string {
 // line makes one clean, bounded line of text, without secrets and without the
 // credentials of any URL in it.
 func (s secrets) line(text string) string {
-	return cleanLine(userinfo.ReplaceAllString(s.redact(text), "://"), maxMessage)
-}
-
-// cleanLine makes one line of text: valid UTF-8, no control or format
-// character, single blanks, at most limit characters.
-func cleanLine(text string, limit int) string {
-	text = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r), unicode.IsControl(r):
-			return ' '
-		case unicode.Is(unicode.Cf, r): // bidirectional overrides and the like.
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	text = strings.Join(strings.Fields(text), " ")
-	if runes := []rune(text); len(runes) > limit {
-		text = string(runes[:limit-1]) + "…"
-	}
-	return text
+	return oneline.Short(userinfo.ReplaceAllString(s.redact(text), "://"), maxMessage)
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -18,6 +17,8 @@ import (
 	gopagerduty "github.com/PagerDuty/go-pagerduty"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/backoff"
 )
 
 const (
@@ -158,7 +159,9 @@ func (c *REST) get(ctx context.Context, path string, query url.Values, read func
 			// A connection that a firewall has forgotten fails every request on it.
 			c.http.CloseIdleConnections()
 		}
-		if err := sleep(ctx, c.pace.backoff(tries, rand.Float64())); err != nil {
+		// 1 s, 4 s, 16 s, 64 s; what PagerDuty has asked for comes on top, by wait.
+		pause := backoff.Backoff{First: firstBackoff, Max: maxPause, Factor: 4}.After(tries)
+		if err := sleep(ctx, pause); err != nil {
 			return fmt.Errorf("GET %s: %w", path, err)
 		}
 	}

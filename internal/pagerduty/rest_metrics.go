@@ -1,12 +1,12 @@
 package pagerduty
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pagerelay/pagerelay/internal/leaf/register"
 )
 
 type restMetrics struct{ requests *prometheus.CounterVec }
@@ -14,23 +14,14 @@ type restMetrics struct{ requests *prometheus.CounterVec }
 // newRESTMetrics registers with reg, or finds what a client before a reload has
 // registered there. A nil reg is allowed.
 func newRESTMetrics(reg prometheus.Registerer) (*restMetrics, error) {
-	m := &restMetrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+	requests, err := register.Shared(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "pagerelay_coverage_api_requests_total",
 		Help: "Requests to PagerDuty's REST API by the status of the answer; error is a request without a readable answer, or with one that PagerDuty does not give.",
-	}, []string{"code"})}
-	if reg != nil {
-		if err := reg.Register(m.requests); err != nil {
-			are := prometheus.AlreadyRegisteredError{}
-			if !errors.As(err, &are) {
-				return nil, fmt.Errorf("register metrics: %w", err)
-			}
-			existing, ok := are.ExistingCollector.(*prometheus.CounterVec)
-			if !ok {
-				return nil, fmt.Errorf("register metrics: %w", err)
-			}
-			m.requests = existing
-		}
+	}, []string{"code"}))
+	if err != nil {
+		return nil, err
 	}
+	m := &restMetrics{requests: requests}
 	for _, code := range []string{"200", "400", "401", "402", "403", "404", "429", "5xx", "error"} {
 		m.requests.WithLabelValues(code)
 	}

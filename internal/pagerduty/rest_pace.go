@@ -74,12 +74,6 @@ func (p *pace) observe(status int, h http.Header, now time.Time) {
 	}
 }
 
-// backoff is how long to wait after the given number of failed tries; jitter is
-// between 0 and 1. What PagerDuty has asked for comes on top, by wait.
-func (p *pace) backoff(tries int, jitter float64) time.Duration {
-	return time.Duration(float64(firstBackoff<<(2*(tries-1))) * (0.5 + jitter/2)) // 1 s, 4 s, 16 s, 64 s.
-}
-
 func count(h http.Header, name string) (int, bool) {
 	n, err := strconv.Atoi(strings.TrimSpace(h.Get(name)))
 	return n, err == nil && n >= 0

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pagerelay/pagerelay/internal/lab/race"
 )
 
 // programs are the paths of what the tests run.
@@ -64,7 +66,7 @@ func build(dir string) error {
 		}
 		path := filepath.Join(dir, filepath.Base(p.pkg))
 		args := []string{"build", "-o", path}
-		if raceEnabled {
+		if race.Enabled {
 			args = append(args, "-race")
 		}
 		cmd := exec.CommandContext(ctx, "go", append(args, "../../../"+p.pkg)...)

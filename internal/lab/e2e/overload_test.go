@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/pagerelay/pagerelay/internal/emulator"
+	"github.com/pagerelay/pagerelay/internal/lab/race"
 )
 
 const (
@@ -337,7 +338,7 @@ func TestOverloadOfPendingIncidents(t *testing.T) {
 // memory and slowness it would measure; `make test` does both.
 func skipUnderRace(t *testing.T) {
 	t.Helper()
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("measures memory and time: run without the race detector")
 	}
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package alertmanager_test
-
-const raceEnabled = false
