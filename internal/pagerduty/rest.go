@@ -1,9 +1,7 @@
 package pagerduty
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	gopagerduty "github.com/PagerDuty/go-pagerduty"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
 
@@ -45,6 +42,9 @@ var ErrNoToken = errors.New("no API token")
 // A request that is answered 429 is made five times at most, one that is answered 5xx
 // or not at all three times. What then is left is an error: a StatusError, if there
 // was an answer. No error holds the token.
+//
+// The types of what is read are go-pagerduty's where they read it right; its calls are
+// not used: they lose an answer's headers and words, and the cause of a time-out.
 type REST struct {
 	cfg     Config
 	base    *url.URL
@@ -291,44 +291,4 @@ func (a *answerReader) Read(p []byte) (int, error) {
 		a.err = err
 	}
 	return n, err
-}
-
-// library makes calls of go-pagerduty where that is right. It never gets the token,
-// and its requests are made as all others are: it would lose an answer's headers and
-// words, and the cause of a time-out.
-func library[T any](ctx context.Context, c *REST, call func(context.Context, *gopagerduty.Client) (T, error)) (T, error) {
-	d := &doer{rest: c}
-	client := gopagerduty.NewClient("", gopagerduty.WithAPIEndpoint("http://go-pagerduty.invalid"))
-	client.HTTPClient = d
-	v, err := call(ctx, client)
-	switch {
-	case d.err != nil:
-		var none T
-		return none, d.err
-	case err != nil:
-		var none T
-		return none, fmt.Errorf("read answer: %w", err)
-	}
-	return v, nil
-}
-
-// doer stands where go-pagerduty has its HTTP client.
-type doer struct {
-	rest *REST
-	err  error
-}
-
-// Do answers 200 with the whole body, or keeps the error.
-func (d *doer) Do(req *http.Request) (*http.Response, error) {
-	var body []byte
-	d.err = d.rest.get(req.Context(), req.URL.Path, req.URL.Query(), func(r io.Reader) (err error) {
-		if body, err = io.ReadAll(r); err == nil && !json.Valid(body) {
-			err = errors.New("not JSON")
-		}
-		return err
-	})
-	if d.err != nil {
-		return nil, d.err
-	}
-	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(body)), Request: req}, nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -35,70 +34,30 @@ type Reference struct {
 // EscalationPolicies is a page of the account's escalation policies, of those whose
 // name holds query if that is not "".
 func (c *REST) EscalationPolicies(ctx context.Context, query string, offset int) (Page[EscalationPolicy], error) {
-	if err := checkOffset(offset, pageLimit); err != nil {
-		return Page[EscalationPolicy]{}, fmt.Errorf("GET /escalation_policies: %w", err)
+	q := url.Values{}
+	if query != "" {
+		q.Set("query", query)
 	}
-	r, err := library(ctx, c, func(ctx context.Context, pd *gopagerduty.Client) (*gopagerduty.ListEscalationPoliciesResponse, error) {
-		return pd.ListEscalationPoliciesWithContext(ctx, gopagerduty.ListEscalationPoliciesOptions{Query: query, Limit: pageLimit, Offset: uint(offset)})
-	})
-	if err != nil {
-		return Page[EscalationPolicy]{}, err
-	}
-	return libraryPage(r.EscalationPolicies, r.APIListObject, offset)
+	return list[EscalationPolicy](ctx, c, "/escalation_policies", "escalation_policies", q, offset, pageLimit)
 }
 
 // EscalationPolicy is one escalation policy.
 func (c *REST) EscalationPolicy(ctx context.Context, id string) (EscalationPolicy, error) {
-	if !IsID(id) {
-		return EscalationPolicy{}, notAnID(id)
-	}
-	p, err := library(ctx, c, func(ctx context.Context, pd *gopagerduty.Client) (*EscalationPolicy, error) {
-		return pd.GetEscalationPolicyWithContext(ctx, id, &gopagerduty.GetEscalationPolicyOptions{})
-	})
-	if err != nil {
-		return EscalationPolicy{}, err
-	}
-	return *p, nil
+	return one[EscalationPolicy](ctx, c, "/escalation_policies/", id, "escalation_policy", nil)
 }
 
 // OnCalls is a page of who is on call on the levels of the given policies between
 // since and until, which may be 90 days ahead at most. Entries that overlap the two
 // have their own start and end.
 func (c *REST) OnCalls(ctx context.Context, policies []string, since, until time.Time, offset int) (Page[OnCall], error) {
-	if err := checkOffset(offset, pageLimit); err != nil {
-		return Page[OnCall]{}, fmt.Errorf("GET /oncalls: %w", err)
-	}
-	r, err := library(ctx, c, func(ctx context.Context, pd *gopagerduty.Client) (*gopagerduty.ListOnCallsResponse, error) {
-		return pd.ListOnCallsWithContext(ctx, gopagerduty.ListOnCallOptions{
-			EscalationPolicyIDs: policies, Since: formatTime(since), Until: formatTime(until), Limit: pageLimit, Offset: uint(offset),
-		})
-	})
-	if err != nil {
-		return Page[OnCall]{}, err
-	}
-	return libraryPage(r.OnCalls, r.APIListObject, offset)
+	return list[OnCall](ctx, c, "/oncalls", "oncalls", url.Values{
+		"escalation_policy_ids[]": policies, "since": {formatTime(since)}, "until": {formatTime(until)},
+	}, offset, pageLimit)
 }
 
 // OpenMaintenanceWindows is a page of the maintenance windows that are open or to come.
 func (c *REST) OpenMaintenanceWindows(ctx context.Context, offset int) (Page[MaintenanceWindow], error) {
-	if err := checkOffset(offset, pageLimit); err != nil {
-		return Page[MaintenanceWindow]{}, fmt.Errorf("GET /maintenance_windows: %w", err)
-	}
-	r, err := library(ctx, c, func(ctx context.Context, pd *gopagerduty.Client) (*gopagerduty.ListMaintenanceWindowsResponse, error) {
-		return pd.ListMaintenanceWindowsWithContext(ctx, gopagerduty.ListMaintenanceWindowsOptions{Filter: "open", Limit: pageLimit, Offset: uint(offset)})
-	})
-	if err != nil {
-		return Page[MaintenanceWindow]{}, err
-	}
-	return libraryPage(r.MaintenanceWindows, r.APIListObject, offset)
-}
-
-func libraryPage[T any](items []T, l gopagerduty.APIListObject, offset int) (Page[T], error) {
-	n, err := next(offset, pageLimit, int(min(l.Limit, pageLimit)), len(items), l.More)
-	if err != nil {
-		return Page[T]{}, fmt.Errorf("read answer: %w", err)
-	}
-	return Page[T]{Items: items, Next: n}, nil
+	return list[MaintenanceWindow](ctx, c, "/maintenance_windows", "maintenance_windows", url.Values{"filter": {"open"}}, offset, pageLimit)
 }
 
 // Service is what is read of a service.
@@ -143,7 +102,7 @@ func (h *KeyHash) UnmarshalJSON(data []byte) error {
 
 // Services is a page of the account's services, with their integrations.
 func (c *REST) Services(ctx context.Context, offset int) (Page[Service], error) {
-	// By hand: go-pagerduty refuses the whole page for one e-mail integration whose
+	// A type of ours: go-pagerduty's refuses the whole page for one e-mail integration whose
 	// email_filter_mode is null or new.
 	return list[Service](ctx, c, "/services", "services", url.Values{"include[]": {"integrations"}}, offset, pageLimit)
 }
@@ -178,14 +137,13 @@ type NotificationRule struct {
 
 // Users is a page of the account's users.
 func (c *REST) Users(ctx context.Context, offset int) (Page[User], error) {
-	// By hand: to go-pagerduty a contact method that does not say whether it is
+	// A type of ours: to go-pagerduty's a contact method that does not say whether it is
 	// enabled, as those of push never do, is not.
 	return list[User](ctx, c, "/users", "users", userQuery(), offset, pageLimit)
 }
 
 // User is one user. One that is gone is a StatusError of 404.
 func (c *REST) User(ctx context.Context, id string) (User, error) {
-	// By hand: as for Users.
 	return one[User](ctx, c, "/users/", id, "user", userQuery())
 }
 

@@ -147,6 +147,9 @@ func readArray[T any](dec *json.Decoder, items *[]T) error {
 
 func readDelim(dec *json.Decoder, want json.Delim) error {
 	token, err := dec.Token()
+	if bad := (*json.SyntaxError)(nil); errors.As(err, &bad) {
+		return errors.New("not JSON") // where the answer is a web page, its first character says less.
+	}
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,7 @@ type ScheduleEntry struct {
 // it, PagerDuty's specification has them, worked out until until, but it has been
 // seen not to give them: Final is then nil, or without a Coverage.
 func (c *REST) Schedules(ctx context.Context, query string, since, until time.Time, offset int) (Page[Schedule], error) {
-	// By hand: go-pagerduty's call has no since and until, and null and 0 percent are
-	// the same to it.
+	// A type of ours: null and 0 percent are the same to go-pagerduty's.
 	values := url.Values{}
 	if query != "" {
 		values.Set("query", query)
@@ -62,7 +61,7 @@ func (c *REST) Schedules(ctx context.Context, query string, since, until time.Ti
 // Schedule is one schedule of v2 with who is on call between since and until, by shifts
 // with their own start and end. One of v3 is a StatusError of 400.
 func (c *REST) Schedule(ctx context.Context, id string, since, until time.Time) (Schedule, error) {
-	// By hand: null and 0 percent are the same to go-pagerduty, and it reads the
+	// A type of ours: null and 0 percent are the same to go-pagerduty's, and it reads the
 	// overrides under a name that PagerDuty does not use.
 	values := url.Values{"since": {formatTime(since)}, "until": {formatTime(until)}, "overflow": {"true"}}
 	return one[Schedule](ctx, c, "/schedules/", id, "schedule", values)
@@ -115,14 +114,13 @@ type AssignedShift struct {
 
 // ShiftSchedules is a page of references to the account's shift-based schedules.
 func (c *REST) ShiftSchedules(ctx context.Context, offset int) (Page[Reference], error) {
-	// By hand: go-pagerduty knows no schedules of v3.
+	// A type of ours: go-pagerduty knows no schedules of v3.
 	return list[Reference](ctx, c, "/v3/schedules", "schedules", url.Values{}, offset, shiftPageLimit)
 }
 
 // ShiftSchedule is one shift-based schedule with who is on call between since and until,
 // by shifts with their own start and end.
 func (c *REST) ShiftSchedule(ctx context.Context, id string, since, until time.Time) (ShiftSchedule, error) {
-	// By hand: go-pagerduty knows no schedules of v3.
 	values := url.Values{"include[]": {"final_schedule"}, "since": {formatTime(since)}, "until": {formatTime(until)}, "overflow": {"true"}}
 	return one[ShiftSchedule](ctx, c, "/v3/schedules/", id, "schedule", values)
 }

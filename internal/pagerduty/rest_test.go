@@ -102,11 +102,11 @@ func TestRESTRequests(t *testing.T) {
 		{"on-calls", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.OnCalls(ctx, []string{"P1", "P2"}, since, until, 0)
 			return err
-		}, "/oncalls?escalation_policy_ids%5B%5D=P1&escalation_policy_ids%5B%5D=P2&limit=100&" + window, `{"oncalls":[]}`},
+		}, "/oncalls?escalation_policy_ids%5B%5D=P1&escalation_policy_ids%5B%5D=P2&limit=100&offset=0&" + window, `{"oncalls":[]}`},
 		{"maintenance windows", func(ctx context.Context, c *pagerduty.REST) error {
 			_, err := c.OpenMaintenanceWindows(ctx, 0)
 			return err
-		}, "/maintenance_windows?filter=open&limit=100", `{"maintenance_windows":[]}`},
+		}, "/maintenance_windows?filter=open&limit=100&offset=0", `{"maintenance_windows":[]}`},
 		{"services", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.Services(ctx, 0); return err }, "/services?include%5B%5D=integrations&limit=100&offset=0", `{"services":[]}`},
 		{"users", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.Users(ctx, 0); return err }, "/users?include%5B%5D=contact_methods&include%5B%5D=notification_rules&limit=100&offset=0", noUsers},
 		{"user", func(ctx context.Context, c *pagerduty.REST) error { _, err := c.User(ctx, "P1"); return err }, "/users/P1?include%5B%5D=contact_methods&include%5B%5D=notification_rules", `{"user":{}}`},
@@ -202,7 +202,7 @@ func TestRESTRetries(t *testing.T) {
 		{"404", []answer{{404, "", nil}}, 1, 0, 0, "GET /users: 404 Not Found"},
 		{"302", []answer{{302, "", []string{"Location", "/elsewhere"}}}, 1, 0, 0, "GET /users: 302 Found"},
 		{"204", []answer{{204, "", nil}}, 1, 0, 0, "GET /users: 204 No Content"},
-		{"200 that is no JSON", []answer{{200, "<html>Log in</html>", nil}}, 1, 0, 0, "GET /users: read answer: invalid character '<' looking for beginning of value"},
+		{"200 that is no JSON", []answer{{200, "<html>Log in</html>", nil}}, 1, 0, 0, "GET /users: read answer: not JSON"},
 		{"200 of something else", []answer{{200, `{"more":false}`, nil}}, 1, 0, 0, "GET /users: read answer: it has no users"},
 		{"200 whose list is none", []answer{{200, `{"users":null}`, nil}}, 1, 0, 0, `GET /users: read answer: users: got "<nil>", want [`},
 		{"200 that says there is more than nothing", []answer{{200, `{"users":[],"more":true}`, nil}}, 1, 0, 0, "GET /users: read answer: it is an empty page that says there are more"},
@@ -246,10 +246,10 @@ func TestRESTStatusErrorKeepsAnswer(t *testing.T) {
 	if se.Code != 402 || se.Header.Get("Ratelimit-Limit") != "960" || !strings.Contains(string(se.Body), "no") || se.Temporary() {
 		t.Errorf("got %+v, temporary %v", se, se.Temporary())
 	}
-	// The same through go-pagerduty, which would keep the text alone.
+	// The same for what go-pagerduty has a type for: its calls would keep the text alone.
 	_, err = restOf(t, srv.URL).EscalationPolicy(t.Context(), "P1")
 	if se = nil; !errors.As(err, &se) || se.Code != 402 {
-		t.Errorf("through go-pagerduty: got %v, want a StatusError", err)
+		t.Errorf("a type of go-pagerduty: got %v, want a StatusError", err)
 	}
 }
 
