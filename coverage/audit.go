@@ -44,8 +44,12 @@ func (a *Audit) AtLeast(s Severity) bool {
 	})
 }
 
-// Whole says whether everything was read, and every question answered.
-func (a *Audit) Whole() bool { return len(a.Snapshot.Unread)+len(a.Result.Unknown) == 0 }
+// Whole says whether everything was read, and every question answered, but for those
+// that the token may not ask.
+func (a *Audit) Whole() bool {
+	return !slices.ContainsFunc(a.Snapshot.Unread, func(u Unread) bool { return !u.Accepted }) &&
+		!slices.ContainsFunc(a.Result.Unknown, func(u Unknown) bool { return !u.Accepted })
+}
 
 // maxReasons bounds Reasons: a thousand schedules mostly fail for one reason.
 const maxReasons = 10

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/alertmanager/template"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/promslog"
 
@@ -24,6 +26,9 @@ const (
 	reportTimeout = time.Minute
 	// soonest is how old an audit must be for Soon to want another.
 	soonest = 5 * time.Minute
+	// deniedGrace is how long it has been reported that the token may not read people before
+	// what depends on it is resolved: whoever has made a mistake with the token has a day.
+	deniedGrace = 24 * time.Hour
 	// firstRetry is how long after an audit that left something open the next one is
 	// made. It doubles up to the interval.
 	firstRetry = time.Minute
@@ -53,6 +58,9 @@ type AuditorConfig struct {
 	Judge func(s *Snapshot, c Config, now time.Time) Result
 	// OnAudit is called whenever Heard may answer otherwise than before.
 	OnAudit func()
+	// Spread is the part of the interval, 0 or more and less than 1, by which audits come
+	// sooner than it says: replicas that were started together do not ask PagerDuty together.
+	Spread float64
 	// OnFault is told each mapping fault of what is reported.
 	OnFault    func(mapping.Fault)
 	Logger     *slog.Logger
@@ -220,11 +228,24 @@ func (a *Auditor) read(ctx context.Context, s *Settings) (r *Audit, h *Hearing, 
 		snapshot = snapshot.remembering(last.Snapshot)
 	}
 	now := time.Now()
+	if snapshot.denied() && a.deniedLong(s.Config, now) {
+		snapshot = snapshot.accepting()
+	}
 	result, err := a.judge(snapshot, s, now)
 	if err != nil {
 		return nil, nil, err
 	}
 	return &Audit{At: now, Config: s.Config, Snapshot: snapshot, Result: result}, NewHearing(snapshot, s.Config), nil
+}
+
+// deniedLong says whether it has been open for long enough that the token may not read
+// people, or nobody wants to be told. The alert in the sink is what remembers it.
+func (a *Auditor) deniedLong(c Config, now time.Time) bool {
+	return slices.Contains(c.People.Mute, string(PeopleUnreadable)) ||
+		slices.ContainsFunc(a.sink.Firing(), func(alert template.Alert) bool {
+			check, _ := subjectOf(alert)
+			return check == PeopleUnreadable && now.Sub(alert.StartsAt) >= deniedGrace
+		})
 }
 
 // judge judges what was read.

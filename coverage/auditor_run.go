@@ -49,6 +49,7 @@ func (a *Auditor) untilNext() time.Duration {
 		return 0
 	}
 	interval := cmp.Or(time.Duration(s.Config.Interval), defaultInterval)
+	interval -= time.Duration(a.cfg.Spread * float64(interval))
 	if a.failures == 0 {
 		return interval
 	}

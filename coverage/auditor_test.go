@@ -603,6 +603,40 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// Replicas that were started together do not audit together.
+func TestRunSpreadsAudits(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		auditor := coverage.NewAuditor(w.sink, coverage.AuditorConfig{
+			Spread: 0.1,
+			Judge:  func(*coverage.Snapshot, coverage.Config, time.Time) coverage.Result { return coverage.Result{} },
+		})
+		auditor.Apply(coverage.Settings{
+			Config: coverage.Config{Interval: model.Duration(10 * time.Hour), Schedules: []coverage.ScheduleConfig{{Name: "s"}}}.WithDefaults(),
+			Source: w, Router: router(t),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		begun := time.Now()
+		go func() { ended <- auditor.Run(ctx) }()
+		time.Sleep(19 * time.Hour)
+		synctest.Wait()
+		w.mtx.Lock()
+		var got []string
+		for _, r := range w.reads {
+			got = append(got, r.Sub(begun).String())
+		}
+		w.mtx.Unlock()
+		if want := []string{"0s", "9h0m0s", "18h0m0s"}; !slices.Equal(got, want) {
+			t.Errorf("got audits after %v, want %v", got, want)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: got %v, want no error", err)
+		}
+	})
+}
+
 // What is no longer audited is ended, if not at once.
 // A page that nobody heard of has it looked whether somebody is on call by now.
 func TestSoon(t *testing.T) {

@@ -92,7 +92,13 @@ type auditedPolicy struct {
 // not be read, is not known.
 func (j *judge) find() {
 	for _, u := range j.s.Unread {
-		j.unknown(u.Check, u.Kind, u.ID, u.Reason)
+		if j.unknown(u.Check, u.Kind, u.ID, u.Reason) {
+			j.result.Unknown[len(j.result.Unknown)-1].Accepted = u.Accepted
+		}
+	}
+	for _, name := range j.s.keyless() {
+		j.result.Keyless = append(j.result.Keyless, name)
+		j.unknown("", KindService, name, "its routing key cannot be read: which of PagerDuty's services it pages is not known")
 	}
 	schedules := byName(j.s.Schedules, func(s *Schedule) string { return s.Name })
 	policies := byName(j.s.Policies, func(p *Policy) string { return p.Name })
@@ -131,6 +137,7 @@ func (j *judge) find() {
 	for _, id := range sortedKeys(j.s.Services) {
 		if s := j.s.Services[id]; len(s.Relays) > 0 && !j.s.unread(KindService, s.ID, s.Name) {
 			j.relayed = append(j.relayed, s)
+			j.result.Services = append(j.result.Services, s.ID)
 		}
 	}
 }
@@ -163,16 +170,18 @@ func (j *judge) notRead(kind Kind) {
 	}
 }
 
-// unknown notes what cannot be judged, unless something wider is noted already.
-func (j *judge) unknown(check CheckID, kind Kind, id, reason string) {
+// unknown notes what cannot be judged, unless something wider is noted already; then it
+// returns false.
+func (j *judge) unknown(check CheckID, kind Kind, id, reason string) bool {
 	k := Key{check, kind, oneline.Short(id, maxName)}
 	for _, wider := range []Key{{Kind: kind}, {Check: check, Kind: kind}, {Kind: kind, ID: k.ID}, k} {
 		if j.listed[wider] {
-			return
+			return false
 		}
 	}
 	j.listed[k] = true
-	j.result.Unknown = append(j.result.Unknown, Unknown{k, oneline.Short(reason, maxReason)})
+	j.result.Unknown = append(j.result.Unknown, Unknown{Key: k, Reason: oneline.Short(reason, maxReason)})
+	return true
 }
 
 // add reports a finding, unless it is muted.

@@ -224,7 +224,9 @@ func (j *judge) ladder(p *auditedPolicy) {
 	if len(p.config.Levels) > 0 {
 		diffs = compareLevels(p.config.Levels, p.Levels)
 	}
-	if len(p.config.Services) > 0 && slices.ContainsFunc(j.s.Unread, func(u Unread) bool { return u.Kind == KindService && u.Check == "" }) {
+	unread := func(u Unread) bool { return u.Kind == KindService && u.Check == "" }
+	keyless := func(name string) bool { return slices.Contains(j.result.Keyless, name) }
+	if len(p.config.Services) > 0 && slices.ContainsFunc(j.s.Unread, unread) || slices.ContainsFunc(p.config.Services, keyless) {
 		j.unknown(EscalationLadder, KindPolicy, p.ID, "which policy its services use was not read of all")
 	}
 	for _, s := range j.relayed {

@@ -122,6 +122,13 @@ func checkCases() []struct {
 			"warning below_min_people policy PINFRA 2026-11-30 08:00/2026-12-07 08:00",
 			"warning inactive_user user UBEN",
 		}},
+		{"people whom the token may not read", func(w *scene) {
+			w.Unread = []coverage.Unread{
+				{Kind: coverage.KindUser, ID: "UANN", Reason: "403", Denied: true},
+				{Check: coverage.UserUnreachable, Kind: coverage.KindUser, ID: "UBEN", Reason: "hidden", Denied: true},
+				{Kind: coverage.KindUser, ID: "UCAT", Reason: "503"},
+			}
+		}, []string{"warning people_unreadable user people"}},
 		{"a shift of somebody who was deleted", func(w *scene) {
 			w.shifts("PPROD", "UANN 2026-11-22 08:00/2026-11-30 08:00", " 2026-11-30 08:00/2026-12-07 08:00")
 			w.cfg.Policies[0].MinPeople = 1

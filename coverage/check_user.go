@@ -3,6 +3,8 @@ package coverage
 import (
 	"fmt"
 	"slices"
+
+	"github.com/prometheus/common/model"
 )
 
 // duty is what assigns somebody, by its place in the configuration.
@@ -13,6 +15,7 @@ type duty struct {
 // userChecks looks at the people that audited schedules and policies name.
 func (j *judge) userChecks() {
 	assigned := j.duties()
+	j.unreadable(assigned)
 	j.collisions(assigned)
 	for _, id := range sortedKeys(assigned) {
 		u := j.s.Users[id]
@@ -26,6 +29,36 @@ func (j *judge) userChecks() {
 			j.unreachable(u, assigned[id])
 		}
 	}
+}
+
+// peopleID is the id of all people together, which are what people_unreadable is about.
+const peopleID = "people"
+
+// unreadable is people_unreadable: the API token may not read people, or not how they are
+// notified. Warning: who has no account, or can be reached by nothing, is not found.
+func (j *judge) unreadable(assigned map[string]*duty) {
+	if !j.s.denied() {
+		return
+	}
+	hidden := map[string]bool{}
+	for _, u := range j.s.Unread {
+		if u.Kind == KindUser && u.Denied {
+			hidden[u.ID] = true
+		}
+	}
+	who := fmt.Sprintf("%d people", len(hidden))
+	switch {
+	case hidden[""], len(hidden) >= len(assigned):
+		who = "people"
+	case len(hidden) == 1:
+		who = j.people(sortedKeys(hidden))
+	}
+	j.add(j.config.People.Mute, Finding{
+		Check: PeopleUnreadable, Severity: Warning, Subject: Subject{Kind: KindUser, ID: peopleID, Name: peopleID},
+		Text: fmt.Sprintf("The API token may not read %s, or how they are notified: whether they have an account, and whether a page reaches them, is not checked. "+
+			"Until it may, they are taken to have one; what was found about them before is resolved after %s. "+
+			"Give the token the right to read users, or mute people_unreadable.", who, model.Duration(deniedGrace)),
+	})
 }
 
 // duties are all people that are assigned or on call.

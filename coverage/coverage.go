@@ -49,6 +49,9 @@ type Snapshot struct {
 	Unread []Unread
 	// Missing are the names and ids of the configuration that PagerDuty does not have.
 	Missing []Missing
+	// Keyless are the services of pagerelay whose routing key cannot be read: which of
+	// PagerDuty's services is behind one is not known, unless something else tells.
+	Keyless []string
 }
 
 // Unread is something that could not be read.
@@ -64,6 +67,10 @@ type Unread struct {
 	Name string
 	// Reason is one line for people, without a secret.
 	Reason string
+	// Denied: the API token may not read it, which no later audit will change.
+	Denied bool
+	// Accepted: that has been reported for so long that nothing waits for it any more.
+	Accepted bool
 }
 
 // Missing is a name or id that PagerDuty does not have, or has more than once.

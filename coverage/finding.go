@@ -27,6 +27,7 @@ const (
 	PredictedCollision     CheckID = "predicted_collision"
 	UserUnreachable        CheckID = "user_unreachable"
 	InactiveUser           CheckID = "inactive_user"
+	PeopleUnreadable       CheckID = "people_unreadable"
 	Overload               CheckID = "overload"
 	LayerEndsSoon          CheckID = "layer_ends_soon"
 	EscalationLadder       CheckID = "escalation_ladder_differs"
@@ -41,7 +42,7 @@ const (
 func Checks() []CheckID {
 	return []CheckID{
 		PolicyGap, PolicyNobodyNow, ScheduleGap, BelowMinEngineers, BelowMinPeople, EmptyMember,
-		SamePersonOnLevels, PredictedCollision, UserUnreachable, InactiveUser, Overload, LayerEndsSoon,
+		SamePersonOnLevels, PredictedCollision, UserUnreachable, InactiveUser, PeopleUnreadable, Overload, LayerEndsSoon,
 		EscalationLadder, UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance, ScheduleUnused, NotFound,
 	}
 }
@@ -88,6 +89,10 @@ type Result struct {
 	Findings []Finding
 	// Unknown are what could not be judged, because what it needs was not read.
 	Unknown []Unknown
+	// Services are the ids of PagerDuty's services that pagerelay is known to page, all of
+	// which were judged. Keyless are pagerelay's of which it is not known, because their
+	// routing key cannot be read.
+	Services, Keyless []string
 	// Cover is how the audited schedules and policies that could be judged are
 	// covered, whatever is muted, in the order of the configuration.
 	Cover []Cover
@@ -114,7 +119,7 @@ type Cover struct {
 // and, where something could only be asked for by its name, by name.
 func (r Result) Judged(check CheckID, subject Subject) bool {
 	for _, u := range r.Unknown {
-		if (u.Check == "" || u.Check == check) && (u.Kind == "" || u.Kind == subject.Kind) &&
+		if !u.Accepted && (u.Check == "" || u.Check == check) && (u.Kind == "" || u.Kind == subject.Kind) &&
 			(u.ID == "" || u.ID == subject.ID || u.ID == subject.Name) {
 			return false
 		}
@@ -122,10 +127,14 @@ func (r Result) Judged(check CheckID, subject Subject) bool {
 	return true
 }
 
-// maybe says whether a schedule or policy that was not judged may be one of those that
-// could not be looked up: it may bear another name than it did. What was not found is
-// told by the name that the configuration has.
+// maybe says whether something that was not judged may be one of those that could not
+// be looked up: a schedule or policy may bear another name than it did, and a service
+// may be behind a routing key that cannot be read. What was not found is told by the
+// name that the configuration has.
 func (r Result) maybe(check CheckID, s Subject) bool {
+	if s.Kind == KindService {
+		return len(r.Keyless) > 0 && !slices.Contains(r.Services, s.ID)
+	}
 	judged := func(id string) bool {
 		return slices.ContainsFunc(r.Cover, func(c Cover) bool { return c.Subject.Kind == s.Kind && c.Subject.ID == id })
 	}
@@ -139,4 +148,7 @@ func (r Result) maybe(check CheckID, s Subject) bool {
 type Unknown struct {
 	Key
 	Reason string
+	// Accepted: the API token may not tell, and that has been said long enough. What was
+	// found when it could be told is over.
+	Accepted bool
 }

@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -88,6 +89,7 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 	certain := func(user string) bool { return s.live(user) && !doubted(user) }
 	audited := map[string]way{} // by the policy: of others the on-calls were not asked for.
 	joined := map[string][]way{}
+	keyless := s.keyless()
 	other := way{} // of a policy that is not audited, or may be one that was not read.
 	for _, pc := range c.Policies {
 		w := way{unknown: true}
@@ -103,7 +105,9 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 			w.unknown = true // the service behind it may take no pages.
 		}
 		for _, name := range pc.Services {
-			joined[name] = append(joined[name], w)
+			way := w
+			way.unknown = w.unknown || slices.Contains(keyless, name) // the service behind it may take no pages.
+			joined[name] = append(joined[name], way)
 		}
 	}
 	for _, id := range sortedKeys(s.Services) {
@@ -118,6 +122,11 @@ func NewHearing(s *Snapshot, c Config) *Hearing {
 		w.unknown = w.unknown || s.lacks(ServiceInMaintenance, KindService, svc.ID)
 		for _, relay := range svc.Relays {
 			h.ways[relay] = append(h.ways[relay], w)
+		}
+	}
+	for _, name := range keyless {
+		if len(joined[name]) == 0 {
+			joined[name] = []way{{unknown: true}}
 		}
 	}
 	for name, ways := range joined {

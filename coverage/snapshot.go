@@ -45,6 +45,22 @@ func (s *Snapshot) lacks(check CheckID, kind Kind, ids ...string) bool {
 	})
 }
 
+// keyless are the services of pagerelay whose routing key cannot be read, and of which
+// nothing else tells which of PagerDuty's services is behind them.
+func (s *Snapshot) keyless() []string {
+	var names []string
+	for _, name := range s.Keyless {
+		known := false
+		for _, svc := range s.Services {
+			known = known || slices.Contains(svc.Relays, name)
+		}
+		if !known {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // doubted says of a person whether only the account is in doubt: nothing was read of
 // them, nor is it known that they have none.
 func (s *Snapshot) doubted() func(user string) bool {
@@ -66,6 +82,33 @@ func (s *Snapshot) remembering(before *Snapshot) *Snapshot {
 	for id, u := range before.Users {
 		if u.Gone && s.unread(KindUser, id) {
 			with.Users[id] = u
+		}
+	}
+	return &with
+}
+
+// denied says whether the token may not read something of people.
+func (s *Snapshot) denied() bool {
+	return slices.ContainsFunc(s.Unread, func(u Unread) bool { return u.Kind == KindUser && u.Denied })
+}
+
+// accepting is s where nothing waits any more for what the token may not read of people:
+// they are taken to have an account, unless it is known that they have none.
+func (s *Snapshot) accepting() *Snapshot {
+	with := *s
+	with.Unread = nil
+	for _, u := range s.Unread {
+		if u.Kind != KindUser || !u.Denied {
+			with.Unread = append(with.Unread, u)
+			continue
+		}
+		u.Accepted = true
+		checks := []CheckID{u.Check}
+		if u.Check == "" {
+			checks = []CheckID{UserUnreachable, InactiveUser}
+		}
+		for _, u.Check = range checks {
+			with.Unread = append(with.Unread, u)
 		}
 	}
 	return &with

@@ -183,7 +183,7 @@ func mutes() []struct {
 			PolicyGap, PolicyNobodyNow, BelowMinPeople, SamePersonOnLevels, EscalationLadder,
 			UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance, NotFound,
 		}},
-		{"people.mute", []CheckID{PredictedCollision, UserUnreachable, InactiveUser}},
+		{"people.mute", []CheckID{PredictedCollision, UserUnreachable, InactiveUser, PeopleUnreadable}},
 		{"services.mute", []CheckID{UrgencyIgnoresSeverity, ServiceDisabled, ServiceInMaintenance}},
 	}
 }

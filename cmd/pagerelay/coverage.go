@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -183,12 +182,7 @@ func (s *coverageSource) read(ctx context.Context, cfg coverage.Config, progress
 	if err != nil {
 		return nil, err
 	}
-	if len(keyless) > 0 {
-		// Any of PagerDuty's services may be the one behind such a key.
-		snapshot.Unread = append(snapshot.Unread, coverage.Unread{
-			Kind: coverage.KindService, Reason: "the routing key cannot be read now of " + strings.Join(keyless, ", "),
-		})
-	}
+	snapshot.Keyless = keyless
 	return snapshot, nil
 }
 

@@ -86,8 +86,8 @@ func TestCoverageExample(t *testing.T) {
 	}
 }
 
-// A routing key that cannot be read at the moment joins nothing: whatever is behind it
-// is not known, rather than well.
+// A routing key that cannot be read at the moment joins nothing: that service is not known
+// to be well, and others are.
 func TestCoverageUnreadableKey(t *testing.T) {
 	server, _ := account(t, exampleAccount(t, "10m", "PADA001, PGRACE1"))
 	dir := t.TempDir()
@@ -112,7 +112,7 @@ coverage: {escalation_policies: [{name: payments}]}
 	if err != nil {
 		t.Fatal(err)
 	}
-	disabled := coverage.Subject{Kind: coverage.KindService, ID: "PINFRA1", Name: "Infra us-east-1"}
+	behind := coverage.Subject{Kind: coverage.KindService, ID: "infra", Name: "infra"}
 	audit := func() (*coverage.Audit, coverage.Heard) {
 		t.Helper()
 		snapshot, err := p.source.Read(t.Context())
@@ -122,18 +122,18 @@ coverage: {escalation_policies: [{name: payments}]}
 		heard, _ := coverage.NewHearing(snapshot, p.config.Coverage).Heard("infra", time.Now())
 		return coverage.NewAudit(snapshot, p.config.Coverage, time.Now()), heard
 	}
-	if a, heard := audit(); !a.Whole() || !a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.Hears {
+	if a, heard := audit(); !a.Whole() || !a.Result.Judged(coverage.ServiceDisabled, behind) || heard != coverage.Hears {
 		t.Fatalf("with the key: got unknown %v, heard %q; want nothing unknown, somebody", a.Result.Unknown, heard)
 	}
 	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}
 	a, heard := audit()
-	if a.Result.Judged(coverage.ServiceDisabled, disabled) || heard != coverage.NotKnown {
-		t.Errorf("without the key: got unknown %v, heard %q; want that nothing is known of services", a.Result.Unknown, heard)
+	if a.Result.Judged(coverage.ServiceDisabled, behind) || heard != coverage.NotKnown || len(a.Result.Unknown) != 1 {
+		t.Errorf("without the key: got unknown %v, heard %q; want that nothing is known of this service", a.Result.Unknown, heard)
 	}
 	reasons := strings.Join(a.Reasons(), "\n")
-	if !strings.Contains(reasons, "the routing key cannot be read now of infra") || strings.Contains(reasons, "secret-place") {
+	if !strings.Contains(reasons, "its routing key cannot be read") || strings.Contains(reasons, "secret-place") {
 		t.Errorf("got reasons %q, want the name of the service and no path", reasons)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -16,6 +17,10 @@ import (
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
+// auditSpread is the part of the interval by which an audit comes sooner at most; how
+// much is drawn once a process.
+const auditSpread = 0.1
+
 // unresolveTimeout bounds how long an audit waits for the outbox.
 const unresolveTimeout = 30 * time.Second
 
@@ -24,6 +29,7 @@ func newAuditor(store *outbox.Store, audited func(), reg prometheus.Registerer, 
 	log := logger.With("component", "coverage")
 	var auditor *coverage.Auditor
 	auditor = coverage.NewAuditor(coverageSink{store}, coverage.AuditorConfig{
+		Spread: auditSpread * rand.Float64(),
 		OnAudit: func() {
 			unresolve(store, heard(auditor), log)
 			audited()

@@ -176,6 +176,12 @@ func status(err error) int {
 	return 0
 }
 
+// denied says whether err is that the plan or the token does not allow a call.
+func denied(err error) bool {
+	code := status(err)
+	return code == http.StatusPaymentRequired || code == http.StatusForbidden
+}
+
 func temporary(err error) bool {
 	te := interface{ Temporary() bool }(nil)
 	return errors.As(err, &te) && te.Temporary()
@@ -211,7 +217,7 @@ func (g *guard) call(ctx context.Context, p *pass, f func(context.Context) error
 	}
 	err := p.call(ctx, f)
 	switch code := status(err); {
-	case code == http.StatusPaymentRequired, code == http.StatusForbidden:
+	case denied(err):
 		if !g.answered {
 			g.vain++
 		}

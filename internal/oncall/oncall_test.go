@@ -430,6 +430,10 @@ func wantUnread(t *testing.T, s *coverage.Snapshot, want []string) {
 		if strings.Contains(text, token) || strings.Contains(text, "\n") {
 			t.Errorf("got reason %q", text)
 		}
+		forbidden := u.Kind == coverage.KindUser && u.ID != "" && strings.Contains(u.Reason, "403") || u.Check == coverage.UserUnreachable
+		if u.Denied != forbidden {
+			t.Errorf("got %s: denied %t, want %t", text, u.Denied, forbidden)
+		}
 		if i >= len(want) {
 			t.Errorf("got one more: %s", text)
 			continue

@@ -29,7 +29,9 @@ func (p *pass) users(ctx context.Context) {
 	for _, id := range wanted {
 		switch err := f.failed[id]; {
 		case err != nil:
-			p.unread(coverage.KindUser, id, err)
+			p.snap.Unread = append(p.snap.Unread, coverage.Unread{
+				Kind: coverage.KindUser, ID: id, Reason: err.Error(), Denied: denied(err),
+			})
 		case len(f.ids[id]) == 0:
 			p.snap.Users[id].Gone = true
 		default:
@@ -69,6 +71,7 @@ func (p *pass) user(out *coverage.User, u pagerduty.User) {
 		p.snap.Unread = append(p.snap.Unread, coverage.Unread{
 			Check: coverage.UserUnreachable, Kind: coverage.KindUser, ID: u.ID,
 			Reason: "PagerDuty shows this token no contact methods or notification rules, only that there are some",
+			Denied: true,
 		})
 	}
 }
