@@ -16,7 +16,7 @@ func syntaxFault(text []byte, err error) Fault {
 		return Fault{Text: "is not YAML: " + err.Error()}
 	}
 	s := source{lines: strings.Split(strings.ReplaceAll(string(text), "\r\n", "\n"), "\n"), at: reason.Mark, from: reason.ContextMark}
-	for _, diagnose := range []func(source) (int, string){source.tab, source.template, source.unclosed, source.indentation, source.colon} {
+	for _, diagnose := range []func(source) (int, string){source.tab, source.template, source.reserved, source.unclosed, source.indentation, source.colon} {
 		if line, what := diagnose(s); what != "" {
 			return Fault{Line: line, Text: what}
 		}
@@ -57,6 +57,15 @@ func (s source) template() (int, string) {
 		}
 	}
 	return 0, ""
+}
+
+// reserved finds a value that begins with a character that YAML keeps for itself.
+func (s source) reserved() (int, string) {
+	line := s.line(s.at.Line)
+	if s.at.Column < 1 || s.at.Column > len(line) || !strings.ContainsRune("@`%", rune(line[s.at.Column-1])) {
+		return 0, ""
+	}
+	return s.at.Line, fmt.Sprintf("a value that begins with %c must be quoted", line[s.at.Column-1])
 }
 
 // quotedTemplate is the value of a line in quotes, if it begins with {{ and has none.

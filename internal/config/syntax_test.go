@@ -37,6 +37,7 @@ func TestParseNotYAML(t *testing.T) {
 		{"a quote", "services:\n  ops:\n    region: 'us\nrules: []\n", "line 3: the ' is not closed"},
 		{"a colon", "services:\n  ops:\n    routing_key_file f\n    region: us\n", "line 3: a field needs a colon and a space after its name"},
 		{"a colon too many", "services:\n  ops:\n    region: u: s\n", "line 3: a value that has a colon and a space in it must be quoted"},
+		{"a value that begins with what is reserved", "services:\n  ops:\n    region: @us\n", "line 3: a value that begins with @ must be quoted"},
 		{"a quote's escape", "services: \"\\q\"\n", "line 1: is not YAML: found unknown escape character"},
 		{"not text", "services: \xff\n", "is not YAML: invalid leading UTF-8 octet (value: 255)"},
 	} {

@@ -35,7 +35,9 @@ func fieldsOf(t reflect.Type) fields {
 			}
 			inner := fieldsOf(in)
 			maps.Copy(fs.types, inner.types)
-			fs.others = inner.others
+			if inner.others != nil {
+				fs.others = inner.others
+			}
 		case name == "":
 			fs.types[strings.ToLower(f.Name)] = f.Type // as the YAML package names it.
 		default:
