@@ -59,9 +59,7 @@ func (r *requirements) one(name string) []Span {
 // twice, the one that it skips is not there.
 //
 // It goes from one change of the clock to the next: in between, the clock is UTC
-// plus a constant, and days and minutes can be counted. The day is judged on a clock
-// without changes, because timeinterval takes the length of a month from its hours,
-// and with a short day in it the last of 31 days would be the 30th.
+// plus a constant, and days and minutes can be counted.
 func expand(t timeinterval.TimeInterval, w Span) []Span {
 	loc := time.UTC
 	if t.Location != nil && t.Location.Location != nil {

@@ -105,6 +105,11 @@ func TestRequired(t *testing.T) {
 			[]string{"2026-03-30 22:00/2026-03-31 22:00"},
 		},
 		{
+			"a weekend that begins on Friday and wraps around the end of the week", "2026-11-18 00:00/2026-11-26 00:00",
+			`{weekdays: ["friday:monday"]}`,
+			[]string{"2026-11-20 00:00/2026-11-24 00:00"},
+		},
+		{
 			"months and years", "2026-12-20 00:00/2027-01-10 00:00",
 			`{months: ["january"], years: ["2027"], days_of_month: ["1:2"]}`,
 			[]string{"2027-01-01 00:00/2027-01-03 00:00"},
@@ -140,22 +145,31 @@ func TestRequiredAgreesWithAlertmanager(t *testing.T) {
 		"UTC", "Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia", "America/St_Johns", "Africa/Casablanca",
 		"Asia/Kathmandu", "Antarctica/Troll", "America/Sao_Paulo",
 	} {
-		text := `{location: ` + zone + `, times: [{start_time: "00:10", end_time: "02:20"}, {start_time: "23:00", end_time: "24:00"}], weekdays: ["sunday", "friday:saturday"]}`
-		list := intervals("[{name: a, time_intervals: [" + text + "]}]")
-		for _, window := range []string{
-			"2026-03-27 00:00/2026-03-31 00:00", "2026-10-23 00:00/2026-10-27 00:00",
-			"2026-10-02 00:00/2026-10-06 00:00", "2011-12-28 00:00/2012-01-02 00:00", "2028-02-27 13:07/2028-03-03 00:00",
+		for _, days := range []string{
+			`weekdays: ["sunday", "friday:saturday"]`, `weekdays: ["saturday:sunday"]`, `days_of_month: ["-1", "26:28"]`,
 		} {
-			w := span(window)
-			spans := needed(w, text)
-			for at := w.Start; at.Before(w.End); at = at.Add(time.Minute) {
-				got := false
-				for _, s := range spans {
-					got = got || covers(s, at)
-				}
-				if want := list[0].TimeIntervals[0].ContainsTime(at); got != want {
-					t.Fatalf("%s, %v: got %v, want %v", zone, at, got, want)
-				}
+			text := `{location: ` + zone + `, times: [{start_time: "00:10", end_time: "02:20"}, {start_time: "23:00", end_time: "24:00"}], ` + days + `}`
+			agree(t, text)
+		}
+	}
+}
+
+func agree(t *testing.T, text string) {
+	t.Helper()
+	list := intervals("[{name: a, time_intervals: [" + text + "]}]")
+	for _, window := range []string{
+		"2026-03-27 00:00/2026-04-01 12:00", "2026-10-23 00:00/2026-10-27 00:00",
+		"2026-10-02 00:00/2026-10-06 00:00", "2011-12-28 00:00/2012-01-02 00:00", "2028-02-27 13:07/2028-03-03 00:00",
+	} {
+		w := span(window)
+		spans := needed(w, text)
+		for at := w.Start; at.Before(w.End); at = at.Add(time.Minute) {
+			got := false
+			for _, s := range spans {
+				got = got || covers(s, at)
+			}
+			if want := list[0].TimeIntervals[0].ContainsTime(at); got != want {
+				t.Fatalf("%s, %v: got %v, want %v", text, at, got, want)
 			}
 		}
 	}

@@ -37,6 +37,7 @@ coverage:
     - name: office-hours
       time_intervals:
         - {weekdays: ['monday:friday'], times: [{start_time: '09:00', end_time: '17:00'}], location: Europe/Berlin}
+        - {weekdays: ['friday:monday']} # wraps around the end of the week, as from Alertmanager 0.35.
 `), ".")
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +96,10 @@ func TestParseCoverageFaults(t *testing.T) {
 		{
 			"time zone", section("time_intervals: [{name: o, time_intervals: [{location: Europe/Nowhere}]}]"),
 			[]string{"coverage.time_intervals[0].time_intervals[0].location: unknown time zone Europe/Nowhere (line 8)"},
+		},
+		{
+			"a month that is none", section("time_intervals: [{name: o, time_intervals: [{months: ['13']}]}]"),
+			[]string{"coverage.time_intervals[0].time_intervals[0]: 13 is not a valid month: out of range (line 8)"},
 		},
 		{
 			"unknown field of a time interval", section("time_intervals: [{name: o, time_intervals: [{weekday: [monday]}]}]"),
