@@ -67,7 +67,7 @@ func (c Reconcile) Validate() error {
 // effect is what a mute of this kind is to do; nil is nothing.
 func (c Reconcile) effect(by string) *incident.Mute {
 	do := c.OnSilence
-	if by == "inhibition" {
+	if by == byInhibition {
 		do = c.OnInhibit
 	}
 	if by == "" || do == "" || do == muteNothing {

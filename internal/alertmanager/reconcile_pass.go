@@ -42,9 +42,25 @@ type held struct {
 	in   *incident.Incident
 	more []*incident.Incident // further incidents that hold it.
 
-	listed uint64 // the members that list it, ...
-	loud   uint64 // ... neither silenced nor inhibited.
-	by     string // what mutes it elsewhere.
+	// The members that list it: a bit each.
+	listed    uint64
+	silenced  uint64
+	inhibited uint64
+	loud      uint64 // neither of these.
+}
+
+// mutedBy is silence, inhibition or "". A silence counts once every member shows it:
+// one that has not got it, as when it was too large to gossip, still notifies, or will
+// when it hears of the alert. An inhibition is each member's own finding about what it
+// lists. Where they differ nothing begins and nothing ends.
+func (h *held) mutedBy(members int) string {
+	switch everybody := uint64(1)<<members - 1; {
+	case h.silenced != 0 && h.silenced == everybody:
+		return bySilence
+	case h.inhibited != 0 && h.inhibited == h.listed:
+		return byInhibition
+	}
+	return ""
 }
 
 func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
@@ -156,10 +172,13 @@ func (p *pass) see(ctx context.Context, member int, l *Listing) error {
 	}
 	h := &p.held[at]
 	h.listed |= 1 << member
-	switch by := l.mutedBy(); {
-	case by == "silence" || (by != "" && h.by == ""):
-		h.by = by
-	case by == "" && l.Status.State != "unprocessed": // that one knows nothing of mutes yet.
+	if l.Status.SilencedBy {
+		h.silenced |= 1 << member
+	}
+	if l.Status.InhibitedBy {
+		h.inhibited |= 1 << member
+	}
+	if l.mutedBy() == "" && l.Status.State != "unprocessed" { // that one knows nothing of mutes yet.
 		h.loud |= 1 << member
 	}
 	return nil
@@ -198,9 +217,9 @@ func (p *pass) vouch(ctx context.Context) error {
 	return nil
 }
 
-// mutes finds what has become muted or ceased to be. A mute begins when all who
-// list the alert say so, and everybody was heard; it ends when one that has been
-// up for long enough says otherwise.
+// mutes finds what has become muted or ceased to be. A mute begins when everybody
+// was heard and all agree (held.mutedBy); it ends when one that has been up for
+// long enough says otherwise.
 func (p *pass) mutes(ctx context.Context, standing Standing) error {
 	var mature uint64
 	everybody := true
@@ -216,9 +235,10 @@ func (p *pass) mutes(ctx context.Context, standing Standing) error {
 		if h.listed == 0 {
 			continue
 		}
-		effect := p.settings.Policy.effect(h.by)
+		by := h.mutedBy(len(standing.Mature))
+		effect := p.settings.Policy.effect(by)
 		switch {
-		case h.loud&mature != 0, h.by != "" && effect == nil:
+		case h.loud&mature != 0, by != "" && effect == nil:
 			if h.any(func(in *incident.Incident) bool { return in.Members[h.fp].Muted != nil }) {
 				end = append(end, incident.Muting{Fingerprint: h.fp})
 			}

@@ -40,13 +40,19 @@ func (f *filled) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// What mutes an alert.
+const (
+	bySilence    = "silence"
+	byInhibition = "inhibition"
+)
+
 // mutedBy is silence, inhibition or "". A silence comes first: a person made it.
 func (l *Listing) mutedBy() string {
 	switch {
 	case bool(l.Status.SilencedBy):
-		return "silence"
+		return bySilence
 	case bool(l.Status.InhibitedBy):
-		return "inhibition"
+		return byInhibition
 	}
 	return ""
 }

@@ -525,6 +525,9 @@ func TestMutes(t *testing.T) {
 	inhibited := line{fp: fpA, state: "suppressed", by: "inhibitedBy"}
 	both := alertmanager.Reconcile{OnSilence: "acknowledge", OnInhibit: "resolve"}
 	list := func(ls ...line) func(*rig) { return func(g *rig) { g.list(ls...) } }
+	differ := func(first, second line) func(*rig) {
+		return func(g *rig) { g.fakes[0].alerts, g.fakes[1].alerts = lines(first), lines(second) }
+	}
 	for _, tc := range []struct {
 		name   string
 		policy alertmanager.Reconcile
@@ -536,7 +539,14 @@ func TestMutes(t *testing.T) {
 		{"resolve", both, []func(*rig){list(inhibited)}, incident.StateClosed},
 		{"ended", both, []func(*rig){list(inhibited), list(line{fp: fpA})}, incident.StateOpen},
 		{"one of them hears it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = lines(line{fp: fpA}) }}, incident.StateOpen},
-		{"one of them does not know it", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = "[]" }}, incident.StateAcknowledged},
+		{"one of them does not show the silence", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].alerts = "[]" }}, incident.StateOpen},
+		{"one of them has it inhibited instead", both, []func(*rig){differ(silenced, inhibited)}, incident.StateOpen},
+		{"one of them has it inhibited instead, and silences do nothing", alertmanager.Reconcile{OnInhibit: "resolve"}, []func(*rig){differ(silenced, inhibited)}, incident.StateOpen},
+		{"one of them has not processed it", both, []func(*rig){differ(silenced, line{fp: fpA, state: "unprocessed"})}, incident.StateOpen},
+		{"one of them forgets it", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].alerts = "[]" }}, incident.StateAcknowledged},
+		{"one of them inhibits it later", both, []func(*rig){list(silenced), differ(silenced, inhibited)}, incident.StateAcknowledged},
+		{"inhibited in the one that lists it", both, []func(*rig){func(g *rig) { g.list(inhibited); g.fakes[1].alerts = "[]" }}, incident.StateClosed},
+		{"inhibited in one and not processed in the other", both, []func(*rig){differ(inhibited, line{fp: fpA, state: "unprocessed"})}, incident.StateOpen},
 		{"one of them does not answer", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].code = 500 }}, incident.StateOpen},
 		{"one of them is young", both, []func(*rig){func(g *rig) { g.list(silenced); g.fakes[1].up = time.Second }}, incident.StateOpen},
 		{"it lasts while one does not answer", both, []func(*rig){list(silenced), func(g *rig) { g.fakes[1].code = 500 }}, incident.StateAcknowledged},
