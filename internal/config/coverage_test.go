@@ -99,7 +99,7 @@ func TestParseCoverageFaults(t *testing.T) {
 		},
 		{
 			"a month that is none", section("time_intervals: [{name: o, time_intervals: [{months: ['13']}]}]"),
-			[]string{"coverage.time_intervals[0].time_intervals[0]: 13 is not a valid month: out of range (line 8)"},
+			[]string{"coverage.time_intervals[0].time_intervals[0].months[0]: 13 is not a valid month: out of range (line 8)"},
 		},
 		{
 			"unknown field of a time interval", section("time_intervals: [{name: o, time_intervals: [{weekday: [monday]}]}]"),
