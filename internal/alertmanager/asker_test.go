@@ -137,13 +137,12 @@ func TestAskAboutSiblings(t *testing.T) {
 		})
 		o := obs[0]
 		return &incident.Incident{
-			ID: incident.ID(o.Service, o.DedupKey), Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared,
-			Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels,
+			ID: incident.ID(o.Service, o.DedupKey), Subject: incident.Subject{Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared, Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels},
 		}
 	}
 	sum := sha256.Sum256([]byte(groupKey))
 	bare := &incident.Incident{
-		BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: template.KV{"cluster": "c1"},
+		Subject: incident.Subject{BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: template.KV{"cluster": "c1"}},
 	}
 	alert := func(receivers []string, kv ...string) alertmanager.Alert {
 		a := alertmanager.Alert{Fingerprint: "0000000000000001", Labels: map[string]string{"severity": "critical"}, Receivers: receivers}

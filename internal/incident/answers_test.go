@@ -12,7 +12,7 @@ import (
 // PagerDuty, or of this process, of more than ten minutes.
 func TestSharedResolveOutlivesAnOutage(t *testing.T) {
 	in := fresh(urgency(mapping.High), over, have(incident.StateUnknown), func(in *incident.Incident) {
-		in.FirstSeenResolved, in.Shared, in.Revision, in.Epoch = true, true, 0, 0
+		in.Shared, in.Revision, in.Epoch = true, 0, 0
 		in.Attempts = 12
 	})
 	given := incident.Evidence{Known: true, KeyHash: "k1"}

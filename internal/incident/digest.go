@@ -112,8 +112,8 @@ func Tell(t Table, in *Incident, now time.Time) {
 	d := t.Edit(id)
 	if d == nil {
 		d = &Incident{
-			ID: id, Service: in.Service, DedupKey: key, Urgency: mapping.Change, Origin: in.Origin, Have: StateClosed,
-			Members: map[string]*Member{}, Digest: &Digest{}, CreatedAt: now,
+			ID: id, Subject: Subject{Service: in.Service, DedupKey: key, Urgency: mapping.Change, Origin: in.Origin},
+			Told: Told{Have: StateClosed}, Members: map[string]*Member{}, Digest: &Digest{}, CreatedAt: now,
 		}
 		t.Create(d)
 	}

@@ -81,10 +81,8 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 			in.Have = StateUnknown
 		}
 		in.wantChanged()
-		in.Attempted, in.Minimal, in.Blocked, in.KeyFault = false, false, nil, ""
+		in.Attempted, in.Retry = false, Retry{}
 		in.RepeatAt = time.Time{}
-		in.Attempts, in.NotBefore = 0, time.Time{}
-		in.FirstSeenResolved = false
 		in.PendingSince = now
 		in.Guaranteed = 0 // of the epoch before it was told that it was missed.
 	}

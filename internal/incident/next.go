@@ -144,61 +144,72 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if stop, d := obstacle(in, ev, now); stop {
 		return d
 	}
-	class, due, uncovered := triggerClass(in.Urgency), in.FollowUp(), in.uncovered()
 	if in.Revision > in.AcceptedRevision {
-		if in.mayHoldOlder() && in.resolvable(ev) {
-			return send(Resolve, class, "a new epoch while an older one may be open")
-		}
-		if d, ok := staleCheck(in, ev, p, now); ok {
-			return d
-		}
-		if d, ok := alsoToFallback(in, ev, now); ok {
-			return d
-		}
-		return send(triggerAction(in.Urgency), class, "a new episode")
+		return nextPage(in, ev, p, now)
 	}
-	switch {
+	class := triggerClass(in.Urgency)
+	switch d := in.uncovered(); {
 	case !in.Urgency.Opens():
 		return Decision{Kind: Idle, Reason: "said"}
 	case in.Parted:
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
-	case uncovered != nil:
-		return nextUncovered(in, uncovered, ev, class, now)
+	case d != nil:
+		return nextUncovered(in, d, ev, class, now)
 	case in.Have == StateClosed:
 		return send(Trigger, class, "it fires, and PagerDuty holds nothing")
 	case in.Have == StateUnknown:
 		return send(Trigger, ClassRefresh, "PagerDuty's state is not known")
+	}
+	return nextOpen(in, ev, now)
+}
+
+// nextPage decides about a firing that PagerDuty has not accepted.
+func nextPage(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	class := triggerClass(in.Urgency)
+	if in.mayHoldOlder() && in.resolvable(ev) {
+		return send(Resolve, class, "a new epoch while an older one may be open")
+	}
+	if d, ok := staleCheck(in, ev, p, now); ok {
+		return d
+	}
+	if d, ok := alsoToFallback(in, ev, now); ok {
+		return d
+	}
+	return send(triggerAction(in.Urgency), class, "a new firing")
+}
+
+// nextOpen decides for an incident that PagerDuty holds, and should hold.
+func nextOpen(in *Incident, ev Evidence, now time.Time) Decision {
+	due, unacked := in.FollowUp(), in.Want() == StateAcknowledged && in.Have == StateOpen
+	switch {
 	case !in.resolvable(ev) && (in.Want() == StateAcknowledged || due != nil):
 		// An acknowledge matches only under the key of the trigger, which is gone.
-	case in.Urgency.AutoAcks() && in.Have == StateOpen:
+	case unacked && in.Urgency.AutoAcks():
 		return send(Acknowledge, ClassAcknowledge, "the urgency is acknowledged")
-	case in.Want() == StateAcknowledged && in.Have == StateOpen:
-		if in.Urgency.First() {
-			return send(Acknowledge, ClassHighResolve, "all that fires is muted in Alertmanager") // it stops an escalation, too.
-		}
+	case unacked && in.Urgency.First():
+		return send(Acknowledge, ClassHighResolve, "all that fires is muted in Alertmanager") // it stops an escalation, too.
+	case unacked:
 		return send(Acknowledge, ClassAcknowledge, "all that fires is muted in Alertmanager")
 	case due != nil && due.FollowUp == Acknowledge && ev.HigherTrigger.After(in.LastTrigger):
 		// PagerDuty may have grouped the higher one in: leave it unacknowledged.
+	case due != nil && due.FollowUp == Resolve: // a page follows it.
+		return due.next(triggerClass(in.Urgency), now)
 	case due != nil:
-		if due.FollowUp != Resolve { // a page follows that one.
-			class = ClassRefresh
-		}
-		return due.next(class, now)
+		return due.next(ClassRefresh, now)
 	}
-	if !in.RepeatAt.IsZero() {
-		if due := in.LastTrigger.Add(refreshEvery); ahead(due, now, refreshEvery) {
-			return wait(due, "refreshes come at most once a minute")
-		}
-		return send(Trigger, ClassRefresh, "Alertmanager repeats it")
+	if in.RepeatAt.IsZero() {
+		return Decision{Kind: Idle, Reason: "PagerDuty holds what it should"}
 	}
-	return Decision{Kind: Idle, Reason: "PagerDuty holds what it should"}
+	if due := in.LastTrigger.Add(refreshEvery); ahead(due, now, refreshEvery) {
+		return wait(due, "refreshes come at most once a minute")
+	}
+	return send(Trigger, ClassRefresh, "Alertmanager repeats it")
 }
 
 // nextOver decides for an incident that should be closed.
 func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
-	due, uncovered := in.FollowUp(), in.uncovered()
 	switch {
 	case !in.Urgency.Opens():
 		return forget("over")
@@ -210,24 +221,13 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return send(Resolve, ClassGuaranteed, "a new epoch while an older one may be open")
 		}
 		return send(Trigger, ClassGuaranteed, "over, but guaranteed: it only waited for the rate limit")
-	case in.Have == StateClosed && due != nil && due.FollowUp == Resolve && in.Blocked == nil && in.resolvable(ev):
-		d := due.next(ClassLowResolve, now)
-		if stop, o := obstacle(in, ev, now); stop && d.Kind == Send {
-			return o
-		}
-		return d
-	case in.Have == StateClosed && !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && in.Blocked == nil && ev.Known:
-		if stop, d := obstacle(in, ev, now); stop {
-			return d
-		}
-		return send(Resolve, ClassLast, "over before it was sent; another replica may have opened it")
 	case in.Have == StateClosed:
-		return forget("PagerDuty holds what it should")
+		return nextClosed(in, ev, p, now)
 	}
-	if in.waitsForCover() && uncovered.holds(ev.Coverage, now) {
-		return uncovered.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
+	if d := in.uncovered(); in.waitsForCover() && d.holds(ev.Coverage, now) {
+		return d.wait(ev.Coverage, now, "PagerDuty accepted the resolve and did not apply it: ")
 	}
-	if in.FirstSeenResolved && in.Shared {
+	if in.Epoch == 0 && in.Shared {
 		if d, ok := siblings(in, ev, p, now); ok {
 			return d
 		}
@@ -242,6 +242,25 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		}
 	}
 	return send(Resolve, resolveClass(in.Urgency), "nothing fires any more")
+}
+
+// nextClosed decides for an incident that is over and that PagerDuty does not hold.
+func nextClosed(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
+	var d Decision
+	switch due := in.FollowUp(); {
+	case in.Blocked != nil:
+	case due != nil && due.FollowUp == Resolve && in.resolvable(ev):
+		d = due.next(ClassLowResolve, now)
+	case !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && ev.Known:
+		d = send(Resolve, ClassLast, "over before it was sent; another replica may have opened it")
+	}
+	if d.Kind == Idle {
+		return forget("PagerDuty holds what it should")
+	}
+	if stop, o := obstacle(in, ev, now); stop && d.Kind == Send {
+		return o
+	}
+	return d
 }
 
 // mayHoldOlder says whether PagerDuty may hold an epoch before the present one.

@@ -18,9 +18,9 @@ func at(d time.Duration) time.Time { return t0.Add(d) }
 // member, revision and epoch 1, nothing said to PagerDuty yet.
 func fresh(edit ...func(*incident.Incident)) *incident.Incident {
 	in := &incident.Incident{
-		ID: "id", Version: 1, Service: "infra", DedupKey: "key", Urgency: mapping.High, Origin: mapping.OriginAlertmanager,
+		ID: "id", Version: 1, Subject: incident.Subject{Service: "infra", DedupKey: "key", Urgency: mapping.High, Origin: mapping.OriginAlertmanager},
 		Members:  map[string]*incident.Member{"a": {Firing: true, LastSeen: t0, Origin: mapping.OriginAlertmanager}},
-		Revision: 1, Epoch: 1, Have: incident.StateClosed, PendingSince: t0, CreatedAt: t0,
+		Revision: 1, Epoch: 1, Told: incident.Told{Have: incident.StateClosed}, PendingSince: t0, CreatedAt: t0,
 	}
 	for _, f := range edit {
 		f(in)
@@ -115,7 +115,7 @@ func TestNext(t *testing.T) {
 	}
 	seenResolved := func(in *incident.Incident) {
 		over(in)
-		in.FirstSeenResolved, in.Have, in.Revision, in.Epoch = true, incident.StateUnknown, 0, 0
+		in.Have, in.Revision, in.Epoch = incident.StateUnknown, 0, 0
 	}
 	shared := func(in *incident.Incident) { in.Shared = true }
 	zeroRevision := func(g *given) {

@@ -188,7 +188,6 @@ func observeUnknownEnd(t Table, o *mapping.Observation, now time.Time) {
 	in := t.Edit(id)
 	if in == nil {
 		in = NewIncident(id, o, now)
-		in.FirstSeenResolved = true
 		in.Have = StateUnknown
 		if ts != nil {
 			in.Doubts = slices.Clone(ts.Lost)
@@ -359,8 +358,8 @@ func leaveMoved(t Table, in *Incident, now time.Time) {
 // NewIncident makes the incident that an observation is the first of.
 func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 	in := &Incident{
-		ID: id, Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin,
-		Have: StateClosed, Members: map[string]*Member{}, CreatedAt: now,
+		ID: id, Subject: Subject{Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Origin: o.Origin},
+		Told: Told{Have: StateClosed}, Members: map[string]*Member{}, CreatedAt: now,
 	}
 	if o.Reason == ReasonAdopted {
 		// PagerDuty may hold this very epoch: then the trigger joins it, and if it

@@ -47,53 +47,6 @@ func Statuses() []string {
 	return []string{"pending", "open", "acknowledged", "uncovered", "blocked", "settled", "recorded"}
 }
 
-// tally counts members: those for which the incident should be open, and those
-// that fire and are not muted.
-type tally struct{ open, loud int }
-
-func (c *tally) add(m *Member, n int) {
-	if m != nil && m.counts() {
-		c.open += n
-	}
-	if m != nil && m.Firing && m.Muted == nil {
-		c.loud += n
-	}
-}
-
-// tallied counts the members if nobody has: before the incident is handed out it
-// has been done, and put keeps it up.
-func (in *Incident) tallied() tally {
-	if in.tally != nil {
-		return *in.tally
-	}
-	var c tally
-	for _, m := range in.Members {
-		c.add(m, 1)
-	}
-	return c
-}
-
-// HandOut makes the incident one that is only read from now on.
-func (in *Incident) HandOut() {
-	counted := in.tallied()
-	in.tally = &counted
-}
-
-// Firing is the number of members for which the incident should be open.
-func (in *Incident) Firing() int { return in.tallied().open }
-
-// counts says whether the incident should be open for the member.
-func (m *Member) counts() bool { return m.Firing && !m.resolvedByMute() }
-
-// Put replaces a member.
-func (in *Incident) Put(fp string, m *Member) {
-	c := in.tallied()
-	c.add(in.Members[fp], -1)
-	c.add(m, 1)
-	in.tally = &c
-	in.Members[fp] = m
-}
-
 // Held tells the late firings that are being checked apart from others; "" if
 // there are none.
 func (in *Incident) Held() string {

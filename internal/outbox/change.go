@@ -80,7 +80,7 @@ func (s *Store) Retry(ctx context.Context, id string) error {
 		if in == nil {
 			return ErrNotFound
 		}
-		in.Retry("asked for", tx.now)
+		in.TryAgain("asked for", tx.now)
 		return nil
 	})
 }
@@ -92,7 +92,7 @@ func (s *Store) RetryBlocked(ctx context.Context, reason string) (int, error) {
 		for _, in := range s.List() {
 			if in.Blocked != nil || in.KeyFault != "" {
 				if in = tx.Edit(in.ID); in != nil {
-					in.Retry(reason, tx.now)
+					in.TryAgain(reason, tx.now)
 					n++
 				}
 			}

@@ -110,8 +110,8 @@ func TestWhatSurvivedDamageIsWrittenOnce(t *testing.T) {
 // A member that is known from an older file only, and was never paged, is paged.
 func TestMergeKeepsWhatWasNeverPaged(t *testing.T) {
 	firing := func() *incident.Member { return &incident.Member{Firing: true, Origin: mapping.OriginAlertmanager} }
-	memory := &incident.Incident{ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1, Members: map[string]*incident.Member{"a": firing()}}
-	file := &incident.Incident{ID: "k", Urgency: mapping.High, Have: incident.StateClosed, Revision: 1, Epoch: 1, Members: map[string]*incident.Member{"b": firing()}}
+	memory := &incident.Incident{ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 1, HaveEpoch: 1}, Revision: 1, Epoch: 1, Members: map[string]*incident.Member{"a": firing()}}
+	file := &incident.Incident{ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateClosed}, Revision: 1, Epoch: 1, Members: map[string]*incident.Member{"b": firing()}}
 	in := memory.Merge(file)
 	if in.Revision <= in.AcceptedRevision {
 		t.Errorf("b was never accepted, and nothing is left to be said: revision %d, accepted %d", in.Revision, in.AcceptedRevision)
@@ -123,11 +123,11 @@ func TestMergeKeepsWhatWasNeverPaged(t *testing.T) {
 func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	memory := &incident.Incident{
-		ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
+		ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 1, HaveEpoch: 1}, Revision: 1, Epoch: 1,
 		Members: map[string]*incident.Member{"a": {Firing: true, Episode: 1, Epoch: 1}},
 	}
 	file := &incident.Incident{
-		ID: "k", Urgency: mapping.High, Have: incident.StateOpen, Revision: 5, AcceptedRevision: 5, Epoch: 2, HaveEpoch: 2,
+		ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 5, HaveEpoch: 2}, Revision: 5, Epoch: 2,
 		Members: map[string]*incident.Member{"b": {Firing: true, Episode: 5, Epoch: 2}, "over": {Episode: 4, Epoch: 2}},
 	}
 	in := memory.Merge(file)
@@ -238,8 +238,8 @@ func TestFileThatIsReadAgainBringsNothingBack(t *testing.T) {
 	id := incident.ID("infra", "k")
 	file := func() *opened {
 		return &opened{incidents: []*incident.Incident{{
-			ID: id, Service: "infra", DedupKey: "k", Urgency: mapping.High, Have: incident.StateOpen, KeyHash: "k1",
-			Revision: 1, AcceptedRevision: 1, Epoch: 1, HaveEpoch: 1,
+			ID: id, Subject: incident.Subject{Service: "infra", DedupKey: "k", Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, KeyHash: "k1", AcceptedRevision: 1, HaveEpoch: 1},
+			Revision: 1, Epoch: 1,
 			Members: map[string]*incident.Member{"a": {Firing: true, Origin: mapping.OriginAlertmanager}},
 		}}}
 	}

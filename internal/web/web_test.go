@@ -58,8 +58,7 @@ func id(prefix string) string { return prefix + strings.Repeat("0", 32-len(prefi
 
 func fresh(prefix string, urgency mapping.Urgency, change func(*incident.Incident)) *incident.Incident {
 	in := &incident.Incident{
-		ID: id(prefix), Service: "ops", DedupKey: "ops/" + prefix, Urgency: urgency, Tier: "critical", Rule: "all", Severity: "critical",
-		Origin: mapping.OriginAlertmanager, CreatedAt: at(0), Have: incident.StateOpen, Revision: 1, AcceptedRevision: 1,
+		ID: id(prefix), Subject: incident.Subject{Service: "ops", DedupKey: "ops/" + prefix, Urgency: urgency, Tier: "critical", Rule: "all", Severity: "critical", Origin: mapping.OriginAlertmanager}, CreatedAt: at(0), Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 1}, Revision: 1,
 		Members: map[string]*incident.Member{"fp": {
 			Firing: true, LastSeen: at(1),
 			Alert: template.Alert{Labels: template.KV{"alertname": "A"}, StartsAt: at(0)},

@@ -167,6 +167,15 @@ func (w *world) interval() time.Duration {
 	return time.Minute
 }
 
+// checkIncidents: every part of every incident is as it is meant to be.
+func (w *world) checkIncidents() {
+	for _, in := range w.store.List() {
+		if err := in.Check(); err != nil {
+			w.problem("%s on %s: %v", in.DedupKey, in.Service, err)
+		}
+	}
+}
+
 // checkBlocked: what fails for a time is tried again, and what PagerDuty refuses is
 // tried once more as the minimal event, before it is given up (promise 5).
 func (w *world) checkBlocked() {

@@ -87,6 +87,7 @@ func run(t *testing.T, steps []step, peers, perMinute int, dedup string, policy 
 				time.Sleep(s.Pause)
 			}
 			synctest.Wait()
+			w.checkIncidents()
 			w.checkBlocked()
 			w.checkCopied()
 		}
