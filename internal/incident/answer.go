@@ -154,7 +154,7 @@ func (in *Incident) triggered(it *Intent, now time.Time) {
 	if it.FollowUp || it.Revision > in.AcceptedRevision || (it.Prev != StateOpen && it.Prev != StateAcknowledged) {
 		in.OpenedAt = now
 	}
-	in.Have, in.HaveEpoch, in.LastTrigger = StateOpen, it.Epoch, now
+	in.Have, in.HaveEpoch, in.LastTrigger, in.Settled = StateOpen, it.Epoch, now, 0
 	in.AcceptedRevision = max(in.AcceptedRevision, it.Revision)
 	if in.RepeatAt.Equal(it.RepeatAt) {
 		in.RepeatAt = time.Time{}
@@ -166,7 +166,7 @@ func (in *Incident) triggered(it *Intent, now time.Time) {
 }
 
 func (in *Incident) resolved(it *Intent, now time.Time) {
-	in.Have, in.HaveEpoch, in.LastResolve = StateClosed, it.Epoch, now
+	in.Have, in.HaveEpoch, in.LastResolve, in.Settled = StateClosed, it.Epoch, now, 0
 	in.doubtsOfResolve(it, now)
 	in.lower()
 	if it.Prev == StateClosed || (it.Epoch == in.Epoch && in.Firing() == 0) {

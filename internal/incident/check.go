@@ -29,6 +29,7 @@ func (in *Incident) checkTold(wrong check) {
 	wrong(in.AcceptedRevision > in.Revision, "accepted revision %d of %d", in.AcceptedRevision, in.Revision)
 	wrong(in.HaveEpoch > max(in.Epoch, 1), "have speaks of epoch %d of %d", in.HaveEpoch, in.Epoch) // what is adopted may be open before it fires here.
 	wrong((in.Have == StateOpen || in.Have == StateAcknowledged) && in.KeyHash == "", "have %s, under no routing key", in.Have)
+	wrong(in.Settled > in.Revision, "settled revision %d of %d", in.Settled, in.Revision)
 	switch in.Have {
 	case StateClosed, StateOpen, StateAcknowledged, StateUnknown:
 	default:

@@ -28,6 +28,7 @@ func TestCheck(t *testing.T) {
 		"accepted before it came": {fresh(told, func(in *incident.Incident) { in.AcceptedRevision++ }), "accepted revision 2 of 1"},
 		"have of an epoch to be":  {fresh(told, func(in *incident.Incident) { in.HaveEpoch++ }), "epoch 2 of 1"},
 		"open without a key":      {fresh(told, func(in *incident.Incident) { in.KeyHash = "" }), "under no routing key"},
+		"settled before it came":  {fresh(told, func(in *incident.Incident) { in.Settled = 2 }), "settled revision 2 of 1"},
 		"have nothing":            {fresh(have("")), `have ""`},
 		"an unknown doubt":        {fresh(doubt(incident.Doubt{About: incident.Change, Cause: incident.CauseLost})), "cause lost about a change"},
 		"the same doubt twice":    {fresh(doubt(lost), doubt(lost)), "two doubts"},

@@ -121,6 +121,9 @@ type Told struct {
 	HaveEpoch int   `json:"have_epoch"`
 	// AcceptedRevision is the newest that PagerDuty accepted as a trigger.
 	AcceptedRevision int `json:"accepted_revision"`
+	// Settled is the revision that somebody resolved at PagerDuty; 0: nobody has since the
+	// last trigger.
+	Settled int `json:"settled,omitempty"`
 	// KeyHash tells the routing key of the last trigger that left apart from others.
 	KeyHash string `json:"key_hash,omitempty"`
 	// Attempted: a request for the present epoch has left, or may have.

@@ -153,6 +153,8 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 		return Decision{Kind: Idle, Reason: "said"}
 	case in.Parted:
 		return Decision{Kind: Idle, Reason: "left once the incident under the new routing key is accepted"}
+	case in.settled() && in.RepeatAt.IsZero():
+		return Decision{Kind: Idle, Reason: "somebody resolved it at PagerDuty: left so until it is repeated, or fires again"}
 	case in.rekeyed(ev):
 		return send(Trigger, class, "the routing key has changed")
 	case d != nil:
@@ -251,6 +253,8 @@ func nextClosed(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case in.Blocked != nil:
 	case due != nil && due.FollowUp == Resolve && in.resolvable(ev):
 		d = due.next(ClassLowResolve, now)
+	case in.Settled > 0 && ev.Known && in.resolvable(ev):
+		d = send(Resolve, ClassLast, "somebody resolved it at PagerDuty; if that was an older one, this ends the newer")
 	case !in.Attempted && in.Revision > in.AcceptedRevision && p.Alertmanagers > 1 && ev.Known:
 		d = send(Resolve, ClassLast, "over before it was sent; another replica may have opened it")
 	}

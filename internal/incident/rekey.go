@@ -35,7 +35,7 @@ func part(t Table, in *Incident, now time.Time) {
 			in.Put(fp, &c)
 		}
 	}
-	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Doubts = "", StateClosed, 0, 0, nil
+	in.KeyHash, in.Have, in.HaveEpoch, in.AcceptedRevision, in.Settled, in.Doubts = "", StateClosed, 0, 0, 0, nil
 }
 
 // absorb takes back what was parted from an incident when its trigger leaves under

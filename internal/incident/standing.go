@@ -21,7 +21,7 @@ func (in *Incident) Want() State {
 
 // Status sums an incident up in one word of a closed set: blocked, pending, open,
 // acknowledged, uncovered (PagerDuty accepted it and no one is notified), settled
-// (nothing is firing and nothing is to be done) or recorded (urgency none: PagerDuty
+// (nothing is to be done: nothing fires, or somebody resolved it at PagerDuty) or recorded (urgency none: PagerDuty
 // is told nothing).
 func (in *Incident) Status() string {
 	switch {
@@ -33,7 +33,7 @@ func (in *Incident) Status() string {
 		return "pending"
 	case in.waitsForCover():
 		return "uncovered"
-	case in.Firing() == 0:
+	case in.Firing() == 0, in.settled():
 		return "settled"
 	case in.Have == StateAcknowledged:
 		return "acknowledged"
@@ -122,7 +122,7 @@ func (in *Incident) guaranteed() bool {
 // Paged says whether PagerDuty has accepted the newest episode, and the alert is
 // part of it.
 func (in *Incident) Paged(fp string) bool {
-	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.uncovered() == nil && (in.Have != StateClosed || !in.Urgency.Opens())
+	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.uncovered() == nil && (in.Have != StateClosed || !in.Urgency.Opens() || in.settled())
 }
 
 // LastAnswer is what PagerDuty, or the way to it, said last; "" if it never did.
