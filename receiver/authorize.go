@@ -57,19 +57,19 @@ func (t *token) note(l *slog.Logger, err error) {
 	}
 }
 
-// doorman is an Access made ready.
-type doorman struct {
+// access is an Access made ready.
+type access struct {
 	tokens  []*token
 	limiter *rate.Limiter // nil: no limit.
 }
 
-// newDoorman makes access ready. What of old still holds is kept.
-func newDoorman(access Access, old *doorman) (doorman, error) {
-	if err := access.Validate(); err != nil {
-		return doorman{}, err
+// newAccess makes an Access ready. What of old still holds is kept.
+func newAccess(cfg Access, old *access) (access, error) {
+	if err := cfg.Validate(); err != nil {
+		return access{}, err
 	}
-	var d doorman
-	for _, t := range access.Tokens {
+	var a access
+	for _, t := range cfg.Tokens {
 		nt := &token{
 			caller: caller{name: t.Name, unlimited: t.Unlimited, audit: t.Audit},
 			prefix: t.Prefix,
@@ -79,24 +79,24 @@ func newDoorman(access Access, old *doorman) (doorman, error) {
 		if t.SHA256 != "" {
 			nt.sum, _ = parseHash(string(t.SHA256)) // validated above.
 		}
-		d.tokens = append(d.tokens, nt)
+		a.tokens = append(a.tokens, nt)
 	}
-	if l := access.RateLimit; l != nil {
-		d.limiter = rate.NewLimiter(rate.Limit(l.PerSecond), l.Burst)
+	if l := cfg.RateLimit; l != nil {
+		a.limiter = rate.NewLimiter(rate.Limit(l.PerSecond), l.Burst)
 		// A reload must not hand out a fresh burst.
-		if old != nil && old.limiter != nil && old.limiter.Limit() == d.limiter.Limit() && old.limiter.Burst() == d.limiter.Burst() {
-			d.limiter = old.limiter
+		if old != nil && old.limiter != nil && old.limiter.Limit() == a.limiter.Limit() && old.limiter.Burst() == a.limiter.Burst() {
+			a.limiter = old.limiter
 		}
 	}
-	return d, nil
+	return a, nil
 }
 
 // throttle charges one request to who, and says how long to wait if it is one too many.
-func (d *doorman) throttle(who caller) time.Duration {
-	if d.limiter == nil || who.unlimited {
+func (a *access) throttle(who caller) time.Duration {
+	if a.limiter == nil || who.unlimited {
 		return 0
 	}
-	res := d.limiter.Reserve()
+	res := a.limiter.Reserve()
 	wait := res.Delay()
 	if wait > 0 {
 		res.Cancel()

@@ -125,7 +125,7 @@ type Receiver struct {
 	refusals refusals
 	origin   *http.CrossOriginProtection
 	buffers  sync.Pool // of *bytes.Buffer, for bodies.
-	room     room
+	budget   bodyBudget
 	policy   atomic.Pointer[policy]
 	draining atomic.Bool
 
@@ -135,7 +135,7 @@ type Receiver struct {
 // policy is what a reload replaces, all of it at once.
 type policy struct {
 	router Router
-	doorman
+	access
 }
 
 // New makes a receiver; until SetPolicy has been called it answers 503.
@@ -151,32 +151,32 @@ func New(sink Sink, cfg Config) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics of receiver: %w", err)
 	}
-	return &Receiver{sink: sink, cfg: cfg, metrics: m, origin: http.NewCrossOriginProtection(), room: newRoom(cfg.MaxBody)}, nil
+	return &Receiver{sink: sink, cfg: cfg, metrics: m, origin: http.NewCrossOriginProtection(), budget: newBodyBudget(cfg.MaxBody)}, nil
 }
 
 // SetPolicy replaces routing and access at once, as a reload does. An error
 // leaves the old policy in place. A request that is under way ends under the
 // policy it began with. An unchanged rate limit keeps its bucket.
-func (r *Receiver) SetPolicy(router Router, access Access) error {
+func (r *Receiver) SetPolicy(router Router, cfg Access) error {
 	if router == nil {
 		return errors.New("set policy: no router")
 	}
 	r.setPolicy.Lock()
 	defer r.setPolicy.Unlock()
 
-	var old *doorman
+	var old *access
 	if p := r.policy.Load(); p != nil {
-		old = &p.doorman
+		old = &p.access
 	}
-	d, err := newDoorman(access, old)
+	a, err := newAccess(cfg, old)
 	if err != nil {
 		return fmt.Errorf("set access policy: %w", err)
 	}
-	r.audit.configure(access.AuditLog)
+	r.audit.configure(cfg.AuditLog)
 	if named, ok := router.(interface{ Rules() []string }); ok {
 		r.metrics.initRules(named.Rules())
 	}
-	r.policy.Store(&policy{router: router, doorman: d})
+	r.policy.Store(&policy{router: router, access: a})
 	return nil
 }
 

@@ -26,9 +26,9 @@ func (r *Receiver) testAlerts(w http.ResponseWriter, req *http.Request) {
 	var groups []*mapping.Group
 	p, who, a := r.admit(req)
 	if a.code == 0 {
-		var leave func()
-		leave, a = r.enter(req)
-		defer leave()
+		var release func()
+		release, a = r.budget.acquire(req)
+		defer release()
 	}
 	if a.code == 0 {
 		now := r.cfg.Now()

@@ -45,9 +45,9 @@ func (r *Receiver) webhook(w http.ResponseWriter, req *http.Request) {
 	var g *mapping.Group
 	p, who, a := r.admit(req)
 	if a.code == 0 {
-		var leave func()
-		leave, a = r.enter(req)
-		defer leave()
+		var release func()
+		release, a = r.budget.acquire(req)
+		defer release()
 	}
 	if a.code == 0 {
 		g, a = readBody(r, w, req, decode)

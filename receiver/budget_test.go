@@ -65,14 +65,14 @@ func TestLargeBodiesShareWhatOneMayTake(t *testing.T) {
 			t.Errorf("%s beside a large one was answered %d, Retry-After %q, want 503 with one", name, rec.Code, rec.Header().Get("Retry-After"))
 		}
 	}
-	begin(200 << 10) // a small one finds room.
+	begin(200 << 10) // a small one is within its budget.
 	close(sink.goOn)
 	for range 2 {
 		if code := <-done; code != http.StatusOK {
 			t.Errorf("got %d, want 200", code)
 		}
 	}
-	begin(600 << 10) // there is room again.
+	begin(600 << 10) // the budget is free again.
 	if code := <-done; code != http.StatusOK {
 		t.Errorf("got %d, want 200", code)
 	}
