@@ -3,8 +3,11 @@
 
 GO ?= go
 
-# The Alertmanager that tests and the demonstration run.
+# The Alertmanager that tests and the demonstration run: the newest that `go install`
+# builds. Tests that depend on what Alertmanager does run on the older one, too.
+# internal/lab/native holds what is newer than both.
 ALERTMANAGER_VERSION := 0.31.1
+ALERTMANAGER_OLDER_VERSION := 0.28.1
 
 # What `make build` builds, and where to.
 PROGRAMS := ./cmd/...
@@ -21,6 +24,7 @@ SPEC ?=
 
 TOOLS := $(CURDIR)/.tools
 export ALERTMANAGER_BIN := $(TOOLS)/bin/alertmanager
+export ALERTMANAGER_OLDER_BIN := $(TOOLS)/older/alertmanager
 export AMTOOL_BIN := $(TOOLS)/bin/amtool
 
 # What the binaries say of themselves. Outside a git checkout: unknown. The date is
@@ -122,10 +126,20 @@ $(TOOLS)/alertmanager-$(ALERTMANAGER_VERSION):
 		github.com/prometheus/alertmanager/cmd/amtool@v$(ALERTMANAGER_VERSION)
 	@touch $@
 
+.PHONY: alertmanager-older
+alertmanager-older: $(TOOLS)/alertmanager-older-$(ALERTMANAGER_OLDER_VERSION)
+
+$(TOOLS)/alertmanager-older-$(ALERTMANAGER_OLDER_VERSION):
+	@mkdir -p $(TOOLS)/older
+	@GOBIN=$(TOOLS)/older CGO_ENABLED=0 GOFLAGS= internal/tools/install.sh "Alertmanager $(ALERTMANAGER_OLDER_VERSION)" \
+		$(GO) install -v -trimpath -ldflags '-s -w -X $(PKG).Version=$(ALERTMANAGER_OLDER_VERSION)' \
+		github.com/prometheus/alertmanager/cmd/alertmanager@v$(ALERTMANAGER_OLDER_VERSION)
+	@touch $@
+
 # Tests skip what needs Alertmanager where it cannot be had; CI requires it.
 .PHONY: try-alertmanager
 try-alertmanager:
-	@$(MAKE) --no-print-directory alertmanager || { \
+	@$(MAKE) --no-print-directory alertmanager alertmanager-older || { \
 		echo ">> Alertmanager could not be built (offline?): the tests that need it are skipped"; \
 		[ "$$PAGERELAY_REQUIRE_ALERTMANAGER" != 1 ]; }
 

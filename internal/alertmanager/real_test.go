@@ -22,18 +22,19 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 )
 
-// realAlertmanager starts one on a free port and returns its URL.
-func realAlertmanager(t *testing.T) string {
+// realAlertmanager starts one on a free port and returns its URL. env names the binary, else it is
+// the one at a path below .tools.
+func realAlertmanager(t *testing.T, env, path string) string {
 	t.Helper()
-	bin := os.Getenv("ALERTMANAGER_BIN")
+	bin := os.Getenv(env)
 	if bin == "" {
-		bin = filepath.Join("..", "..", ".tools", "bin", "alertmanager")
+		bin = filepath.Join("..", "..", ".tools", path)
 	}
 	if _, err := os.Stat(bin); err != nil {
 		if os.Getenv("PAGERELAY_REQUIRE_ALERTMANAGER") == "1" {
-			t.Fatalf("no real Alertmanager: set ALERTMANAGER_BIN (%v)", err)
+			t.Fatalf("no real Alertmanager: set %s (%v)", env, err)
 		}
-		t.Skipf("no real Alertmanager: set ALERTMANAGER_BIN (%v)", err)
+		t.Skipf("no real Alertmanager: set %s (%v)", env, err)
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "alertmanager.yml")
@@ -133,7 +134,16 @@ func old(t *testing.T, to string) string {
 }
 
 func TestRealAlertmanager(t *testing.T) {
-	am := realAlertmanager(t)
+	t.Run("the usual one", func(t *testing.T) {
+		askRealAlertmanager(t, realAlertmanager(t, "ALERTMANAGER_BIN", "bin/alertmanager"))
+	})
+	t.Run("an older one", func(t *testing.T) {
+		askRealAlertmanager(t, realAlertmanager(t, "ALERTMANAGER_OLDER_BIN", "older/alertmanager"))
+	})
+}
+
+func askRealAlertmanager(t *testing.T, am string) {
+	t.Helper()
 	young := newClient(t, alertmanager.Config{URLs: []string{am}})
 	client := newClient(t, alertmanager.Config{URLs: []string{old(t, am)}})
 

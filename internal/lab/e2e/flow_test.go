@@ -178,41 +178,46 @@ func TestSharedIncident(t *testing.T) {
 // silenced and the other resolved: the silenced one still fires.
 func TestSilencedIsNotResolved(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{groupBy: "[job]"})
-	a := alert("A", "job=web", "severity=critical")
-	b := alert("B", "job=web", "severity=critical")
-	s.post(a, b)
-	s.holds(map[string]opened{"A": critical(), "B": critical()})
-	s.amtool("silence", "add", "alertname=A", "--comment=under test", "--author=e2e", "--duration=1h")
-	s.post(over(b))
-	s.holds(map[string]opened{"A": critical()})
-	for _, r := range s.requestsFor("A") {
-		if r.Action == "resolve" {
-			t.Errorf("got a resolve for the silenced alert: %+v", r)
+	onBoth(t, func(t *testing.T, o options) {
+		o.groupBy = "[job]"
+		s := install(t, o)
+		a := alert("A", "job=web", "severity=critical")
+		b := alert("B", "job=web", "severity=critical")
+		s.post(a, b)
+		s.holds(map[string]opened{"A": critical(), "B": critical()})
+		s.amtool("silence", "add", "alertname=A", "--comment=under test", "--author=e2e", "--duration=1h")
+		s.post(over(b))
+		s.holds(map[string]opened{"A": critical()})
+		for _, r := range s.requestsFor("A") {
+			if r.Action == "resolve" {
+				t.Errorf("got a resolve for the silenced alert: %+v", r)
+			}
 		}
-	}
-	s.noneRefused()
+		s.noneRefused()
+	})
 }
 
 // An alert whose endsAt passes is resolved by Alertmanager; when it comes back
 // with the startsAt that it had, it is a new page and no late duplicate.
 func TestExpiryAndReturn(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{})
-	a := alert("Flaky", "severity=critical")
-	a.EndsAt = time.Now().Add(5 * time.Second) // time enough to see it open.
-	s.post(a)
-	s.holds(map[string]opened{"Flaky": critical()})
-	s.holds(map[string]opened{})
-	s.one("Flaky")
+	onBoth(t, func(t *testing.T, o options) {
+		s := install(t, o)
+		a := alert("Flaky", "severity=critical")
+		a.EndsAt = time.Now().Add(5 * time.Second) // time enough to see it open.
+		s.post(a)
+		s.holds(map[string]opened{"Flaky": critical()})
+		s.holds(map[string]opened{})
+		s.one("Flaky")
 
-	a.EndsAt = time.Now().Add(time.Hour)
-	s.post(a)
-	s.holds(map[string]opened{"Flaky": critical()})
-	if got := len(s.incidents("Flaky")); got != 2 {
-		t.Errorf("got %d incidents, want 2: the second firing was not paged anew", got)
-	}
-	s.noneRefused()
+		a.EndsAt = time.Now().Add(time.Hour)
+		s.post(a)
+		s.holds(map[string]opened{"Flaky": critical()})
+		if got := len(s.incidents("Flaky")); got != 2 {
+			t.Errorf("got %d incidents, want 2: the second firing was not paged anew", got)
+		}
+		s.noneRefused()
+	})
 }
 
 // Alertmanager repeats what has not changed. That opens no second incident, and
@@ -220,22 +225,25 @@ func TestExpiryAndReturn(t *testing.T) {
 // until it comes more than five minutes later.
 func TestUnchangedGroupComesAgain(t *testing.T) {
 	t.Parallel()
-	s := install(t, options{repeat: "1s"})
-	s.post(alert("Steady", "severity=critical"))
-	s.holds(map[string]opened{"Steady": critical()})
-	s.eventually("two repeats", soon, func() error {
-		got, err := s.metric(s.members[0], `pagerelay_outbox_observations_total{kind="joined"}`)
-		if err == nil && got < 2 {
-			err = fmt.Errorf("got %v", got)
+	onBoth(t, func(t *testing.T, o options) {
+		o.repeat = "1s"
+		s := install(t, o)
+		s.post(alert("Steady", "severity=critical"))
+		s.holds(map[string]opened{"Steady": critical()})
+		s.eventually("two repeats", soon, func() error {
+			got, err := s.metric(s.members[0], `pagerelay_outbox_observations_total{kind="joined"}`)
+			if err == nil && got < 2 {
+				err = fmt.Errorf("got %v", got)
+			}
+			return err
+		})
+		s.holds(map[string]opened{"Steady": critical()})
+		s.one("Steady")
+		if got := s.requestsFor("Steady"); len(got) != 1 {
+			t.Errorf("got %d requests for an alert that only came again, want 1: %+v", len(got), got)
 		}
-		return err
+		s.noneRefused()
 	})
-	s.holds(map[string]opened{"Steady": critical()})
-	s.one("Steady")
-	if got := s.requestsFor("Steady"); len(got) != 1 {
-		t.Errorf("got %d requests for an alert that only came again, want 1: %+v", len(got), got)
-	}
-	s.noneRefused()
 }
 
 // requestsFor are the requests about incidents whose key shows name.

@@ -48,6 +48,11 @@ type options struct {
 	noAlertmanager bool
 	// storage is where the first pagerelay keeps its file. Default: a folder of its own.
 	storage string
+	// older runs the older Alertmanager.
+	older bool
+	// interval is the group_interval and peerTimeout that of the cluster. Default: an interval
+	// that is longer than any member waits.
+	interval, peerTimeout string
 	// members is the number of Alertmanagers, each with a pagerelay of its own. Default 1.
 	members int
 }
@@ -80,6 +85,9 @@ func install(t *testing.T, o options) *installation {
 	s := &installation{t: t, dir: t.TempDir(), loopback: stack.Loopback()}
 	if s.programs = ours(t); !o.noAlertmanager {
 		s.programs = all(t)
+	}
+	if o.older {
+		s.programs.alertmanager = need(t, "ALERTMANAGER_OLDER_BIN", "older/alertmanager")
 	}
 	t.Cleanup(s.end)
 
@@ -126,7 +134,7 @@ func (s *installation) startAlertmanager(i int, o options) {
 route:
   receiver: pagerelay
   group_wait: 100ms
-  group_interval: `+interval+`
+  group_interval: `+cmp.Or(o.interval, interval)+`
   group_by: `+cmp.Or(o.groupBy, "[alertname]")+`
   repeat_interval: `+cmp.Or(o.repeat, "1h")+`
 receivers:
@@ -139,7 +147,7 @@ receivers:
 		// Where it waits longer it sends what was true when it began to wait, even
 		// if the first has meanwhile sent the resolve.
 		args = append(args, "--cluster.listen-address="+s.loopback+":0", "--cluster.gossip-interval=50ms",
-			"--cluster.settle-timeout=1s", "--cluster.peer-timeout=500ms")
+			"--cluster.settle-timeout=1s", "--cluster.peer-timeout="+cmp.Or(o.peerTimeout, "500ms"))
 		if i > 0 {
 			cluster, err := s.members[0].am.Cluster(s.t.Context())
 			if err != nil || len(cluster.Peers) == 0 {

@@ -23,7 +23,7 @@ import (
 // programs are the paths of what the tests run.
 type programs struct {
 	pagerelay, emulator, demo string
-	// alertmanager and amtool are empty where they cannot be had.
+	// alertmanager and amtool are empty where the test needs none.
 	alertmanager, amtool string
 }
 
@@ -93,9 +93,23 @@ func ours(t *testing.T) programs {
 func all(t *testing.T) programs {
 	t.Helper()
 	p := ours(t)
-	p.alertmanager = need(t, "ALERTMANAGER_BIN", "alertmanager")
-	p.amtool = need(t, "AMTOOL_BIN", "amtool")
+	p.alertmanager = need(t, "ALERTMANAGER_BIN", "bin/alertmanager")
+	p.amtool = need(t, "AMTOOL_BIN", "bin/amtool")
 	return p
+}
+
+// onBoth runs a test on Alertmanager as the other tests do, and on an older one.
+func onBoth(t *testing.T, test func(t *testing.T, o options)) {
+	t.Helper()
+	for _, age := range []struct {
+		name  string
+		older bool
+	}{{"the usual Alertmanager", false}, {"an older one", true}} {
+		t.Run(age.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, options{older: age.older})
+		})
+	}
 }
 
 // need is the path that the environment names, else that of the tool that
@@ -104,14 +118,14 @@ func need(t *testing.T, env, name string) string {
 	t.Helper()
 	path := os.Getenv(env)
 	if path == "" {
-		path = filepath.Join("..", "..", "..", ".tools", "bin", name)
+		path = filepath.Join("..", "..", "..", ".tools", name)
 	}
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(abs); errors.Is(err, os.ErrNotExist) {
-		const hint = "there is no %s at %s: `make alertmanager` puts it there, or set %s"
+		const hint = "there is no %s at %s: `make try-alertmanager` puts it there, or set %s"
 		if os.Getenv("PAGERELAY_REQUIRE_ALERTMANAGER") == "1" {
 			t.Fatalf(hint, name, abs, env)
 		}
