@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pagerelay/pagerelay/internal/intake"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/selfalert"
 )
@@ -15,12 +16,12 @@ import (
 // damageEvery is how often the outbox is asked whether its file was damaged.
 const damageEvery = 10 * time.Second
 
-func newOwnAlerts(store *outbox.Store, reg prometheus.Registerer, logger *slog.Logger) *selfalert.Alerts {
+func newOwnAlerts(door *intake.Door, reg prometheus.Registerer, logger *slog.Logger) *selfalert.Alerts {
 	host, err := os.Hostname()
 	if err != nil { // the alerts then do not say who raised them.
 		logger.Warn("The name of this host is not known", "err", err)
 	}
-	return selfalert.New(store, selfalert.Config{Instance: host, Logger: logger.With("component", "selfalert"), Registerer: reg})
+	return selfalert.New(door, selfalert.Config{Instance: host, Logger: logger.With("component", "selfalert"), Registerer: reg})
 }
 
 // watchDamage runs the alerts of our own, and raises the one about the outbox

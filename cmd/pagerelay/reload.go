@@ -18,8 +18,8 @@ import (
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/config"
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/intake"
 	"github.com/pagerelay/pagerelay/internal/outbox"
-	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/receiver"
 )
 
@@ -186,7 +186,7 @@ func (r *reloader) retryBlocked(ctx context.Context, reason string) {
 
 // swapper puts parts in force. Services come before the rules that route to
 // them, so that no incident meets a service that is not known yet.
-func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, own *selfalert.Alerts, auditor *coverage.Auditor) func(*parts) error {
+func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.Receiver, reconciler *alertmanager.Reconciler, in *intake.Door, auditor *coverage.Auditor) func(*parts) error {
 	var old *parts
 	return func(p *parts) error {
 		if p.alertmanager != nil {
@@ -199,7 +199,7 @@ func swapper(deliverer *delivery.Deliverer, store *outbox.Store, door *receiver.
 			return err
 		}
 		reconciler.Apply(p.reconcile)
-		own.Apply(p.mapper)
+		in.Apply(p.mapper)
 		auditor.Apply(p.coverage)
 		if old != nil {
 			old.sender.CloseIdleConnections()

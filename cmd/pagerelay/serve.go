@@ -29,6 +29,7 @@ import (
 
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/intake"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/internal/web"
@@ -139,8 +140,11 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 		Logger:        logger.With("component", "reconciler"), Registerer: registry, OnFault: onFault,
 	})
 
+	// The intake: the way of our own alerts into the outbox.
+	in := intake.New(store, intake.Config{OnFault: onFault})
+
 	// Alerts of our own: pages about pages that may be missing.
-	own := newOwnAlerts(store, registry, logger)
+	own := newOwnAlerts(in, registry, logger)
 
 	// The auditor: looks whether somebody is on call, and pages where nobody is.
 	auditor := newAuditor(store, deliverer.Audited, registry, logger, onFault)
@@ -165,7 +169,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	}
 
 	// The first configuration takes effect, and later ones will in the same way.
-	swap := swapper(deliverer, store, door, reconciler, own, auditor)
+	swap := swapper(deliverer, store, door, reconciler, in, auditor)
 	configuration.swap = func(p *parts) error {
 		err := swap(p)
 		if err == nil {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -35,17 +34,12 @@ const (
 	lasts = 15 * time.Minute
 	// renew is how often at most a firing alert is made to last longer.
 	renew = time.Minute
-	again = time.Second // after the sink did not take it.
+	again = time.Second // after the door did not take it.
 )
 
-// Sink stores observations; nil means that they are durable.
-type Sink interface {
-	Observe(ctx context.Context, obs []mapping.Observation) error
-}
-
-// Router says which incidents an alert belongs to.
-type Router interface {
-	Route(g *mapping.Group) []mapping.Observation
+// Door takes groups in; nil means that their alerts are durable. intake.Door is one.
+type Door interface {
+	Post(ctx context.Context, groups ...*mapping.Group) error
 }
 
 // Config is what Alerts may be told. Its zero value works.
@@ -58,21 +52,20 @@ type Config struct {
 
 // Alerts raises them. Its methods are safe for concurrent use.
 type Alerts struct {
-	sink     Sink
+	door     Door
 	instance string
 	log      *slog.Logger
 	raised   *prometheus.CounterVec
-	router   atomic.Pointer[Router]
 	wake     chan struct{}
 
 	mtx     sync.Mutex
 	pending map[Kind]bool
 }
 
-// New makes Alerts; nothing is raised until Apply has given it a router and Run runs.
-func New(sink Sink, cfg Config) *Alerts {
+// New makes Alerts; nothing is posted until Run runs.
+func New(door Door, cfg Config) *Alerts {
 	a := &Alerts{
-		sink: sink, instance: cfg.Instance, log: cfg.Logger,
+		door: door, instance: cfg.Instance, log: cfg.Logger,
 		wake: make(chan struct{}, 1), pending: map[Kind]bool{},
 		raised: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pagerelay_self_alerts_total",
@@ -89,12 +82,6 @@ func New(sink Sink, cfg Config) *Alerts {
 		cfg.Registerer.MustRegister(a.raised)
 	}
 	return a
-}
-
-// Apply replaces the rules.
-func (a *Alerts) Apply(r Router) {
-	a.router.Store(&r)
-	a.poke()
 }
 
 // Raise says that something is wrong, once more. It does not block; what is
@@ -136,12 +123,8 @@ func (a *Alerts) Run(ctx context.Context) error {
 	}
 }
 
-// work stores what is due, and returns when to look again.
+// work posts what is due, and returns when to look again.
 func (a *Alerts) work(ctx context.Context, episodes map[Kind]episode, now time.Time) (next time.Time) {
-	router := a.router.Load()
-	if router == nil {
-		return time.Time{}
-	}
 	later := func(t time.Time) {
 		if next.IsZero() || t.Before(next) {
 			next = t
@@ -160,7 +143,7 @@ func (a *Alerts) work(ctx context.Context, episodes map[Kind]episode, now time.T
 			later(e.stored.Add(renew))
 			continue
 		}
-		if err := a.sink.Observe(ctx, (*router).Route(a.group(k, e.since, now))); err != nil {
+		if err := a.door.Post(ctx, a.group(k, e.since, now)); err != nil {
 			if ctx.Err() == nil {
 				a.log.Error("Paging about pagerelay itself failed; it is tried again", "alertname", string(k), "err", err)
 			}

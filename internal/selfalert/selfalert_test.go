@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/pagerelay/pagerelay/internal/intake"
 	"github.com/pagerelay/pagerelay/internal/lab/bubble"
 	"github.com/pagerelay/pagerelay/internal/selfalert"
 	"github.com/pagerelay/pagerelay/mapping"
@@ -25,6 +26,8 @@ type sink struct {
 	at   []time.Duration
 	from time.Time
 	fail int // this many times first.
+
+	faults []mapping.Fault
 }
 
 func (s *sink) Observe(_ context.Context, obs []mapping.Observation) error {
@@ -43,18 +46,21 @@ func (s *sink) Observe(_ context.Context, obs []mapping.Observation) error {
 func in(t *testing.T, fail int, f func(a *selfalert.Alerts, s *sink)) {
 	t.Helper()
 	bubble.Test(t, func(t *testing.T) {
-		mapper, err := mapping.New(mapping.Config{Services: []string{"ops"}})
+		mapper, err := mapping.New(mapping.Config{
+			Services: []string{"ops"}, Tiers: []mapping.Tier{{Name: "critical", Urgency: mapping.High}}, // warning is unknown.
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := &sink{fail: fail, from: time.Now()}
-		a := selfalert.New(s, selfalert.Config{Instance: "host"})
+		faults := func(f mapping.Fault) { s.faults = append(s.faults, f) }
+		door := intake.New(s, intake.Config{OnFault: faults})
+		door.Apply(mapper)
+		a := selfalert.New(door, selfalert.Config{Instance: "host"})
+		a.Raise(selfalert.Truncated) // before it runs.
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
-		a.Raise(selfalert.Truncated) // before there are rules.
-		synctest.Wait()
-		a.Apply(mapper)
 		synctest.Wait()
 		f(a, s)
 		cancel()
@@ -113,6 +119,15 @@ func TestEpisodes(t *testing.T) {
 	})
 }
 
+// What the rules cannot do as asked with an alert of ours is counted, as for any other.
+func TestFaultsAreCounted(t *testing.T) {
+	in(t, 0, func(_ *selfalert.Alerts, s *sink) {
+		if diff := cmp.Diff([]mapping.Fault{mapping.FaultUnknownTier}, s.faults); diff != "" {
+			t.Errorf("faults (-want +got):\n%s", diff)
+		}
+	})
+}
+
 func TestTriedAgain(t *testing.T) {
 	in(t, 3, func(_ *selfalert.Alerts, s *sink) {
 		time.Sleep(10 * time.Second)
@@ -125,7 +140,7 @@ func TestTriedAgain(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	reg := prometheus.NewRegistry()
-	a := selfalert.New(&sink{}, selfalert.Config{Registerer: reg})
+	a := selfalert.New(intake.New(&sink{}, intake.Config{}), selfalert.Config{Registerer: reg})
 	a.Raise(selfalert.BodyRefused)
 	want := `
 # HELP pagerelay_self_alerts_total Occurrences of what pagerelay pages about by itself.
