@@ -46,10 +46,10 @@ func unresolve(store *outbox.Store, heard func(string, time.Time) incident.Cover
 	defer cancel()
 	for _, service := range store.Policy().Services {
 		c := heard(service, time.Now())
-		if c.State != incident.CoverageHole || !c.Maintenance || c.Since.IsZero() {
+		if c.State != incident.CoverageUncovered || !c.Maintenance || c.Since.IsZero() {
 			continue
 		}
-		n, err := store.Unresolve(ctx, service, c.Since, incident.Uncovered{Reason: c.Reason, Until: c.Until})
+		n, err := store.ReopenResolved(ctx, service, c.Since, incident.Uncovered{Reason: c.Reason, Until: c.Until})
 		switch {
 		case err != nil && !errors.Is(err, outbox.ErrClosed):
 			log.Error("What was resolved in a maintenance window could not be brought back; the next audit tries again", "service", service, "err", err)
@@ -73,7 +73,7 @@ func heard(auditor *coverage.Auditor) func(service string, at time.Time) inciden
 		state, hole := auditor.Heard(service, at)
 		switch state {
 		case coverage.NobodyHears:
-			c := incident.Coverage{State: incident.CoverageHole, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason != coverage.NobodyOnCall}
+			c := incident.Coverage{State: incident.CoverageUncovered, Since: hole.Since, Until: hole.Until, Maintenance: hole.Reason != coverage.NobodyOnCall}
 			switch hole.Reason {
 			case coverage.NobodyOnCall:
 				c.Reason = fmt.Sprintf("nobody is on call on PagerDuty's escalation policy %.100q", hole.Policy)

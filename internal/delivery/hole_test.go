@@ -56,7 +56,7 @@ func TestPageWhileNobodyIsOnCall(t *testing.T) {
 	var says atomic.Pointer[incident.Coverage]
 	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
 		ends := time.Now().Add(time.Hour)
-		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "nobody is on call on infra", Until: ends})
+		says.Store(&incident.Coverage{State: incident.CoverageUncovered, Reason: "nobody is on call on infra", Until: ends})
 		r.observe(alert{name: "a"}, alert{name: "b", urgency: mapping.Low})
 		time.Sleep(time.Minute)
 		for _, name := range []string{"a", "b"} {
@@ -84,7 +84,7 @@ func TestPageWhileNobodyIsOnCall(t *testing.T) {
 // A hole whose end is not known ends with the next audit.
 func TestAuditEndsAHole(t *testing.T) {
 	var says atomic.Pointer[incident.Coverage]
-	says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "the service is disabled"})
+	says.Store(&incident.Coverage{State: incident.CoverageUncovered, Reason: "the service is disabled"})
 	inBubble(t, &fakePagerDuty{}, audited(&says), func(r *rig) {
 		r.observe(alert{name: "a"})
 		time.Sleep(24 * time.Hour)
@@ -108,7 +108,7 @@ func TestResolveAfterMaintenance(t *testing.T) {
 		r.observe(alert{name: "a"})
 		synctest.Wait()
 		ends := time.Now().Add(2 * time.Hour)
-		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Until: ends, Maintenance: true})
+		says.Store(&incident.Coverage{State: incident.CoverageUncovered, Reason: "in maintenance", Until: ends, Maintenance: true})
 		r.d.Audited()
 		r.observe(alert{name: "a", resolved: true})
 		time.Sleep(time.Hour)
@@ -129,7 +129,7 @@ func TestManyAfterAHole(t *testing.T) {
 	pd := &fakePagerDuty{}
 	inBubble(t, pd, audited(&says), func(r *rig) {
 		ends := time.Now().Add(time.Hour)
-		says.Store(&incident.Coverage{State: incident.CoverageHole, Reason: "nobody is on call", Until: ends})
+		says.Store(&incident.Coverage{State: incident.CoverageUncovered, Reason: "nobody is on call", Until: ends})
 		r.observe(many("a", 240, mapping.High)...)
 		time.Sleep(50 * time.Minute)
 		says.Store(&incident.Coverage{State: incident.CoverageFull})

@@ -73,7 +73,7 @@ func (in *Incident) checkMembers(wrong check) {
 		c.add(m, 1)
 		wrong(m.Late != nil && m.Firing, "%s fires and is held", fp)
 		wrong(!m.Firing && (m.MovedTo != "" || m.Muted != nil), "%s is over and moves to %q, muted %v", fp, m.MovedTo, m.Muted)
-		wrong(m.Episode > in.Revision || m.Epoch > in.Epoch, "%s is of revision %d and epoch %d", fp, m.Episode, m.Epoch)
+		wrong(m.Revision > in.Revision || m.Epoch > in.Epoch, "%s is of revision %d and epoch %d", fp, m.Revision, m.Epoch)
 		wrong(m.Muted != nil && !m.Origin.KnownToAlertmanager(), "%s is muted, and of origin %s", fp, m.Origin)
 	}
 	wrong(in.tally != nil && *in.tally != c, "counted %+v, want %+v", in.tally, c)

@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 		},
 		"fires and is late":     {fresh(member(incident.Member{Firing: true, Late: &incident.Late{}})), "b fires and is held"},
 		"over and moving":       {fresh(member(incident.Member{MovedTo: "x"})), "b is over and moves"},
-		"of a revision to be":   {fresh(member(incident.Member{Episode: 2})), "b is of revision 2"},
+		"of a revision to be":   {fresh(member(incident.Member{Revision: 2})), "b is of revision 2"},
 		"a muted test":          {fresh(member(incident.Member{Firing: true, Origin: mapping.OriginTest, Muted: &incident.Mute{}})), "b is muted"},
 		"miscounted":            {miscounted(), "counted"},
 		"pending for nothing":   {fresh(told, func(in *incident.Incident) { in.PendingSince = t0 }), "pending since"},

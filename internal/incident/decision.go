@@ -48,7 +48,7 @@ type Step string
 
 // The steps.
 const (
-	StepAdmit     Step = "admit"     // the held firings become episodes.
+	StepAdmit     Step = "admit"     // the held firings count.
 	StepDismiss   Step = "dismiss"   // the held firings are late duplicates: drop them.
 	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
 	StepExpire    Step = "expire"    // members that end by themselves, and have.

@@ -51,13 +51,13 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 		if m.Firing { // its resolve was lost.
 			gone.EndedAt = then
 		}
-		if in.Intent != nil && in.Intent.Action == Trigger && in.Intent.Revision >= m.Episode {
+		if in.Intent != nil && in.Intent.Action == Trigger && in.Intent.Revision >= m.Revision {
 			inFlight = append(inFlight, gone)
 		} else {
 			missed = append(missed, gone)
 		}
 		c := *m
-		c.Episode = 0
+		c.Revision = 0
 		in.Put(fp, &c)
 	}
 	in.Missed = slices.Concat(in.Missed, missed)
@@ -71,21 +71,21 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 // missed says whether a member's last firing, now that it is over, was never paged.
 func (in *Incident) missed(m *Member) bool {
 	switch {
-	case m.Episode == 0, !in.Urgency.Opens():
+	case m.Revision == 0, !in.Urgency.Opens():
 		return false
 	case m.Ended.By == endedByMove: // it is paged where it went.
 		return false
-	case m.Episode <= in.FallbackRevision:
+	case m.Revision <= in.FallbackRevision:
 		return false
 	}
-	return m.Episode > in.heard()
+	return m.Revision > in.heard()
 }
 
 // missAll does so for every member: nothing of the incident fires any more.
 func (in *Incident) missAll(now time.Time) {
 	var over []string
 	for fp, m := range in.Members {
-		if !m.Firing && m.Episode > 0 {
+		if !m.Firing && m.Revision > 0 {
 			over = append(over, fp)
 		}
 	}
@@ -208,7 +208,7 @@ func nextDigest(in *Incident, ev Evidence, now time.Time) Decision {
 	if due := in.PendingSince.Add(digestGathers); ahead(due, now, digestGathers) {
 		return wait(due, "more may come")
 	}
-	if stop, d := obstacle(in, ev, now); stop {
+	if stop, d := gate(in, ev, now); stop {
 		return d
 	}
 	return send(Change, ClassLast, "what was over before PagerDuty confirmed it")

@@ -1,6 +1,3 @@
-// Package incident is the pure core: what one dedup key stands for on one service,
-// what an observation or an answer does to it, and what is to be done next. Values
-// in, values out: it has no lock, clock, log or file, and asks nobody.
 package incident
 
 import (

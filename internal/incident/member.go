@@ -17,10 +17,10 @@ type Member struct {
 	Urgency mapping.Urgency `json:"urgency"`
 	Origin  mapping.Origin  `json:"origin"`
 	Firing  bool            `json:"firing,omitempty"`
-	Epoch   int             `json:"epoch,omitempty"` // the incident's, of its last episode.
-	// Episode is the incident's revision that its last episode made; 0 once that was
+	Epoch   int             `json:"epoch,omitempty"` // the incident's, of its last firing.
+	// Revision is the one of the incident that its last firing made; 0 once that was
 	// found to have been missed.
-	Episode  int       `json:"episode,omitempty"`
+	Revision int       `json:"revision,omitempty"`
 	LastSeen time.Time `json:"last_seen"`
 	// ExternalURL is the Alertmanager whose clock StartsAt follows.
 	ExternalURL string `json:"external_url,omitempty"`

@@ -141,7 +141,7 @@ func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return d
 		}
 	}
-	if stop, d := obstacle(in, ev, now); stop {
+	if stop, d := gate(in, ev, now); stop {
 		return d
 	}
 	if in.Revision > in.AcceptedRevision {
@@ -216,7 +216,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	case !in.Urgency.Opens():
 		return forget("over")
 	case in.guaranteed():
-		if stop, d := obstacle(in, ev, now); stop {
+		if stop, d := gate(in, ev, now); stop {
 			return d
 		}
 		if in.mayHoldOlder() && in.resolvable(ev) {
@@ -234,7 +234,7 @@ func nextOver(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 			return d
 		}
 	}
-	if stop, d := obstacle(in, ev, now); stop {
+	if stop, d := gate(in, ev, now); stop {
 		return d
 	}
 	if !in.resolvable(ev) {
@@ -261,7 +261,7 @@ func nextClosed(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if d.Kind == Idle {
 		return forget("PagerDuty holds what it should")
 	}
-	if stop, o := obstacle(in, ev, now); stop && d.Kind == Send {
+	if stop, o := gate(in, ev, now); stop && d.Kind == Send {
 		return o
 	}
 	return d

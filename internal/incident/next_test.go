@@ -31,7 +31,7 @@ func fresh(edit ...func(*incident.Incident)) *incident.Incident {
 func evidence() incident.Evidence { return incident.Evidence{Known: true, KeyHash: "k1"} }
 
 func hole(reason string) incident.Coverage {
-	return incident.Coverage{State: incident.CoverageHole, Reason: reason, Maintenance: reason == "maintenance"}
+	return incident.Coverage{State: incident.CoverageUncovered, Reason: reason, Maintenance: reason == "maintenance"}
 }
 
 type edit = func(*incident.Incident)
@@ -139,9 +139,9 @@ func TestNext(t *testing.T) {
 		return func(g *given) { g.ev.Asking = map[incident.Question]bool{q: true} }
 	}
 	coverage := func(c incident.Coverage) func(*given) { return func(g *given) { g.ev.Coverage = c } }
-	nobody := coverage(incident.Coverage{State: incident.CoverageHole, Reason: "nobody is on call", Until: at(time.Hour)})
-	disabled := coverage(incident.Coverage{State: incident.CoverageHole, Reason: "disabled"})
-	maintained := coverage(incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Until: at(time.Hour), Maintenance: true})
+	nobody := coverage(incident.Coverage{State: incident.CoverageUncovered, Reason: "nobody is on call", Until: at(time.Hour)})
+	disabled := coverage(incident.Coverage{State: incident.CoverageUncovered, Reason: "disabled"})
+	maintained := coverage(incident.Coverage{State: incident.CoverageUncovered, Reason: "in maintenance", Until: at(time.Hour), Maintenance: true})
 	covered, unknown := coverage(incident.Coverage{State: incident.CoverageFull}), coverage(incident.Coverage{State: incident.CoverageUnknown})
 	doubtful := func(d incident.Decision) incident.Decision { d.Unaudited = true; return d }
 	into := func(d incident.Decision, reason string, until time.Time) incident.Decision {
@@ -153,7 +153,7 @@ func TestNext(t *testing.T) {
 		in.Doubts = append(in.Doubts, incident.Doubt{About: incident.Trigger, Cause: incident.CauseUnaudited, At: t0, Epoch: 1})
 	}
 	begun := func(since time.Duration) func(*given) {
-		return coverage(incident.Coverage{State: incident.CoverageHole, Reason: "in maintenance", Since: at(since), Maintenance: true})
+		return coverage(incident.Coverage{State: incident.CoverageUncovered, Reason: "in maintenance", Since: at(since), Maintenance: true})
 	}
 	fell := func(a incident.Action, until time.Time) edit {
 		return func(in *incident.Incident) {

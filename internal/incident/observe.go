@@ -55,7 +55,7 @@ type Counted string
 
 // What is counted.
 const (
-	CountedEpisode    Counted = "episode"    // a new firing.
+	CountedFiring     Counted = "firing"     // a new firing.
 	CountedJoined     Counted = "joined"     // firing already known: a group update, a retry or another replica.
 	CountedRepeat     Counted = "repeat"     // Alertmanager's repeat.
 	CountedResolved   Counted = "resolved"   // the end of a known firing.
@@ -72,7 +72,7 @@ const (
 // CountedAll lists all that is counted, to initialise metrics with.
 func CountedAll() []Counted {
 	return []Counted{
-		CountedEpisode, CountedJoined, CountedRepeat, CountedResolved, CountedUnknown, CountedDuplicate,
+		CountedFiring, CountedJoined, CountedRepeat, CountedResolved, CountedUnknown, CountedDuplicate,
 		CountedHeld, CountedDismissed, CountedMoved, CountedSuperseded, CountedUnsent,
 		CountedAbsent,
 	}
@@ -161,7 +161,7 @@ func endHolders(t Table, o *mapping.Observation, touched map[string]bool, now ti
 	return known
 }
 
-// endsEarlier says whether what a resolve ends is an episode before the member's
+// endsEarlier says whether what a resolve ends is a firing before the member's
 // present one: a peer may be late with it.
 func endsEarlier(o *mapping.Observation, m *Member) bool {
 	now := m.Alert.StartsAt

@@ -18,7 +18,7 @@ func part(t Table, in *Incident, now time.Time) {
 	}
 	for fp, m := range old.Members {
 		c := *m
-		c.MovedTo, c.Episode = in.ID, 0 // what is missed is missed under the new key.
+		c.MovedTo, c.Revision = in.ID, 0 // what is missed is missed under the new key.
 		c.Late = nil
 		old.Put(fp, &c)
 		t.Hold(fp, old.ID)
@@ -29,9 +29,9 @@ func part(t Table, in *Incident, now time.Time) {
 		t.Create(old)
 	}
 	for fp, m := range in.Members {
-		if m.Episode <= in.AcceptedRevision { // it was confirmed, if under the old key.
+		if m.Revision <= in.AcceptedRevision { // it was confirmed, if under the old key.
 			c := *m
-			c.Episode = 0
+			c.Revision = 0
 			in.Put(fp, &c)
 		}
 	}

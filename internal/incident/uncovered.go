@@ -7,16 +7,16 @@ type CoverageState string
 
 // The states of coverage.
 const (
-	CoverageNone    CoverageState = ""        // nobody audits the service: it is taken for covered.
-	CoverageUnknown CoverageState = "unknown" // it is audited, and the audit cannot tell.
-	CoverageFull    CoverageState = "covered"
-	CoverageHole    CoverageState = "hole" // PagerDuty answers 202 and opens nothing.
+	CoverageNone      CoverageState = ""        // nobody audits the service: it is taken for covered.
+	CoverageUnknown   CoverageState = "unknown" // it is audited, and the audit cannot tell.
+	CoverageFull      CoverageState = "covered"
+	CoverageUncovered CoverageState = "uncovered" // PagerDuty answers 202 and opens nothing.
 )
 
 // Coverage is what the last audit says of a service at this moment.
 type Coverage struct {
 	State CoverageState
-	// Reason says, of a hole, why, Since when it began and Until when it ends; zero: not
+	// Reason says why nobody is notified, Since when it began and Until when it ends; zero: not
 	// known.
 	Reason       string
 	Since, Until time.Time
@@ -83,7 +83,7 @@ func (in *Incident) heard() int {
 // without is why a request that leaves now has no effect; nil if it has one.
 func (in *Incident) without(a Action, c Coverage, now time.Time) *Uncovered {
 	switch d := in.doubt(a, CauseUncovered); {
-	case c.State == CoverageHole && (a == Trigger || (a == Resolve && c.Maintenance)):
+	case c.State == CoverageUncovered && (a == Trigger || (a == Resolve && c.Maintenance)):
 		return c.uncovered()
 	case d != nil && c.State == CoverageUnknown && d.holds(c, now):
 		return in.Uncovered() // nobody knows that it is over.
@@ -102,7 +102,7 @@ func (in *Incident) joins(ev Evidence) bool {
 // holds says whether what is uncovered is so still, and waits for the end of that.
 func (d *Doubt) holds(c Coverage, now time.Time) bool {
 	switch c.State {
-	case CoverageHole:
+	case CoverageUncovered:
 		return d.About == Trigger || c.Maintenance
 	case CoverageUnknown:
 		return d.Until.IsZero() || now.Before(d.Until)
@@ -179,18 +179,18 @@ func alsoToFallback(in *Incident, ev Evidence, now time.Time) (Decision, bool) {
 func nextUnaudited(in *Incident, ev Evidence) (Decision, bool) {
 	unaudited := in.doubt(Trigger, CauseUnaudited) != nil
 	c := ev.Coverage
-	if unaudited && (ev.Then.State == CoverageHole || ev.Then.State == CoverageFull) {
+	if unaudited && (ev.Then.State == CoverageUncovered || ev.Then.State == CoverageFull) {
 		c = ev.Then
 	}
-	began := c.State == CoverageHole && c.Maintenance && !c.Since.IsZero() && !in.OpenedAt.IsZero() && !in.OpenedAt.Before(c.Since)
+	began := c.State == CoverageUncovered && c.Maintenance && !c.Since.IsZero() && !in.OpenedAt.IsZero() && !in.OpenedAt.Before(c.Since)
 	switch {
 	case in.uncovered() != nil || (in.Have != StateOpen && in.Have != StateAcknowledged):
-	case began, unaudited && c.State == CoverageHole:
+	case began, unaudited && c.State == CoverageUncovered:
 		return Decision{
 			Kind: Perform, Step: StepUncovered, Uncovered: c.uncovered(),
 			Reason: "PagerDuty opened nothing, the audit says: " + c.Reason,
 		}, true
-	case unaudited && c.State != CoverageHole && c.State != CoverageUnknown:
+	case unaudited && c.State != CoverageUncovered && c.State != CoverageUnknown:
 		return Decision{Kind: Perform, Step: StepCovered, Reason: "somebody is notified, the audit says"}, true
 	}
 	return Decision{}, false
@@ -232,7 +232,7 @@ func nextUncovered(in *Incident, d *Doubt, ev Evidence, class Class, now time.Ti
 // wait waits for the end of what is uncovered; where that is not known, for the next audit.
 func (d *Doubt) wait(c Coverage, now time.Time, what string) Decision {
 	until := d.Until
-	if c.State == CoverageHole {
+	if c.State == CoverageUncovered {
 		until = c.Until
 	}
 	if until.After(now) {

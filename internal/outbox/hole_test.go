@@ -52,7 +52,7 @@ func (a *audited) drive(service, key string) []incident.Action {
 }
 
 func hole(reason string) incident.Coverage {
-	return incident.Coverage{State: incident.CoverageHole, Reason: reason, Maintenance: reason == "maintenance"}
+	return incident.Coverage{State: incident.CoverageUncovered, Reason: reason, Maintenance: reason == "maintenance"}
 }
 
 func covered() incident.Coverage { return incident.Coverage{State: incident.CoverageFull} }
@@ -282,7 +282,7 @@ func TestResolveIntoMaintenanceThatNobodyKnewOf(t *testing.T) {
 
 	s.now = hole("maintenance")
 	for i, want := range []int{3, 0} { // every audit says so, as long as it lasts.
-		n, err := s.Unresolve(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"})
+		n, err := s.ReopenResolved(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"})
 		if err != nil || n != want {
 			t.Errorf("call %d: %d came back (%v), want %d", i+1, n, err, want)
 		}
@@ -322,7 +322,7 @@ func TestResolveIntoMaintenanceUnderTwoKeys(t *testing.T) {
 		s.accept("a") // it is forgotten.
 		s.gone("a")
 	}
-	if n, err := s.Unresolve(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"}); err != nil || n != 2 {
+	if n, err := s.ReopenResolved(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"}); err != nil || n != 2 {
 		t.Errorf("%d came back (%v), want 2", n, err)
 	}
 	for id, key := range map[string]string{id: "k2", id + "-k1": "k1"} {
@@ -330,7 +330,7 @@ func TestResolveIntoMaintenanceUnderTwoKeys(t *testing.T) {
 			t.Errorf("%s: got %+v, want one that %s may hold", id, in, key)
 		}
 	}
-	if n, err := s.Unresolve(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"}); err != nil || n != 0 {
+	if n, err := s.ReopenResolved(t.Context(), "infra", began, incident.Uncovered{Reason: "maintenance"}); err != nil || n != 0 {
 		t.Errorf("%d came back again (%v), want none", n, err)
 	}
 }

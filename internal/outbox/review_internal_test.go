@@ -124,11 +124,11 @@ func TestMergeDoesNotTellWhatWasPaged(t *testing.T) {
 	began := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	memory := &incident.Incident{
 		ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 1, HaveEpoch: 1}, Revision: 1, Epoch: 1,
-		Members: map[string]*incident.Member{"a": {Firing: true, Episode: 1, Epoch: 1}},
+		Members: map[string]*incident.Member{"a": {Firing: true, Revision: 1, Epoch: 1}},
 	}
 	file := &incident.Incident{
 		ID: "k", Subject: incident.Subject{Urgency: mapping.High}, Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 5, HaveEpoch: 2}, Revision: 5, Epoch: 2,
-		Members: map[string]*incident.Member{"b": {Firing: true, Episode: 5, Epoch: 2}, "over": {Episode: 4, Epoch: 2}},
+		Members: map[string]*incident.Member{"b": {Firing: true, Revision: 5, Epoch: 2}, "over": {Revision: 4, Epoch: 2}},
 	}
 	in := memory.Merge(file)
 	in.Started(incident.Decision{Kind: incident.Send, Action: incident.Trigger}, "k1", began)

@@ -807,7 +807,7 @@ func TestRefusedResolveAfterAHoleDoesNotBlockThePage(t *testing.T) {
 		return d.Action
 	}
 	got := []incident.Action{
-		step(incident.CoverageHole, incident.OutcomeAccepted),
+		step(incident.CoverageUncovered, incident.OutcomeAccepted),
 		step(incident.CoverageFull, incident.OutcomeRefused), // the resolve.
 		step(incident.CoverageFull, incident.OutcomeAccepted),
 	}
@@ -829,7 +829,7 @@ func TestUnresolveLooksBehindWhatWasNeverSent(t *testing.T) {
 	s.observe(alert{fp: "a", starts: 2 * time.Minute, resolved: true, ends: 3 * time.Minute})
 	wantActions(t, s.accept("a"))
 	s.gone("a")
-	n, err := s.Unresolve(t.Context(), "infra", since, incident.Uncovered{Reason: "maintenance"})
+	n, err := s.ReopenResolved(t.Context(), "infra", since, incident.Uncovered{Reason: "maintenance"})
 	if n != 1 || err != nil {
 		t.Errorf("%d came back, %v; want 1", n, err)
 	}

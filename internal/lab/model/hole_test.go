@@ -120,7 +120,7 @@ func (w *world) audit() {
 		if h.what == maintenance {
 			store, from := w.store, h.from
 			w.later.Go(func() { // what was resolved in it before it was known.
-				_, _ = store.Unresolve(context.Background(), service, from, incident.Uncovered{Reason: maintenance}) // the next audit does it again.
+				_, _ = store.ReopenResolved(context.Background(), service, from, incident.Uncovered{Reason: maintenance}) // the next audit does it again.
 			})
 		}
 	}
@@ -160,7 +160,7 @@ func (w *world) coverageAt(service string, at time.Time) incident.Coverage {
 	case !ok, h.foreseen && !at.Before(h.till):
 		return incident.Coverage{State: incident.CoverageFull}
 	}
-	c := incident.Coverage{State: incident.CoverageHole, Reason: h.what, Maintenance: h.what == maintenance}
+	c := incident.Coverage{State: incident.CoverageUncovered, Reason: h.what, Maintenance: h.what == maintenance}
 	if h.foreseen {
 		c.Until = h.till
 	}
@@ -180,7 +180,7 @@ func (w *world) swallowed(e *pagerduty.Event) {
 	h := w.holes[service]
 	switch {
 	case h == nil:
-	case e.Action == string(incident.Trigger) && told.State == incident.CoverageHole && service == "infra":
+	case e.Action == string(incident.Trigger) && told.State == incident.CoverageUncovered && service == "infra":
 		w.unheardOf[e.DedupKey] = h
 	}
 }

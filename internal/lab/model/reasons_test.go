@@ -16,7 +16,7 @@ const (
 	unclear     reason = "its outcome is not known: a time-out, a cut connection, a 5xx, a stranger's answer, a kill after it may have left"
 	askedFor    reason = "PagerDuty had refused it; a reload, `outbox retry`, or a change of what fires lifts that"
 	asMinimal   reason = "PagerDuty refused it in full"
-	newEpisode  reason = "a new episode: a further alert joined, an alert fired again, a mute ended, the urgency rose (bare keys)"
+	newEpisode  reason = "a new firing: a further alert joined, an alert fired again, a mute ended, the urgency rose (bare keys)"
 	lateInDoubt reason = "a webhook tells late of a firing that was over, and Alertmanager says that it fires, is in doubt, or cannot be asked"
 	repeated    reason = "Alertmanager's repeat; at most one a minute"
 	adopted     reason = "it was adopted, and PagerDuty's state is not known"

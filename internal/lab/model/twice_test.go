@@ -203,7 +203,7 @@ type departure struct {
 func (t *twice) leaves(e *pagerduty.Event, in *incident.Incident, h *hole, told incident.Coverage, now time.Time) (*departure, bool) {
 	d := &departure{key: lineKey{e.RoutingKey, e.DedupKey}, action: incident.Action(e.Action), minimal: e.Payload == nil || e.Payload.Details == nil, hole: h}
 	d.line = t.line(e.RoutingKey, e.DedupKey)
-	d.believed = told.State == incident.CoverageHole && (d.action == incident.Trigger || told.Maintenance)
+	d.believed = told.State == incident.CoverageUncovered && (d.action == incident.Trigger || told.Maintenance)
 	if in != nil && in.FallbackOf != "" && (d.action == incident.Trigger || !d.line.closed) {
 		// A copy is pagerelay's own doing: nobody but its ledger tells of it.
 		if made := fmt.Sprint(in.CreatedAt, in.Revision); d.line.last[d.action].copied != made {

@@ -20,10 +20,10 @@ func (in *Incident) Merge(old *Incident) *Incident {
 	for fp, m := range old.Members {
 		if c.Members[fp] == nil {
 			n := *m
-			n.Episode = 0
+			n.Revision = 0
 			if m.Firing {
 				c.Revision++ // it may never have been paged.
-				n.Episode, n.Epoch = c.Revision, c.Epoch
+				n.Revision, n.Epoch = c.Revision, c.Epoch
 			}
 			c.Put(fp, &n)
 		}

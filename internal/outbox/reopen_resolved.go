@@ -8,11 +8,11 @@ import (
 	"github.com/pagerelay/pagerelay/internal/incident"
 )
 
-// Unresolve brings back what was resolved on a service since a maintenance window
+// ReopenResolved brings back what was resolved on a service since a maintenance window
 // began there, if the audit knew of that window only afterwards: PagerDuty applied
 // none of these resolves. They wait for the end of the window, and are resolved
 // then. It returns how many came back.
-func (s *Store) Unresolve(ctx context.Context, service string, since time.Time, u incident.Uncovered) (int, error) {
+func (s *Store) ReopenResolved(ctx context.Context, service string, since time.Time, u incident.Uncovered) (int, error) {
 	var resolved []*incident.Incident
 	newest := map[[2]string]bool{} // by id and key: each key may hold an incident of its own.
 	err := s.Ledger(func(in *incident.Incident) bool {

@@ -6,8 +6,8 @@ import (
 	"github.com/pagerelay/pagerelay/internal/mutant"
 )
 
-// obstacle finds what keeps any request of the incident from leaving now.
-func obstacle(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
+// gate finds what keeps any request of the incident from leaving now.
+func gate(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 	unpaged := in.Firing() > 0 && in.Revision > in.AcceptedRevision
 	fallback := unpaged && in.Urgency.Opens() && ev.Fallback != "" && in.FallbackRevision < in.Revision
 	divert := Decision{Kind: Perform, Step: StepFallback}

@@ -73,7 +73,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 	in.Shared = in.Shared || o.Shared
 }
 
-// begin starts an episode of a member.
+// begin starts a firing of a member.
 func (in *Incident) begin(t Table, fp string, now time.Time) {
 	if in.loud() == 0 {
 		in.Epoch++
@@ -87,10 +87,10 @@ func (in *Incident) begin(t Table, fp string, now time.Time) {
 		in.Guaranteed = 0 // of the epoch before it was told that it was missed.
 	}
 	c := *in.Members[fp]
-	c.Firing, c.Epoch, c.Episode, c.Late, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, nil, "", nil
+	c.Firing, c.Epoch, c.Revision, c.Late, c.MovedTo, c.Muted = true, in.Epoch, in.Revision+1, nil, "", nil
 	in.Put(fp, &c)
 	in.Revision++
-	t.Count(CountedEpisode)
+	t.Count(CountedFiring)
 	in.settle(now)
 }
 

@@ -119,7 +119,7 @@ func (in *Incident) guaranteed() bool {
 	return in.Guaranteed > max(in.AcceptedRevision, in.FallbackRevision)
 }
 
-// Paged says whether PagerDuty has accepted the newest episode, and the alert is
+// Paged says whether PagerDuty has accepted the newest firing, and the alert is
 // part of it.
 func (in *Incident) Paged(fp string) bool {
 	return in != nil && in.Members[fp] != nil && in.Members[fp].Firing && in.AcceptedRevision >= in.Revision && in.uncovered() == nil && (in.Have != StateClosed || !in.Urgency.Opens() || in.settled())
