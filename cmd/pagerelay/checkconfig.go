@@ -42,7 +42,7 @@ func (c *checkConfigCommand) run(stdin io.Reader, out io.Writer) error {
 func checkFile(stdin io.Reader, out io.Writer, file string) bool {
 	var cfg *config.Config
 	var err error
-	if file == "-" {
+	if file == "-" || file == "" { // kingpin makes "" of a lone dash.
 		fmt.Fprint(out, "Checking standard input")
 		var text []byte
 		if text, err = io.ReadAll(stdin); err == nil {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pagerelay/pagerelay/coverage"
 	"github.com/pagerelay/pagerelay/internal/alertmanager"
 	"github.com/pagerelay/pagerelay/internal/delivery"
+	"github.com/pagerelay/pagerelay/internal/leaf/oneline"
 	"github.com/pagerelay/pagerelay/internal/outbox"
 	"github.com/pagerelay/pagerelay/internal/web"
 )
@@ -25,14 +27,18 @@ func notices(store *outbox.Store, configuration *reloader, waiting []delivery.Wa
 		say(web.CostsPages, "The outbox was damaged and is now at %s; pagerelay started with what could be read of it. Incidents that were open in PagerDuty and are over may stay open.", name)
 	}
 	if since, err := configuration.failure(); err != nil {
-		say(web.CostsPages, "The last reload failed at %s, and the old configuration stays in force: %s", since.UTC().Format(time.DateTime+" MST"), err)
+		say(web.CostsPages, "Reloading the configuration fails since %s, and the old one stays in force: %s", since.UTC().Format(time.DateTime+" MST"), summarize(err))
 	}
 	for _, w := range waiting {
 		level := web.CostsPages
-		if w.Cause == delivery.CauseQueue || w.Cause == delivery.CauseAlertmanager {
+		if (w.Cause == delivery.CauseQueue || w.Cause == delivery.CauseAlertmanager) && !w.Pages { // what is less urgent may wait its turn.
 			level = web.WillCost
 		}
-		say(level, "Service %s: %s waiting since %s: %s", w.Service, many(w.Incidents), w.Since.UTC().Format(time.DateTime+" MST"), w.Text)
+		what := many(w.Incidents) + " waiting"
+		if w.Incidents == 0 {
+			what = "no page can leave"
+		}
+		say(level, "Service %s: %s since %s: %s", w.Service, what, w.Since.UTC().Format(time.DateTime+" MST"), w.Text)
 	}
 	costs, warnings := auditor.Notices()
 	list = append(list, web.Notices(web.CostsPages, costs...)...)
@@ -44,6 +50,21 @@ func notices(store *outbox.Store, configuration *reloader, waiting []delivery.Wa
 		say(web.WillCost, "Anybody who reaches %s can page: no access token is configured.", openDoor)
 	}
 	return list
+}
+
+// summarize puts the first faults of a configuration on one line.
+func summarize(err error) string {
+	const most, width = 3, 300
+	all := lines(err.Error())
+	var shown []string
+	for _, line := range all[:min(most, len(all))] {
+		shown = append(shown, oneline.Short(line, width))
+	}
+	text := strings.Join(shown, "; ")
+	if n := len(all) - most; n > 0 {
+		text += fmt.Sprintf("; and %d more, which the log has", n)
+	}
+	return text
 }
 
 func many(n int) string {

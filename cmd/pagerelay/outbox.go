@@ -61,13 +61,13 @@ func newOutbox(app *kingpin.Application) *outboxCommand {
 	list.Flag("status", "Only those in this status: "+strings.Join(incident.Statuses(), ", ")+" or "+web.StatusClosed+"; repeatable.").StringsVar(&c.list.statuses)
 	list.Flag("service", "Only those of this service; repeatable.").StringsVar(&c.list.services)
 	list.Flag("closed", "Closed ones, too, the newest first.").BoolVar(&c.list.closed)
-	list.Flag("limit", "The most closed ones to list.").Default("100").IntVar(&c.list.limit)
+	numberVar(list.Flag("limit", "The most closed ones to list."), 0, 100, &c.list.limit)
 	list.Flag("format", "text or json.").Default(formatText).EnumVar(&c.list.format, formatText, formatJSON)
 	c.list.name = list.FullCommand()
 
 	show := cmd.Command("show", "Show an incident, its alerts and all that happened to it; closed ones, too.")
 	show.Arg("incident", ref).Required().StringVar(&c.show.ref)
-	show.Flag("limit", "How often at most, the newest first, if it was opened and closed several times.").Default("1").IntVar(&c.show.limit)
+	numberVar(show.Flag("limit", "How often at most, the newest first, if it was opened and closed several times."), 1, 1, &c.show.limit)
 	show.Flag("format", "text or json.").Default(formatText).EnumVar(&c.show.format, formatText, formatJSON)
 	c.show.name = show.FullCommand()
 
@@ -165,7 +165,7 @@ type outboxAPI struct {
 func (c *outboxCommand) client() (*outboxAPI, error) {
 	u, err := url.Parse(c.url)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, misused("--url: must be http(s)://HOST[:PORT][/PATH]")
+		return nil, misused("--url: must be http(s)://HOST[:PORT][/PATH], got %q", c.url)
 	}
 	hc := &promconfig.DefaultHTTPClientConfig
 	if c.httpConfig != "" {
@@ -246,12 +246,16 @@ func (api *outboxAPI) call(ctx context.Context, method, path string, q url.Value
 		// The door's own refusals, such as 401, are one line of text.
 		line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
 		if resp.StatusCode == http.StatusUnauthorized {
-			line += "; give a token with --token-file"
+			// The line itself is for those who configure Alertmanager.
+			line = "give an access token with --token-file, or other credentials with --http.config.file"
 		}
 		return fmt.Errorf("%s %s: %s: %.200s", method, target, resp.Status, line)
 	}
-	if r.Status != "success" {
-		return errors.New(r.Error)
+	switch {
+	case r.Status == "success":
+		return nil
+	case r.ErrorType == web.BadData: // what is asked for is what the person has typed.
+		return misused("%s", r.Error)
 	}
-	return nil
+	return errors.New(r.Error)
 }

@@ -112,11 +112,8 @@ func printIncident(out io.Writer, in web.Incident) error {
 
 // holds says what PagerDuty should hold and does.
 func holds(in web.Summary) string {
-	switch {
-	case in.Want == "":
-		return "is told nothing (urgency " + in.Urgency + ")"
-	case in.Have == "unknown":
-		return "wanted " + in.Want + ", actual unknown (the last request had no clear answer)"
+	if in.Want == "" {
+		return "no incident is opened there (urgency " + in.Urgency + ")"
 	}
 	return "wanted " + in.Want + ", actual " + in.Have
 }

@@ -27,7 +27,7 @@ import (
 // with a fault changes nothing.
 type reloader struct {
 	file     string
-	hasUsers bool // basic authentication stands before every path.
+	guards   guards // what stands before every path.
 	log      *slog.Logger
 	registry prometheus.Registerer
 
@@ -49,24 +49,36 @@ type reloader struct {
 
 // failedReload is a reload that changed nothing.
 type failedReload struct {
-	at  time.Time
-	err error
+	since time.Time // of this one, or of the first in a row.
+	err   error
 }
 
-// failure is why the last reload failed, and when; nil if it did not.
-func (r *reloader) failure() (time.Time, error) {
+// failure is why the last reload failed, and since when they do; nil if it did not.
+func (r *reloader) failure() (since time.Time, err error) {
 	if f := r.failed.Load(); f != nil {
-		return f.at, f.err
+		return f.since, f.err
 	}
 	return time.Time{}, nil
 }
 
-// protected says whether callers have to identify themselves.
-func (r *reloader) protected() bool { return r.hasUsers || r.tokens.Load() }
+// note remembers how a reload ended.
+func (r *reloader) note(err error) {
+	switch old := r.failed.Load(); {
+	case err == nil:
+		r.failed.Store(nil)
+	case old == nil:
+		r.failed.Store(&failedReload{time.Now(), err})
+	default:
+		r.failed.Store(&failedReload{old.since, err})
+	}
+}
 
-func newReloader(file string, hasUsers bool, reg prometheus.Registerer, logger *slog.Logger) *reloader {
+// protected says whether callers have to identify themselves.
+func (r *reloader) protected() bool { return r.guards.any() || r.tokens.Load() }
+
+func newReloader(file string, guards guards, reg prometheus.Registerer, logger *slog.Logger) *reloader {
 	r := &reloader{
-		file: file, hasUsers: hasUsers, log: logger, registry: reg,
+		file: file, guards: guards, log: logger, registry: reg,
 		successful: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "pagerelay_config_last_reload_successful",
 			Help: "Whether the last attempt to load the configuration was successful.",
@@ -116,13 +128,12 @@ func (r *reloader) Reload(ctx context.Context, cause string) error {
 		}
 		return r.swap(p)
 	}()
+	r.note(err)
 	if err != nil {
-		r.failed.Store(&failedReload{time.Now(), err})
 		r.successful.Set(0)
 		logLines(r.log.With("file", r.file, "cause", cause), "Reloading the configuration failed, the old one stays in force", err)
 		return err
 	}
-	r.failed.Store(nil)
 	r.log.Info("The configuration was reloaded", "file", r.file, "cause", cause)
 	r.retryBlocked(ctx, "the configuration was reloaded")
 	return nil
@@ -156,7 +167,7 @@ func (r *reloader) read() (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.hasUsers && len(cfg.Access.Tokens) > 0 {
+	if r.guards.users && len(cfg.Access.Tokens) > 0 {
 		return nil, errors.New("access.tokens and basic_auth_users of --web.config.file both want the Authorization header, and no request can have both: use one of them")
 	}
 	return assemble(cfg, r.registry)

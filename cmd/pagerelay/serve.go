@@ -90,7 +90,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	if err != nil {
 		return err
 	}
-	hasUsers, err := checkWebConfig(c.webConfigFile)
+	guards, err := checkWebConfig(c.webConfigFile)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 	onFault := newFaultCounter(registry)
 
 	// The configuration, the first time. Nothing is open yet: a bad file ends it here.
-	configuration := newReloader(configFile, hasUsers, registry, logger)
+	configuration := newReloader(configFile, guards, registry, logger)
 	first, err := configuration.load()
 	if err != nil {
 		return fmt.Errorf("load configuration %s: %w", configFile, err)
@@ -201,10 +201,14 @@ func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.
 		Notices: func() []web.Notice {
 			return notices(store, configuration, deliverer.Waiting(), reconciler, auditor, c.openDoor(configuration.protected()))
 		},
-		Why:   deliverer.Why,
-		Audit: auditOnDemand(auditor),
+		Why:      deliverer.Why,
+		Services: func() []string { return store.Policy().Services },
+		Audit:    auditOnDemand(auditor),
 	}).Register(mux)
-	guard := web.HostGuard{Allowed: c.hosts(), Protected: configuration.protected, Machines: []string{receiver.PathWebhook}}
+	guard := web.HostGuard{
+		Allowed: c.hosts(), Guarded: guards.any(), Tokens: configuration.tokens.Load,
+		Machines: []string{receiver.PathWebhook, receiver.PathTestAlerts, receiver.PathTestStatus},
+	}
 	server := &webServer{
 		listeners: listeners, handler: underPrefix(prefix, guard.Wrap(mux)), configFile: c.webConfigFile,
 		drain:   func() { draining.Store(true); door.Drain() },
@@ -287,6 +291,16 @@ func (c *serveCommand) check() (prefix string, err error) {
 			errs = append(errs, errors.New("--web.external-url: must be http(s)://HOST[:PORT][/PATH]"))
 		}
 		prefix = strings.TrimRight(u.EscapedPath(), "/")
+	}
+	for _, address := range c.listenAddresses {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			errs = append(errs, fmt.Errorf("--web.listen-address: %q is not [HOST]:PORT", address))
+		}
+	}
+	for _, host := range c.allowedHosts {
+		if host == "" || strings.ContainsAny(host, ":/*@?#[] ") {
+			errs = append(errs, fmt.Errorf("--web.allowed-host: %q is not a host name; write it without scheme, port and path, as pagerelay.example.com", host))
+		}
 	}
 	if len(errs) > 0 {
 		return "", usageError{errors.Join(errs...)}

@@ -76,28 +76,39 @@ func underPrefix(prefix string, h http.Handler) http.Handler {
 	return mux
 }
 
-// checkWebConfig checks exporter-toolkit's configuration file, and says whether
-// it asks callers for basic authentication.
-func checkWebConfig(file string) (hasUsers bool, err error) {
+// guards are what stands before every path by exporter-toolkit's configuration.
+type guards struct {
+	users        bool // basic authentication.
+	certificates bool // callers show a certificate, and it is verified.
+}
+
+func (g guards) any() bool { return g.users || g.certificates }
+
+// checkWebConfig checks exporter-toolkit's configuration file, and says how it
+// asks callers who they are.
+func checkWebConfig(file string) (g guards, err error) {
 	if file == "" {
-		return false, nil
+		return g, nil
 	}
 	if err = toolkit.Validate(file); err != nil {
-		return false, fmt.Errorf("check --web.config.file=%s: %w", file, err)
+		return g, fmt.Errorf("check --web.config.file=%s: %w", file, err)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return false, fmt.Errorf("check --web.config.file: %w", err)
+		return g, fmt.Errorf("check --web.config.file: %w", err)
 	}
 	var c struct {
 		RateLimit yaml.Node         `yaml:"rate_limit"`
 		Users     map[string]string `yaml:"basic_auth_users"`
+		TLS       struct {
+			ClientAuth string `yaml:"client_auth_type"`
+		} `yaml:"tls_server_config"`
 	}
 	if err = yaml.Unmarshal(text, &c); err != nil {
-		return false, fmt.Errorf("check --web.config.file=%s: %w", file, err)
+		return g, fmt.Errorf("check --web.config.file=%s: %w", file, err)
 	}
 	if !c.RateLimit.IsZero() {
-		return false, fmt.Errorf("check --web.config.file=%s: rate_limit answers 429, which Alertmanager takes for final: the page would be lost; remove it and use access.rate_limit of --config.file", file)
+		return g, fmt.Errorf("check --web.config.file=%s: rate_limit answers 429, which Alertmanager takes for final: the page would be lost; remove it and use access.rate_limit of --config.file", file)
 	}
-	return len(c.Users) > 0, nil
+	return guards{users: len(c.Users) > 0, certificates: c.TLS.ClientAuth == "RequireAndVerifyClientCert"}, nil
 }

@@ -27,7 +27,7 @@ func newToken(app *kingpin.Application) *tokenCommand {
 func (c *tokenCommand) run(out io.Writer) error {
 	token, hash, err := receiver.GenerateToken(c.prefix)
 	if err != nil {
-		return err
+		return misused("--prefix: %w", err)
 	}
 	_, err = fmt.Fprintf(out, "token:  %s\nsha256: %s\n", token, hash)
 	return err

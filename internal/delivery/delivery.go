@@ -86,6 +86,7 @@ type Deliverer struct {
 
 	// Owned by the loop.
 	started time.Time // by Config.Now.
+	keysDue time.Time // when to read again the routing keys that could not be read.
 	lanes   map[string]*lane
 	keys    map[string]*keys
 	queued  map[string]*queued
@@ -193,8 +194,11 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		}
 		now := time.Now()
 		d.fire(work, now)
+		if !d.keysDue.IsZero() && !now.Before(d.keysDue) {
+			d.keysDue = d.watchKeys(false, d.cfg.Now())
+		}
 		d.watchWaits(d.cfg.Now())
-		next := d.pump(work, now)
+		next := earliest(d.keysDue, d.pump(work, now))
 		if due := d.why.next(); !due.IsZero() { // by the wall clock.
 			next = earliest(next, now.Add(max(0, min(due.Sub(d.cfg.Now()), waitsLeast))))
 		}
@@ -238,6 +242,7 @@ func (d *Deliverer) reloaded(ctx context.Context) {
 	for _, l := range d.lanes {
 		l.fault, l.limit = "", 0
 	}
+	d.keysDue = d.watchKeys(true, d.cfg.Now())
 	for _, in := range d.store.List() {
 		d.evaluate(ctx, in.ID)
 	}

@@ -25,12 +25,7 @@ func (d *Deliverer) evidence(in *incident.Incident, now time.Time) (incident.Evi
 			ev.Then = s.Coverage(in.Service, at)
 		}
 	}
-	k := d.keys[in.Service]
-	if k == nil {
-		k = &keys{}
-		d.keys[in.Service] = k
-	}
-	k.read(svc, now)
+	k := d.keysOf(in.Service, svc, now)
 	ev.KeyHash, ev.KeyError, ev.OldKeys, ev.KeySince = k.hash, k.err, k.hashes, k.since
 	ev.HigherTrigger = d.started // what was sent before this process is not known.
 	if t, ok := d.higher[in.Service]; ok {
@@ -49,6 +44,19 @@ func (d *Deliverer) evidence(in *incident.Incident, now time.Time) (incident.Evi
 	}
 	ev.LaneFault, ev.Limited = l.fault, d.rated[in.Service]
 	return ev, l
+}
+
+// keysOf are the routing keys of a service, read now if they were not just before.
+func (d *Deliverer) keysOf(name string, svc Service, now time.Time) *keys {
+	k := d.keys[name]
+	if k == nil {
+		k = &keys{}
+		d.keys[name] = k
+	}
+	if k.read(svc, now) {
+		d.keyRead(name, k.err, now)
+	}
+	return k
 }
 
 func perMinute(s Service) int {
@@ -76,7 +84,7 @@ func (d *Deliverer) evaluate(ctx context.Context, id string) {
 	now, wall := time.Now(), d.cfg.Now()
 	ev, l := d.evidence(in, wall)
 	dec := incident.Next(in, ev, d.store.Policy(), wall)
-	d.why.note(in, ev, dec, wall)
+	d.why.note(in, ev, dec, l, wall)
 	stale := dec.Kind == incident.Ask && dec.Question == incident.QuestionStale
 	if dec.Kind != incident.Send && !stale {
 		d.dequeue(id)
@@ -243,6 +251,7 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 			l.rated = l.rated || rated
 			if it == nil {
 				next = earliest(next, again)
+				d.showHolds(l, now)
 				break
 			}
 			delete(d.queued, it.id)
@@ -250,4 +259,15 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 		}
 	}
 	return next
+}
+
+// showHolds lets others know what keeps from leaving what is left in a lane.
+func (d *Deliverer) showHolds(l *lane, now time.Time) {
+	if l.empty() {
+		return
+	}
+	if h := (laneHolds{l.hold(true, now), l.hold(false, now)}); h != l.shown {
+		l.shown = h
+		d.why.setLane(l.hash, h)
+	}
 }

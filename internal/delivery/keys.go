@@ -35,10 +35,10 @@ type keys struct {
 	hashes  []string // of old.
 }
 
-// read brings the keys up to date.
-func (k *keys) read(s Service, now time.Time) {
+// read brings the keys up to date; false: they were read just before.
+func (k *keys) read(s Service, now time.Time) bool {
 	if !k.readAt.IsZero() && now.Sub(k.readAt) < keyAge && now.Sub(k.readAt) >= 0 {
-		return
+		return false
 	}
 	k.readAt = now
 	key, err := s.Key()
@@ -49,13 +49,14 @@ func (k *keys) read(s Service, now time.Time) {
 	}
 	k.old, k.hashes = map[string]string{}, nil
 	if s.PreviousKeys == nil {
-		return
+		return true
 	}
 	for _, key := range s.PreviousKeys() {
 		h := keyHash(key)
 		k.old[h] = key
 		k.hashes = append(k.hashes, h)
 	}
+	return true
 }
 
 // forHash returns the key that the hash tells, the current one for "".

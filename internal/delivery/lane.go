@@ -36,11 +36,14 @@ type lane struct {
 	lowFactor         float64
 	lastRecover       time.Time
 	failed            map[string]bool // incidents that failed since the last answer of PagerDuty's.
+	failure           string          // what the last of them was.
 	failing           bool
 	failures          int
 	backoffUntil      time.Time
 	fault             string // what PagerDuty said of the key.
 	faultUntil        time.Time
+
+	shown laneHolds // as others know it.
 }
 
 func newLane(hash string) *lane {

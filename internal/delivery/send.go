@@ -64,6 +64,7 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 	}
 	l.start(r.high, now)
 	d.busy[it.id] = true
+	d.why.sent(in, wall)
 	d.sending++
 	go r.run(ctx)
 }
@@ -189,7 +190,7 @@ func (r *request) settle(ctx context.Context, a pagerduty.Answer, now, wall time
 		d.limited[r.in.ID] = now // whatever answers it so, others must get their turn.
 		d.met.throttled.WithLabelValues(r.in.Service).Inc()
 	case pagerduty.Failed, pagerduty.Unsent, pagerduty.Ambiguous:
-		l.fail(r.in.ID, now)
+		l.fail(r.in.ID, a.Message, now)
 		d.log.Warn("An event was not accepted; it is sent again", "incident", r.in.ID, "service", r.in.Service, "action", string(r.dec.Action), "answer", a.Message)
 	}
 }

@@ -47,9 +47,9 @@ func (l *lane) recover(now time.Time) {
 	}
 }
 
-// fail records a temporary failure.
-func (l *lane) fail(id string, now time.Time) {
-	l.failed[id] = true
+// fail records a temporary failure and what it was.
+func (l *lane) fail(id, what string, now time.Time) {
+	l.failed[id], l.failure = true, what
 	if len(l.failed) < failingFrom && !l.failing {
 		return
 	}
@@ -61,4 +61,26 @@ func (l *lane) fail(id string, now time.Time) {
 // refuseKey records that PagerDuty does not know the key.
 func (l *lane) refuseKey(message string, now time.Time) {
 	l.fault, l.faultUntil = message, now.Add(faultProbe)
+}
+
+// hold says what keeps the high classes, or the others, from leaving. It names no time,
+// so that it changes only with what is the matter.
+func (l *lane) hold(high bool, now time.Time) hold {
+	limit, slots, inFlight := l.limit, maxInFlight, l.inFlight
+	if !high {
+		limit, slots, inFlight = l.lowLimit(), maxInFlightLow, l.inFlightLow
+	}
+	switch {
+	case l.fault != "":
+		return hold{CauseKeyRefused, "PagerDuty does not know the routing key: " + l.fault}
+	case l.failing:
+		return hold{CauseBackoff, "requests to PagerDuty fail: " + l.failure}
+	case l.throttled, !high && now.Before(l.lowFrom):
+		return hold{CauseQueue, "PagerDuty throttles the routing key (429)"}
+	case l.used(now) >= limit:
+		return hold{CauseQueue, "the rate limit of the routing key is used up"}
+	case l.inFlight >= maxInFlight || inFlight >= slots:
+		return hold{CauseConnections, "PagerDuty answers slowly: all requests that may be open at once are"}
+	}
+	return hold{CauseQueue, "more urgent ones go first"}
 }

@@ -2,7 +2,9 @@ package delivery_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/pagerelay/pagerelay/internal/delivery"
 	"github.com/pagerelay/pagerelay/internal/incident"
 	"github.com/pagerelay/pagerelay/internal/pagerduty"
+	"github.com/pagerelay/pagerelay/mapping"
 )
 
 // A page that waits says why: on the incident at once, and after 10 s in the log, once
@@ -62,11 +65,13 @@ func TestWaitingSaysWhy(t *testing.T) {
 			inBubble(t, &fakePagerDuty{}, func(r *rig) { tc.setup(r, &broken) }, func(r *rig) {
 				r.observe(alert{name: "a"})
 				time.Sleep(8 * time.Second)
-				if got := r.d.Waiting(); len(got) != 0 {
-					t.Errorf("after 8 s: got %+v, want nothing", got)
+				for _, got := range r.d.Waiting() {
+					if got.Incidents != 0 {
+						t.Errorf("after 8 s: got %+v, want no incident", got)
+					}
 				}
-				if got := r.d.Why(incident.ID("infra", "a")); !strings.Contains(got, tc.text) {
-					t.Errorf("the incident says %q, want %q in it", got, tc.text)
+				if cause, got := r.d.Why(incident.ID("infra", "a")); cause != string(tc.cause) || !strings.Contains(got, tc.text) {
+					t.Errorf("the incident says %s, %q, want %s, and %q in it", cause, got, tc.cause, tc.text)
 				}
 				time.Sleep(22 * time.Second)
 				r.observe(alert{name: "b"}) // another one for the same reason is no news.
@@ -106,4 +111,142 @@ func TestWaitingSaysWhy(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is queued waits for whatever holds its lane: while PagerDuty is away that is no
+// rate limit, though most of it has not been tried.
+func TestWhatIsQueuedWaitsForItsLane(t *testing.T) {
+	flood := func(n int, u mapping.Urgency) []alert {
+		var list []alert
+		for i := range n {
+			list = append(list, alert{name: fmt.Sprintf("%s%d", u, i), urgency: u})
+		}
+		return list
+	}
+	for _, tc := range []struct {
+		name  string
+		pd    fakePagerDuty
+		flood []alert
+		want  delivery.Cause
+		text  string
+		pages bool
+	}{
+		{
+			"PagerDuty is away",
+			fakePagerDuty{answer: func(int, *pagerduty.Event) error { return &pagerduty.StatusError{Code: 503} }},
+			flood(40, mapping.High), delivery.CauseBackoff, "503", true,
+		},
+		{
+			"PagerDuty throttles",
+			fakePagerDuty{limit: 1},
+			flood(40, mapping.Low), delivery.CauseQueue, "throttles the routing key (429)", false,
+		},
+		{"our own limit", fakePagerDuty{}, flood(200, mapping.Low), delivery.CauseQueue, "rate limit of the routing key is used up", false},
+		{
+			"PagerDuty is slow",
+			fakePagerDuty{latency: 20 * time.Second},
+			flood(60, mapping.High), delivery.CauseConnections, "answers slowly", true,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inBubble(t, &tc.pd, nil, func(r *rig) {
+				r.observe(tc.flood...)
+				time.Sleep(18 * time.Second)
+				synctest.Wait()
+				last := tc.flood[len(tc.flood)-1].name
+				if cause, text := r.d.Why(incident.ID("infra", last)); cause != string(tc.want) || !strings.Contains(text, tc.text) {
+					t.Errorf("the last says %s, %q, want %s, and %q in it", cause, text, tc.want, tc.text)
+				}
+				for _, w := range r.d.Waiting() {
+					if w.Cause == tc.want && strings.Contains(w.Text, tc.text) && w.Incidents > 1 && w.Pages == tc.pages {
+						return
+					}
+				}
+				t.Errorf("got %+v, want several that wait for %s with %q, pages %t", r.d.Waiting(), tc.want, tc.text, tc.pages)
+			})
+		})
+	}
+}
+
+// A request that is not answered says so, whatever held the incident before.
+func TestRequestWithoutAnAnswer(t *testing.T) {
+	inBubble(t, &fakePagerDuty{latency: time.Minute}, nil, func(r *rig) {
+		r.observe(alert{name: "a"})
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		got := r.d.Waiting()
+		if len(got) != 1 || got[0].Cause != delivery.CauseBackoff || !strings.Contains(got[0].Text, "has not answered") {
+			t.Errorf("got %+v, want one that waits for an answer", got)
+		}
+	})
+}
+
+// A routing key that cannot be read is told at once, at the start and after a reload,
+// before any page needs it; and again when it can be read, or its service is gone.
+func TestUnreadableKeyIsToldBeforeAPageNeedsIt(t *testing.T) {
+	const file = "open /etc/keys/infra: permission denied"
+	var broken atomic.Bool
+	broken.Store(true)
+	setup := func(r *rig) {
+		s := service("infra")
+		s.Key = func() (string, error) {
+			if broken.Load() {
+				return "", errors.New(file)
+			}
+			return testKey, nil
+		}
+		r.settings.Services["infra"] = s
+	}
+	readable := func(r *rig, want string) {
+		t.Helper()
+		if err := testutil.GatherAndCompare(r.reg, strings.NewReader(`
+# HELP pagerelay_routing_key_readable 1 if the service's routing key could be read when it was last looked at, else 0.
+# TYPE pagerelay_routing_key_readable gauge
+`+want), "pagerelay_routing_key_readable"); err != nil {
+			t.Error(err)
+		}
+	}
+	told := func(r *rig, begin, end int) {
+		t.Helper()
+		r.stop()
+		if n := strings.Count(r.log.String(), `msg="A routing key cannot be read; no page of its service can leave" service=infra err="`+file); n != begin {
+			t.Errorf("the log tells %d times that it began, want %d:\n%s", n, begin, &r.log)
+		}
+		if n := strings.Count(r.log.String(), `msg="The routing key can be read again" service=infra`); n != end {
+			t.Errorf("the log tells %d times that it ended, want %d:\n%s", n, end, &r.log)
+		}
+	}
+	t.Run("until it can be read", func(t *testing.T) {
+		inBubble(t, &fakePagerDuty{}, setup, func(r *rig) {
+			time.Sleep(5 * time.Minute)
+			synctest.Wait()
+			got := r.d.Waiting()
+			if len(got) != 1 || got[0].Service != "infra" || got[0].Cause != delivery.CauseKeyUnreadable || got[0].Text != file || got[0].Incidents != 0 {
+				t.Errorf("got %+v, want the key, and no incident", got)
+			}
+			readable(r, "pagerelay_routing_key_readable{service=\"infra\"} 0\n")
+			broken.Store(false)
+			time.Sleep(16 * time.Second) // it is looked at by itself.
+			synctest.Wait()
+			if got := r.d.Waiting(); len(got) != 0 {
+				t.Errorf("got %+v, want nothing", got)
+			}
+			readable(r, "pagerelay_routing_key_readable{service=\"infra\"} 1\n")
+			told(r, 1, 1)
+		})
+	})
+	t.Run("until its service is gone", func(t *testing.T) {
+		broken.Store(true)
+		inBubble(t, &fakePagerDuty{}, setup, func(r *rig) {
+			synctest.Wait()
+			r.settings.Services = map[string]delivery.Service{"other": service("other")}
+			r.d.Apply(r.settings)
+			synctest.Wait()
+			if got := r.d.Waiting(); len(got) != 0 {
+				t.Errorf("got %+v, want nothing", got)
+			}
+			readable(r, "pagerelay_routing_key_readable{service=\"other\"} 1\n")
+			told(r, 1, 0)
+		})
+	})
 }

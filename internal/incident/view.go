@@ -21,8 +21,8 @@ func (in *Incident) Want() State {
 
 // Status sums an incident up in one word of a closed set: blocked, pending, open,
 // acknowledged, uncovered (PagerDuty accepted it and no one is notified), settled
-// (nothing is to be done: nothing fires, or somebody resolved it at PagerDuty) or recorded (urgency none: PagerDuty
-// is told nothing).
+// (nothing is to be done: nothing fires, or somebody resolved it at PagerDuty) or
+// recorded (its urgency opens no incident: none, or change once it is told).
 func (in *Incident) Status() string {
 	switch {
 	case !in.Urgency.Sends():
@@ -31,6 +31,8 @@ func (in *Incident) Status() string {
 		return "blocked"
 	case !in.PendingSince.IsZero():
 		return "pending"
+	case !in.Urgency.Opens():
+		return "recorded"
 	case in.waitsForCover():
 		return "uncovered"
 	case in.Firing() == 0, in.settled():

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ type Response struct {
 	Error     string `json:"error,omitempty"`
 }
 
+// BadData is the ErrorType of a request that is wrong in itself.
+const BadData = "bad_data"
+
 // apiError is an error with its status code and a word for programs.
 type apiError struct {
 	code int
@@ -42,7 +46,7 @@ type apiError struct {
 func (e *apiError) Error() string { return e.text }
 
 func badRequest(format string, args ...any) error {
-	return &apiError{http.StatusBadRequest, "bad_data", fmt.Sprintf(format, args...)}
+	return &apiError{http.StatusBadRequest, BadData, fmt.Sprintf(format, args...)}
 }
 
 func notFound(format string, args ...any) error {
@@ -80,15 +84,18 @@ func (h *Handler) reply(w http.ResponseWriter, data any, err error) {
 // closed=true the newest closed ones. status and service (repeatable) and
 // dedup_key narrow it; limit bounds the closed ones.
 func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
-	q := req.URL.Query()
-	limit, err := limitOf(q.Get("limit"), defaultLimit)
-	if unknown := unknownParameter(q, "limit", "status", "service", "dedup_key", "closed"); unknown != nil {
-		err = unknown
+	q, err := parameters(req, "status", "service", "dedup_key", "closed", "limit")
+	limit := 0
+	if err == nil {
+		limit, err = limitOf(q.Get("limit"), defaultLimit)
 	}
 	for _, s := range q["status"] {
 		if s != StatusClosed && !slices.Contains(incident.Statuses(), s) {
 			err = badRequest("status: %q is none of %s, %s", s, strings.Join(incident.Statuses(), ", "), StatusClosed)
 		}
+	}
+	if c := q.Get("closed"); c != "" && c != "true" && c != "false" {
+		err = badRequest("closed: %.50q is neither true nor false", c)
 	}
 	closed := q.Get("closed") == "true" || slices.Contains(q["status"], StatusClosed)
 	if err != nil {
@@ -116,6 +123,9 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 			return n < limit && req.Context().Err() == nil
 		})
 	}
+	if err == nil {
+		err = h.unknownService(q["service"], list)
+	}
 	sortSummaries(list)
 	h.reply(w, list, err)
 }
@@ -124,9 +134,10 @@ func (h *Handler) list(w http.ResponseWriter, req *http.Request) {
 // those of the same ID that have closed, the newest first. The ID may be cut
 // where it stays unique.
 func (h *Handler) show(w http.ResponseWriter, req *http.Request) {
-	limit, err := limitOf(req.URL.Query().Get("limit"), 1)
-	if unknown := unknownParameter(req.URL.Query(), "limit"); unknown != nil {
-		err = unknown
+	q, err := parameters(req, "limit")
+	limit := 0
+	if err == nil {
+		limit, err = limitOf(q.Get("limit"), 1)
 	}
 	if err == nil && limit == 0 {
 		err = badRequest("limit: must be at least 1")
@@ -229,7 +240,11 @@ func (h *Handler) admin(next http.HandlerFunc) http.HandlerFunc {
 // retry is POST /api/v1/outbox/{id}/retry: of an incident that is blocked, or that
 // waits because an attempt has failed.
 func (h *Handler) retry(w http.ResponseWriter, req *http.Request) {
-	in, err := h.open(req.PathValue("id"))
+	var in *incident.Incident
+	_, err := parameters(req)
+	if err == nil {
+		in, err = h.open(req.PathValue("id"))
+	}
 	if err == nil && in.Blocked == nil && in.KeyFault == "" && in.Attempts == 0 { // nor is it put off.
 		err = &apiError{http.StatusConflict, "conflict", fmt.Sprintf("incident %s is %s, not blocked; there is nothing to retry", in.ID, in.Status())}
 	}
@@ -246,11 +261,15 @@ func (h *Handler) retry(w http.ResponseWriter, req *http.Request) {
 
 // drop is POST /api/v1/outbox/{id}/drop; reason is what the ledger will say.
 func (h *Handler) drop(w http.ResponseWriter, req *http.Request) {
-	reason := req.URL.Query().Get("reason")
+	var in *incident.Incident
+	q, err := parameters(req, "reason")
+	reason := q.Get("reason")
 	if reason == "" {
 		reason = "by hand"
 	}
-	in, err := h.open(req.PathValue("id"))
+	if err == nil {
+		in, err = h.open(req.PathValue("id"))
+	}
 	if len([]rune(reason)) > maxReason {
 		err = badRequest("reason: has more than %d characters", maxReason)
 	}
@@ -265,14 +284,42 @@ func (h *Handler) drop(w http.ResponseWriter, req *http.Request) {
 	h.reply(w, summary(in, h.cfg.Why), nil)
 }
 
-// unknownParameter refuses what would be ignored.
-func unknownParameter(q url.Values, known ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(q)) {
+// unknownService says which of the services asked for is neither configured nor has
+// an open incident, nor one that was found: it is most likely mistyped.
+func (h *Handler) unknownService(asked []string, found []Summary) error {
+	if h.cfg.Services == nil || len(asked) == 0 {
+		return nil
+	}
+	known := slices.Clone(h.cfg.Services())
+	for _, in := range h.outbox.List() {
+		known = append(known, in.Service)
+	}
+	for _, s := range found {
+		known = append(known, s.Service)
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, name := range asked {
 		if !slices.Contains(known, name) {
-			return badRequest("unknown parameter %.50q; known are %s", name, strings.Join(known, ", "))
+			return badRequest("no service is named %.100q; the services are %s", name, strings.Join(known, ", "))
 		}
 	}
 	return nil
+}
+
+// parameters are those of the request; one that is not known is a mistake of the
+// caller's, who would take the answer for another.
+func parameters(req *http.Request, known ...string) (url.Values, error) {
+	q, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return url.Values{}, badRequest("the parameters cannot be read: %.100s", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			return url.Values{}, badRequest("unknown parameter %.50q; known are %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+		}
+	}
+	return q, nil
 }
 
 func limitOf(s string, preset int) (int, error) {
@@ -281,7 +328,7 @@ func limitOf(s string, preset int) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 || n > maxLimit {
-		return 0, badRequest("limit: must be a number from 0 to %d", maxLimit)
+		return 0, badRequest("limit: %.50q is not a number from 0 to %d", s, maxLimit)
 	}
 	return n, nil
 }
@@ -289,6 +336,10 @@ func limitOf(s string, preset int) (int, error) {
 // audit is POST /api/v1/coverage/audit: who is on call is read and judged now, and
 // what is wrong is reported as in every audit. It may take minutes.
 func (h *Handler) audit(w http.ResponseWriter, req *http.Request) {
+	if _, err := parameters(req); err != nil {
+		h.reply(w, nil, err)
+		return
+	}
 	// It may last longer than the server lets answers take.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		h.reply(w, nil, err)

@@ -15,8 +15,11 @@ type HostGuard struct {
 	// Allowed are names that callers use, without a port (--web.allowed-host, and the
 	// host of --web.external-url). Loopback and addresses are always allowed.
 	Allowed []string
-	// Protected says that callers have to identify themselves anyhow.
-	Protected func() bool
+	// Guarded: callers have to identify themselves before any path, by basic
+	// authentication or a client certificate.
+	Guarded bool
+	// Tokens says that what reads or changes something needs an access token.
+	Tokens func() bool
 	// Machines are paths that only machines call, under names that are not known here,
 	// such as a Kubernetes service's. They are refused to browsers alone, which set
 	// Origin on what they post.
@@ -29,7 +32,7 @@ func (g HostGuard) Wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if g.refuses(req) {
 			text(w, http.StatusMisdirectedRequest,
-				"This pagerelay does not answer to the host name of your request. Use its address, or start it with --web.allowed-host=NAME; an access token in its configuration allows every name.")
+				"Pagerelay does not know the host name of this request, which may be another web site's. Use its address, or, if the name is pagerelay's, start it with --web.allowed-host=NAME.")
 			return
 		}
 		next.ServeHTTP(w, req)
@@ -41,11 +44,12 @@ func (g HostGuard) refuses(req *http.Request) bool {
 	case "/-/healthy", "/-/ready", "/metrics":
 		return false
 	}
-	if g.Protected() || g.known(req.Host) {
+	// The status page needs no token where others do.
+	if g.known(req.Host) || g.Guarded || (req.URL.Path != "/" && g.Tokens()) {
 		return false
 	}
 	if slices.Contains(g.Machines, req.URL.Path) {
-		return req.Header.Get("Origin") != ""
+		return req.Header.Get("Origin") != "" || req.Header.Get("Sec-Fetch-Site") != ""
 	}
 	return true
 }

@@ -11,7 +11,7 @@ import (
 func TestHostGuard(t *testing.T) {
 	for _, tc := range []struct {
 		name, method, path, host, origin string
-		protected                        bool
+		tokens, guarded                  bool
 		refused                          bool
 	}{
 		{name: "loopback by name", path: "/", host: "localhost:9095"},
@@ -28,7 +28,9 @@ func TestHostGuard(t *testing.T) {
 		{name: "a name that ends as an allowed one", path: "/", host: "evilpager.example", refused: true},
 		{name: "no host", path: "/", host: "", refused: true},
 		{name: "a reload", method: http.MethodPost, path: "/-/reload", host: "evil.example", refused: true},
-		{name: "a foreign name where a token is needed", path: "/", host: "evil.example", protected: true},
+		{name: "a foreign name where a token is needed", path: "/api/v1/outbox", host: "evil.example", tokens: true},
+		{name: "a foreign name on the page, which needs no token", path: "/", host: "evil.example", tokens: true, refused: true},
+		{name: "a foreign name where all must identify themselves", path: "/", host: "evil.example", guarded: true},
 		{name: "health", path: "/-/healthy", host: "pagerelay.monitoring.svc"},
 		{name: "metrics", path: "/metrics", host: "pagerelay.monitoring.svc:9095"},
 		{name: "a webhook by a service's name", method: http.MethodPost, path: "/webhook/alertmanager", host: "pagerelay.monitoring.svc:9095"},
@@ -37,7 +39,7 @@ func TestHostGuard(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			guard := web.HostGuard{
 				Allowed: []string{"pager.example"}, Machines: []string{"/webhook/alertmanager"},
-				Protected: func() bool { return tc.protected },
+				Tokens: func() bool { return tc.tokens }, Guarded: tc.guarded,
 			}
 			method := tc.method
 			if method == "" {

@@ -27,7 +27,7 @@ type Summary struct {
 	Origin   string `json:"origin"`
 
 	// What PagerDuty should hold: closed, open or acknowledged; and what it holds: the
-	// same, or unknown. Both are empty where it is told nothing (urgency none).
+	// same, or unknown. Both are empty where no incident is opened (urgencies none and change).
 	Want     string `json:"want"`
 	Have     string `json:"have"`
 	Firing   int    `json:"firing"`
@@ -38,6 +38,8 @@ type Summary struct {
 	Since time.Time `json:"since"`
 	// Reason is what keeps the incident from being settled; "" if nothing does.
 	Reason string `json:"reason,omitempty"`
+	// WaitsFor is the same as a word: the label cause of pagerelay_waiting_incidents.
+	WaitsFor string `json:"waits_for,omitempty"`
 }
 
 // Incident is all of an incident that a person may want to know.
@@ -87,14 +89,14 @@ type Entry struct {
 }
 
 // summary makes a Summary; why says what a pending incident waits for.
-func summary(in *incident.Incident, why func(id string) string) Summary {
+func summary(in *incident.Incident, why func(id string) (cause, text string)) Summary {
 	s := Summary{
 		ID: in.ID, Service: in.Service, DedupKey: in.DedupKey, Status: in.Status(),
 		Urgency: string(in.Urgency), Tier: in.Tier, Rule: in.Rule, Origin: string(in.Origin),
 		CreatedAt: in.CreatedAt, Since: in.CreatedAt,
 	}
 	s.Firing, s.Resolved = in.Counts()
-	if in.Urgency.Sends() {
+	if in.Urgency.Opens() {
 		s.Want, s.Have = string(in.Want()), string(in.Have)
 	}
 	if !in.ClosedAt.IsZero() {
@@ -104,6 +106,8 @@ func summary(in *incident.Incident, why func(id string) string) Summary {
 	if !in.PendingSince.IsZero() {
 		s.Since = in.PendingSince
 	}
+	var text string
+	s.WaitsFor, text = why(in.ID)
 	switch {
 	case in.Blocked != nil:
 		s.Since, s.Reason = in.Blocked.At, in.Blocked.Reason
@@ -111,15 +115,15 @@ func summary(in *incident.Incident, why func(id string) string) Summary {
 		s.Reason = in.KeyFault
 	case s.Status == "uncovered":
 		s.Reason = in.Uncovered().Reason
-	case s.Status == "pending" && in.Attempts > 0:
+	case s.Status == "pending" && text == "" && in.Attempts > 0: // just after a start.
 		s.Reason = in.LastAnswer()
 	case s.Status == "pending":
-		s.Reason = why(in.ID)
+		s.Reason = text
 	}
 	return s
 }
 
-func detail(in *incident.Incident, why func(id string) string) Incident {
+func detail(in *incident.Incident, why func(id string) (cause, text string)) Incident {
 	d := Incident{
 		Summary:  summary(in, why),
 		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,

@@ -43,10 +43,14 @@ type Config struct {
 	Ready func(ctx context.Context) error
 	// Notices are sentences for the status page. Default: none.
 	Notices func() []Notice
-	// Why says what an incident that PagerDuty has not been told of waits for; "" if
-	// nobody knows. Default: nobody does.
-	Why func(id string) string
-	// Reload loads the configuration anew. Default: 404.
+	// Why says what an incident that PagerDuty has not been told of waits for, as a
+	// word of a closed set and as a sentence; "" and "" if nobody knows. Default: nobody
+	// does.
+	Why func(id string) (cause, text string)
+	// Services are the names of the configured services, to tell one without incidents
+	// from a mistyped one. Default: any name is taken.
+	Services func() []string
+	// Reload loads the configuration again. Default: 404.
 	Reload func(ctx context.Context) error
 	// Audit audits on-call coverage now, and says what it found. Default: 404.
 	Audit    func(ctx context.Context) (any, error)
@@ -72,7 +76,7 @@ func New(store Outbox, cfg Config) *Handler {
 		cfg.Notices = func() []Notice { return nil }
 	}
 	if cfg.Why == nil {
-		cfg.Why = func(string) string { return "" }
+		cfg.Why = func(string) (string, string) { return "", "" }
 	}
 	if cfg.Gatherer == nil {
 		cfg.Gatherer = prometheus.NewRegistry()

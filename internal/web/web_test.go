@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,7 +80,7 @@ func aTable() *table {
 			}),
 			fresh("cccc", mapping.High, func(in *incident.Incident) {
 				in.PendingSince, in.Attempts = at(3), 2
-				in.History = append(in.History, incident.Entry{At: at(4), What: "answer", Text: "trigger: 500"}, incident.Entry{At: at(4), What: "owed"})
+				in.History = append(in.History, incident.Entry{At: at(4), What: "answer", Text: "trigger (a new episode): 500"}, incident.Entry{At: at(4), What: "owed"})
 			}),
 		},
 		closed: []*incident.Incident{
@@ -157,7 +156,7 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff(want, list[0]); diff != "" {
 		t.Errorf("blocked incident (-want +got):\n%s", diff)
 	}
-	if got := list[1]; got.Reason != "trigger: 500" || !got.Since.Equal(at(3)) {
+	if got := list[1]; got.Reason != "trigger (a new episode): 500" || !got.Since.Equal(at(3)) {
 		t.Errorf("pending incident: got since %v, reason %q, want %v and the last answer", got.Since, got.Reason, at(3))
 	}
 	for _, query := range []string{"?status=x", "?limit=x", "?limit=-1", "?limit=10001"} {
@@ -342,37 +341,70 @@ func TestReadyReloadMetrics(t *testing.T) {
 	}
 }
 
-func TestStatusPage(t *testing.T) {
+// An incident whose urgency opens nothing is recorded, not open.
+func TestRecorded(t *testing.T) {
+	h := handler(&table{open: []*incident.Incident{
+		fresh("aaaa", mapping.None, nil), fresh("bbbb", mapping.Change, nil),
+	}}, web.Config{})
+	list, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=recorded", http.StatusOK)
+	if len(list) != 2 {
+		t.Fatalf("got %+v, want both", list)
+	}
+	for _, s := range list {
+		if s.Status != "recorded" || s.Want != "" || s.Have != "" {
+			t.Errorf("%s: got status %s, want %s, have %s; it must say that nothing is open", s.Urgency, s.Status, s.Want, s.Have)
+		}
+	}
+	if open, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=open", http.StatusOK); len(open) != 0 {
+		t.Errorf("open: got %+v, want none", open)
+	}
+}
+
+// Why an incident waits is in the list and in what is shown of it.
+func TestWaits(t *testing.T) {
 	store := aTable()
-	store.open[3].Service = `<script>alert(1)</script>`
-	h := handler(store, web.Config{
-		Ready: func(context.Context) error { return errors.New("<b>disk</b>") },
-		Notices: func() []web.Notice {
-			return append(web.Notices(web.Normal, "clean-up is paused"), web.Notices(web.CostsPages, "the disk is <i>full</i>")...)
-		},
-	})
-	rec := httptest.NewRecorder()
-	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
-	body, err := io.ReadAll(rec.Body)
-	if err != nil {
-		t.Fatal(err)
+	h := handler(store, web.Config{Why: func(incident string) (string, string) {
+		if incident != id("cccc") {
+			return "", ""
+		}
+		return "key_unreadable", "open key: permission denied"
+	}})
+	list, _ := data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?status=pending", http.StatusOK)
+	if len(list) != 1 || list[0].WaitsFor != "key_unreadable" || list[0].Reason != "open key: permission denied" {
+		t.Errorf("list: got %+v, want what it waits for, not the last answer", list)
 	}
-	for _, want := range []string{
-		`<th scope="row">blocked</th><td class="n costs">1</td>`, `<th scope="row">settled</th><td class="n">0</td>`,
-		"&lt;b&gt;disk&lt;/b&gt;", "<p class=\"notice costs\">the disk is &lt;i&gt;full&lt;/i&gt;</p>\n<p class=\"notice note\">clean-up is paused</p>", "service &lt;script&gt;",
+	found, _ := data[[]web.Incident](t, h, http.MethodGet, "/api/v1/outbox/cccc", http.StatusOK)
+	if len(found) != 1 || found[0].WaitsFor != "key_unreadable" || found[0].Reason != "open key: permission denied" {
+		t.Errorf("show: got %+v, want what it waits for", found)
+	}
+}
+
+// A mistake in a request is told, instead of answering another question.
+func TestMistakesInARequest(t *testing.T) {
+	for _, tc := range []struct{ method, path, want string }{
+		{"GET", "?foo=1", `unknown parameter "foo"; known are status, service, dedup_key, closed, limit`},
+		{"GET", "?closed=yes", `closed: "yes" is neither true nor false`},
+		{"GET", "?limit=abc", `limit: "abc" is not a number from 0 to 10000`},
+		{"GET", "?limit=%zz", `the parameters cannot be read`},
+		{"GET", "?service=nosuch", `no service is named "nosuch"; the services are infra, ops`},
+		{"GET", "?service=ops&service=nosuch", `no service is named "nosuch"`},
+		{"GET", "/aaaa1?foo=1", `unknown parameter "foo"; known are limit`},
+		{"POST", "/bbbb/retry?foo=1", `unknown parameter "foo"; known are none`},
+		{"POST", "/bbbb/drop?why=1", `unknown parameter "why"; known are reason`},
 	} {
-		if !strings.Contains(string(body), want) {
-			t.Errorf("page does not hold %q:\n%s", want, body)
-		}
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			store := aTable()
+			h := handler(store, web.Config{EnableAdmin: true, Services: func() []string { return []string{"infra"} }})
+			if _, got := data[any](t, h, tc.method, "/api/v1/outbox"+tc.path, http.StatusBadRequest); !strings.Contains(got, tc.want) {
+				t.Errorf("got %q, want %q in it", got, tc.want)
+			}
+			if len(store.did) > 0 {
+				t.Errorf("did %q", store.did)
+			}
+		})
 	}
-	for _, not := range []string{"<script>", "<b>", "alertname", "ops/"} {
-		if strings.Contains(string(body), not) {
-			t.Errorf("page holds %q", not)
-		}
-	}
-	if got := rec.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'") {
-		t.Errorf("Content-Security-Policy: got %q", got)
-	}
+	h := handler(aTable(), web.Config{Services: func() []string { return []string{"infra"} }})
+	data[[]web.Summary](t, h, http.MethodGet, "/api/v1/outbox?service=infra", http.StatusOK) // nothing to report.
 }
 
 func TestShowSaysWhyAPageIsNotHeard(t *testing.T) {
