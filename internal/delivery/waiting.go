@@ -375,10 +375,12 @@ type waitingCollector struct {
 }
 
 func newWaitingCollector(d *Deliverer) *waitingCollector {
-	return &waitingCollector{d: d, desc: prometheus.NewDesc("pagerelay_waiting_incidents",
-		"Incidents that PagerDuty should have been told something of more than 10 seconds ago, by what they wait for.", []string{"service", "cause"}, nil),
+	return &waitingCollector{
+		d: d, desc: prometheus.NewDesc("pagerelay_waiting_incidents",
+			"Incidents that PagerDuty should have been told something of more than 10 seconds ago, by what they wait for.", []string{"service", "cause"}, nil),
 		keys: prometheus.NewDesc("pagerelay_routing_key_readable",
-			"1 if the service's routing key could be read when it was last looked at, else 0.", []string{"service"}, nil)}
+			"1 if the service's routing key could be read when it was last looked at, else 0.", []string{"service"}, nil),
+	}
 }
 
 // Describe implements prometheus.Collector.

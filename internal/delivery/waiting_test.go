@@ -125,7 +125,7 @@ func TestWhatIsQueuedWaitsForItsLane(t *testing.T) {
 	}
 	for _, tc := range []struct {
 		name  string
-		pd    fakePagerDuty
+		pd    *fakePagerDuty
 		flood []alert
 		want  delivery.Cause
 		text  string
@@ -133,23 +133,23 @@ func TestWhatIsQueuedWaitsForItsLane(t *testing.T) {
 	}{
 		{
 			"PagerDuty is away",
-			fakePagerDuty{answer: func(int, *pagerduty.Event) error { return &pagerduty.StatusError{Code: 503} }},
+			&fakePagerDuty{answer: func(int, *pagerduty.Event) error { return &pagerduty.StatusError{Code: 503} }},
 			flood(40, mapping.High), delivery.CauseBackoff, "503", true,
 		},
 		{
 			"PagerDuty throttles",
-			fakePagerDuty{limit: 1},
+			&fakePagerDuty{limit: 1},
 			flood(40, mapping.Low), delivery.CauseQueue, "throttles the routing key (429)", false,
 		},
-		{"our own limit", fakePagerDuty{}, flood(200, mapping.Low), delivery.CauseQueue, "rate limit of the routing key is used up", false},
+		{"our own limit", &fakePagerDuty{}, flood(200, mapping.Low), delivery.CauseQueue, "rate limit of the routing key is used up", false},
 		{
 			"PagerDuty is slow",
-			fakePagerDuty{latency: 20 * time.Second},
+			&fakePagerDuty{latency: 20 * time.Second},
 			flood(60, mapping.High), delivery.CauseConnections, "answers slowly", true,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			inBubble(t, &tc.pd, nil, func(r *rig) {
+			inBubble(t, tc.pd, nil, func(r *rig) {
 				r.observe(tc.flood...)
 				time.Sleep(18 * time.Second)
 				synctest.Wait()
