@@ -32,5 +32,5 @@ func (in *Incident) Swallowed(u Uncovered, now time.Time) {
 // WasPaged says whether PagerDuty was told to open a closed incident.
 func (in *Incident) WasPaged() bool {
 	paged := in.Attempted || !in.LastTrigger.IsZero() // in its last epoch, or in one before that was over first.
-	return in.Digest == nil && in.Urgency.Opens() && in.Have == StateClosed && paged
+	return in.Urgency.Opens() && in.Have == StateClosed && paged
 }
