@@ -21,6 +21,8 @@ type Router interface {
 // Source says what fires. Client is one.
 type Source interface {
 	Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string)
+	CheckTold(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string)
+	Names(address string) bool
 	AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string)
 	Identity() string
 }
@@ -28,6 +30,7 @@ type Source interface {
 // Voucher knows whose alerts a source lists. Reconciler is one.
 type Voucher interface {
 	Vouches(source, externalURL string) bool
+	Listed(source, fingerprint string) bool
 }
 
 // Asker answers the questions that outbox.Next has about an incident. It is safe
@@ -36,13 +39,14 @@ type Asker struct {
 	source  Source
 	router  Router
 	voucher Voucher
+	told    *told
 }
 
 // NewAsker makes an Asker that asks source, and routes by router what
 // Alertmanager lists. That source does not list an alert means something only
 // where voucher says that it lists those of the Alertmanager that sent it.
 func NewAsker(source Source, router Router, voucher Voucher) *Asker {
-	return &Asker{source: source, router: router, voucher: voucher}
+	return &Asker{source: source, router: router, voucher: voucher, told: &told{source: source}}
 }
 
 // Ask puts q about in to Alertmanager; the text says why, for people, and holds
@@ -50,9 +54,11 @@ func NewAsker(source Source, router Router, voucher Voucher) *Asker {
 func (a *Asker) Ask(ctx context.Context, q incident.Question, in *incident.Incident) (incident.Verdict, string) {
 	switch q {
 	case incident.QuestionLate:
-		return a.members(ctx, in, func(m *incident.Member) bool { return m.Late != nil })
+		return a.members(ctx, in, a.check, func(m *incident.Member) bool { return m.Late != nil })
 	case incident.QuestionStale:
-		return a.members(ctx, in, func(m *incident.Member) bool { return m.Firing })
+		return a.members(ctx, in, a.check, func(m *incident.Member) bool { return m.Firing })
+	case incident.QuestionOpen:
+		return a.members(ctx, in, a.told.check, func(m *incident.Member) bool { return m.Firing })
 	case incident.QuestionSiblings:
 		v, why := a.source.AnyFiring(ctx, func(alert Alert) bool { return a.sibling(in, alert) })
 		return verdict(v), why
@@ -60,9 +66,17 @@ func (a *Asker) Ask(ctx context.Context, q incident.Question, in *incident.Incid
 	return incident.VerdictUncertain, fmt.Sprintf("there is no question %q", q)
 }
 
+// check gives the source's verdict about alerts, whose labels are given by fingerprint.
+func (a *Asker) check(ctx context.Context, labels map[string]map[string]string) (map[string]Verdict, string) {
+	return a.source.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
+}
+
 // members asks about the members that are asked for: firing if one of them
 // fires, gone only if all of them are.
-func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*incident.Member) bool) (incident.Verdict, string) {
+func (a *Asker) members(
+	ctx context.Context, in *incident.Incident,
+	check func(context.Context, map[string]map[string]string) (map[string]Verdict, string), asked func(*incident.Member) bool,
+) (incident.Verdict, string) {
 	labels := map[string]map[string]string{}
 	for fp, m := range in.Members {
 		if !asked(m) {
@@ -76,14 +90,14 @@ func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*
 	if len(labels) == 0 {
 		return incident.VerdictUncertain, "there is no alert to ask about"
 	}
-	verdicts, why := a.source.Check(ctx, slices.Sorted(maps.Keys(labels)), labels)
+	verdicts, why := check(ctx, labels)
 	gone := true
 	for fp := range labels {
 		switch verdicts[fp] {
 		case Firing:
 			return incident.VerdictFiring, "Alertmanager knows the alert"
 		case Gone:
-			if !a.vouched(in.Members[fp]) {
+			if !a.vouched(fp, in.Members[fp]) {
 				gone, why = false, "the Alertmanagers that can be asked have not yet listed an alert of the one that sent this"
 			}
 		default: // uncertain, or not answered at all.
@@ -97,10 +111,10 @@ func (a *Asker) members(ctx context.Context, in *incident.Incident, asked func(*
 }
 
 // vouched says whether the source lists the alerts of the Alertmanager that sent
-// the member, or that had ended it before.
-func (a *Asker) vouched(m *incident.Member) bool {
+// the member, or that had ended it before; or has listed this one.
+func (a *Asker) vouched(fp string, m *incident.Member) bool {
 	source := a.source.Identity()
-	return a.voucher.Vouches(source, m.ExternalURL) || (m.Ended.By != "" && a.voucher.Vouches(source, m.Ended.By))
+	return a.source.Names(m.ExternalURL) || a.voucher.Listed(source, fp) || a.voucher.Vouches(source, m.ExternalURL) || (m.Ended.By != "" && a.voucher.Vouches(source, m.Ended.By))
 }
 
 // sibling says whether an alert that Alertmanager lists maps to the incident.

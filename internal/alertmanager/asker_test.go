@@ -29,6 +29,13 @@ func (s *source) Check(_ context.Context, fps []string, labels map[string]map[st
 	return s.verdicts, "because"
 }
 
+// CheckTold knows nothing that Check does not.
+func (s *source) CheckTold(ctx context.Context, fps []string, labels map[string]map[string]string) (map[string]alertmanager.Verdict, string) {
+	return s.Check(ctx, fps, labels)
+}
+
+func (s *source) Names(address string) bool { return address == "http://configured" }
+
 func (s *source) AnyFiring(_ context.Context, match func(alertmanager.Alert) bool) (alertmanager.Verdict, string) {
 	if slices.ContainsFunc(s.alerts, match) {
 		return alertmanager.Firing, "because"
@@ -44,6 +51,9 @@ type voucher []string
 func (v voucher) Vouches(source, externalURL string) bool {
 	return source == "here" && slices.Contains(v, externalURL)
 }
+
+// Listed is what a survey saw.
+func (v voucher) Listed(source, fp string) bool { return source == "here" && fp == "surveyed" }
 
 func member(fp string, firing bool, held bool) *incident.Member {
 	m := &incident.Member{
@@ -68,6 +78,10 @@ func TestAskAboutMembers(t *testing.T) {
 	foreign.Members["a"].Origin = mapping.OriginTest
 	elsewhere := in()
 	elsewhere.Members["a"].ExternalURL, elsewhere.Members["held"].ExternalURL = "http://elsewhere", "http://elsewhere"
+	named := in()
+	named.Members["held"].ExternalURL = "http://configured"
+	surveyed := &incident.Incident{Members: map[string]*incident.Member{"surveyed": member("surveyed", true, false)}}
+	surveyed.Members["surveyed"].ExternalURL = "http://elsewhere"
 	peer := in()
 	peer.Members["held"].ExternalURL, peer.Members["held"].Ended.By = "http://am-1", "http://am-0"
 	for _, tc := range []struct {
@@ -90,6 +104,11 @@ func TestAskAboutMembers(t *testing.T) {
 		{"stale, one from an Alertmanager that cannot be asked", elsewhere, incident.QuestionStale, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, incident.VerdictUncertain},
 		{"late, from an Alertmanager that cannot be asked", elsewhere, incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictUncertain},
 		{"late, from a peer of the one that ended it", peer, incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictGone},
+		{"late, from an Alertmanager that is configured by its externalURL", named, incident.QuestionLate, map[string]alertmanager.Verdict{"held": gone}, []string{"held"}, incident.VerdictGone},
+		{"open, one fires", in(), incident.QuestionOpen, map[string]alertmanager.Verdict{"a": gone, "b": firing}, []string{"a", "b"}, incident.VerdictFiring},
+		{"open, all gone", in(), incident.QuestionOpen, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, incident.VerdictGone},
+		{"open, from an Alertmanager that cannot be asked", elsewhere, incident.QuestionOpen, map[string]alertmanager.Verdict{"a": gone, "b": gone}, []string{"a", "b"}, incident.VerdictUncertain},
+		{"open, of which a survey has seen this very alert", surveyed, incident.QuestionOpen, map[string]alertmanager.Verdict{"surveyed": gone}, []string{"surveyed"}, incident.VerdictGone},
 		{"no such question", in(), "weather", nil, nil, incident.VerdictUncertain},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -28,6 +28,17 @@ var errEnough = errors.New("enough")
 // has no deadline. labels, if given for every fingerprint, narrow the question
 // with filters. It returns as soon as all are known to fire.
 func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string) {
+	return c.check(ctx, c.minUptime, fingerprints, labels)
+}
+
+// CheckTold is Check for alerts that a member has told of just now. It need not have
+// been up for long for what it no longer lists to be over: it must only be known not
+// to have started since it told.
+func (c *Client) CheckTold(ctx context.Context, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string) {
+	return c.check(ctx, toldUptime, fingerprints, labels)
+}
+
+func (c *Client) check(ctx context.Context, minUptime time.Duration, fingerprints []string, labels map[string]map[string]string) (map[string]Verdict, string) {
 	verdicts := make(map[string]Verdict, len(fingerprints))
 	for _, f := range fingerprints {
 		verdicts[f] = Uncertain
@@ -37,7 +48,7 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 	}
 	var mtx sync.Mutex
 	open := len(verdicts)
-	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
+	reasons := c.reasons(ctx, minUptime, func(ctx context.Context, _ int, m *member) error {
 		return list(ctx, m, filters(fingerprints, labels), func(p presence, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()
@@ -71,7 +82,7 @@ func (c *Client) Check(ctx context.Context, fingerprints []string, labels map[st
 func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict, string) {
 	var mtx sync.Mutex
 	found := false
-	reasons := c.reasons(ctx, func(ctx context.Context, _ int, m *member) error {
+	reasons := c.reasons(ctx, c.minUptime, func(ctx context.Context, _ int, m *member) error {
 		return list(ctx, m, nil, func(w wireAlert, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()
@@ -95,12 +106,12 @@ func (c *Client) AnyFiring(ctx context.Context, match func(Alert) bool) (Verdict
 
 // reasons is ask for those who want the reasons alone; none means that absence
 // is evidence.
-func (c *Client) reasons(ctx context.Context, read func(context.Context, int, *member) error) []string {
+func (c *Client) reasons(ctx context.Context, minUptime time.Duration, read func(context.Context, int, *member) error) []string {
 	if len(c.members) == 0 {
 		return []string{"no alertmanager.urls are configured"}
 	}
 	var texts []string
-	for _, d := range c.ask(ctx, read).Doubts {
+	for _, d := range c.ask(ctx, minUptime, read).Doubts {
 		texts = append(texts, d.Text)
 	}
 	return texts
@@ -134,7 +145,7 @@ type Standing struct {
 // ask lets read go over the alerts of every member at once and says what their
 // answers are worth. When a read returns errEnough the others are cut short, and
 // the standing means nothing.
-func (c *Client) ask(ctx context.Context, read func(context.Context, int, *member) error) Standing {
+func (c *Client) ask(ctx context.Context, minUptime time.Duration, read func(context.Context, int, *member) error) Standing {
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 
@@ -160,7 +171,7 @@ func (c *Client) ask(ctx context.Context, read func(context.Context, int, *membe
 			switch {
 			case err != nil:
 				doubts[i] = Doubt{DoubtUnreachable, m.reason(err)}
-			case up <= c.minUptime:
+			case up <= minUptime:
 				doubts[i] = Doubt{DoubtYoung, m.reason(fmt.Errorf("up for %s only", up.Truncate(time.Second)))}
 			case s.Cluster.Status == "settling":
 				doubts[i] = Doubt{DoubtYoung, m.reason(errors.New("is settling into its cluster"))}

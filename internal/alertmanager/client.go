@@ -27,6 +27,9 @@ const (
 	// does not list counts: it starts with an empty list, which Prometheus fills
 	// by sending every alert again within about a minute.
 	defaultMinUptime = 5 * time.Minute
+	// toldUptime is how long a webhook may be under way before it is asked about. The
+	// Alertmanager that sent it knew the alert then.
+	toldUptime = 15 * time.Second
 )
 
 // Verdict is what Alertmanager says of a set of alerts.
@@ -103,6 +106,11 @@ func New(cfg Config) (*Client, error) {
 		c.members = append(c.members, member{url: u, name: u.String(), http: client, metrics: m, now: c.now})
 	}
 	return c, nil
+}
+
+// Names says whether a member is configured by this address.
+func (c *Client) Names(address string) bool {
+	return slices.ContainsFunc(c.members, func(m member) bool { return m.name == strings.TrimRight(address, "/") })
 }
 
 // Configured says whether there is anybody to ask.

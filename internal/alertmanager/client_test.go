@@ -189,6 +189,45 @@ func TestCheckSeveral(t *testing.T) {
 	}
 }
 
+// An Alertmanager that told of an alert just now and no longer lists it need not have been
+// up for long.
+func TestCheckTold(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		members []*fake
+		want    alertmanager.Verdict
+	}{
+		{"up since before it told", []*fake{{up: 20 * time.Second}, {}}, alertmanager.Gone},
+		{"it may have started since", []*fake{{up: 10 * time.Second}, {}}, alertmanager.Uncertain},
+		{"one of them lists it", []*fake{{up: 20 * time.Second}, {alerts: "[" + listed(fpA, "active", time.Minute) + "]"}}, alertmanager.Firing},
+		{"one of them does not answer", []*fake{{}, {code: 500}}, alertmanager.Uncertain},
+		{"the cluster has more members", []*fake{{name: "a", peers: []string{"b"}}}, alertmanager.Uncertain},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var urls []string
+			for _, f := range tc.members {
+				urls = append(urls, serve(t, f))
+			}
+			verdicts, why := newClient(t, alertmanager.Config{URLs: urls}).CheckTold(t.Context(), []string{fpA}, nil)
+			if got := verdicts[fpA]; got != tc.want {
+				t.Errorf("got %q (%s), want %q", got, why, tc.want)
+			}
+		})
+	}
+}
+
+func TestNames(t *testing.T) {
+	c := newClient(t, alertmanager.Config{URLs: []string{"http://am-1:9093/", "https://example.test/am"}})
+	for address, want := range map[string]bool{
+		"http://am-1:9093": true, "http://am-1:9093/": true, "https://example.test/am": true,
+		"http://am-2:9093": false, "https://example.test": false, "": false,
+	} {
+		if got := c.Names(address); got != want {
+			t.Errorf("%q: got %t, want %t", address, got, want)
+		}
+	}
+}
+
 func TestUnconfigured(t *testing.T) {
 	c := newClient(t, alertmanager.Config{})
 	got, reason := c.Check(t.Context(), []string{fpA}, nil)

@@ -23,6 +23,7 @@ const (
 	passTimeout     = 30 * time.Second
 	unknownAfter    = 2 * time.Minute  // a webhook may be under way for as long (group_wait, retries).
 	adoptFor        = 10 * time.Minute // after a webhook was lost: what it would have brought may only now be old enough.
+	maxOthers       = 10_000           // alerts remembered that are not held here.
 	maxReceivers    = 100              // learned from webhooks; an Alertmanager has a handful that post here.
 	storeBatch      = 500              // alerts in one transaction.
 	earlyPassShares = 4                // a look that is asked for comes at most this often in an interval.
@@ -108,10 +109,12 @@ type Reconciler struct {
 	foreign bool // said.
 }
 
-// vouchers are the externalURLs whose alerts a source has listed.
+// vouchers are the externalURLs whose alerts a source has listed, and alerts that it
+// listed the last time and that are not held here: some, if there are very many.
 type vouchers struct {
 	source string
 	urls   map[string]bool
+	others map[string]struct{}
 }
 
 // shown is what people are to know of a pass.
@@ -147,6 +150,18 @@ func (r *Reconciler) Notices() (warnings, notes []string) {
 func (r *Reconciler) Vouches(source, externalURL string) bool {
 	v := r.vouchers.Load()
 	return v != nil && v.source == source && v.urls[externalURL]
+}
+
+// Listed says whether source listed an alert at the last comparison that was not held
+// here then. A sidecar whose Alertmanager leaves the notifying to its peers holds none of
+// its alerts, and would otherwise never know whose they are.
+func (r *Reconciler) Listed(source, fingerprint string) bool {
+	v := r.vouchers.Load()
+	if v == nil || v.source != source {
+		return false
+	}
+	_, ok := v.others[fingerprint]
+	return ok
 }
 
 // streak is how often in a row nobody listed an alert that was last seen at seen.

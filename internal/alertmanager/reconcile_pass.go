@@ -27,6 +27,7 @@ type pass struct {
 	index   map[string]int32 // fingerprint -> place in held, or -1: being checked.
 	held    []held
 	unknown map[string]struct{}
+	others  map[string]struct{} // of what is listed and not held here, at most maxOthers.
 	shapes  map[string][]*groupShape
 	batch   []mapping.Observation
 	batched int // alerts in batch.
@@ -67,7 +68,7 @@ func (r *Reconciler) newPass(s *ReconcileSettings, began time.Time) *pass {
 	p := &pass{
 		r: r, settings: s, began: began, open: r.store.List(),
 		adopting: s.Policy.Adopt, after: r.cfg.UnknownAfter,
-		unknown: map[string]struct{}{},
+		unknown: map[string]struct{}{}, others: map[string]struct{}{},
 	}
 	if r.adopting() {
 		p.adopting, p.after = true, r.cfg.UnknownAfter/4
@@ -166,6 +167,9 @@ func (p *pass) see(ctx context.Context, member int, l *Listing) error {
 	at, ok := p.index[l.Fingerprint]
 	switch {
 	case !ok:
+		if len(p.others) < maxOthers {
+			p.others[l.Fingerprint] = struct{}{}
+		}
 		return p.seeUnknown(ctx, l)
 	case at < 0:
 		return nil
@@ -193,7 +197,7 @@ func (p *pass) vouch(ctx context.Context) error {
 			vouched[p.held[i].from] = true
 		}
 	}
-	p.r.vouchers.Store(&vouchers{source: p.r.source, urls: maps.Clone(vouched)})
+	p.r.vouchers.Store(&vouchers{source: p.r.source, urls: maps.Clone(vouched), others: p.others})
 	// After a restart one open incident has to tell.
 	told, marks := map[string]bool{}, map[string]string{}
 	for i := range p.held {

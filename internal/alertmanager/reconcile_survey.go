@@ -90,7 +90,7 @@ func (l *Listing) alert() (Alert, error) {
 func (c *Client) Survey(ctx context.Context, each func(member int, l *Listing) error) (Standing, error) {
 	var mtx sync.Mutex
 	var failure error
-	standing := c.ask(ctx, func(ctx context.Context, member int, m *member) error {
+	standing := c.ask(ctx, c.minUptime, func(ctx context.Context, member int, m *member) error {
 		return list(ctx, m, nil, func(l Listing, at clocks) error {
 			mtx.Lock()
 			defer mtx.Unlock()

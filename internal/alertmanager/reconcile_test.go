@@ -308,6 +308,32 @@ func TestOtherOriginsAreLeftAlone(t *testing.T) {
 	}
 }
 
+// What the last survey listed and is not held here is known to be listed by that source:
+// the sidecar of a member that leaves the notifying to its peers knows its alerts by this alone.
+func TestSurveyRemembersWhatOthersPage(t *testing.T) {
+	g := newRig(t, 1, alertmanager.Reconcile{})
+	source := newClient(t, alertmanager.Config{URLs: g.urls}).Identity()
+	g.webhook(fpA)
+	g.list(line{fp: fpA}, line{fp: fpB})
+	if g.reconciler.Listed(source, fpB) {
+		t.Error("before the first survey: listed")
+	}
+	g.pass()
+	for _, tc := range []struct {
+		source, fp string
+		want       bool
+	}{{source, fpB, true}, {source, fpA, false}, {"other", fpB, false}} {
+		if got := g.reconciler.Listed(tc.source, tc.fp); got != tc.want {
+			t.Errorf("source %s, alert %s: got listed %t, want %t", tc.source, tc.fp, got, tc.want)
+		}
+	}
+	g.list(line{fp: fpA})
+	g.pass()
+	if g.reconciler.Listed(source, fpB) {
+		t.Error("it is remembered beyond the next survey")
+	}
+}
+
 // An Alertmanager that posts here and is not asked must not lose its pages.
 func TestAnotherClustersAlertsAreNotMissed(t *testing.T) {
 	g := newRig(t, 1, alertmanager.Reconcile{})

@@ -869,6 +869,60 @@ func TestHangingAlertmanagerHoldsAHighPageForASecond(t *testing.T) {
 	})
 }
 
+// A firing in a cluster is asked about before it opens anything: an Alertmanager that
+// hangs holds a high page for a second and others for five, and one that knows the alert,
+// or has just begun to fire, not at all.
+func TestFiringInAClusterIsAskedAboutFirst(t *testing.T) {
+	says := func(v incident.Verdict) delivery.Asker {
+		return asker(func(q incident.Question, _ *incident.Incident) incident.Verdict {
+			if q != incident.QuestionOpen {
+				return incident.VerdictUncertain
+			}
+			return v
+		})
+	}
+	for _, tc := range []struct {
+		name    string
+		asker   delivery.Asker
+		urgency mapping.Urgency
+		age     time.Duration
+		want    time.Duration // until it leaves; -1: never.
+	}{
+		{"it fires", says(incident.VerdictFiring), mapping.High, time.Minute, 0},
+		{"nobody knows", says(incident.VerdictUncertain), mapping.High, time.Minute, 0},
+		{"it is over", says(incident.VerdictGone), mapping.High, time.Minute, -1},
+		{"too young to be over", says(incident.VerdictGone), mapping.High, 0, 0},
+		{"hangs, high", hanging{}, mapping.High, time.Minute, incident.OpenAskHigh},
+		{"hangs, low", hanging{}, mapping.Low, time.Minute, incident.OpenAsk},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			pd := &fakePagerDuty{}
+			inBubble(t, pd, func(r *rig) {
+				r.SetPolicy(incident.Policy{StaleAfter: time.Hour, Alertmanagers: 2})
+				r.settings.Asker = tc.asker
+			}, func(r *rig) {
+				came := time.Now()
+				r.observe(alert{name: "a", urgency: tc.urgency, starts: -tc.age})
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				requests := pd.requests()
+				if tc.want < 0 {
+					if len(requests) > 0 {
+						t.Errorf("got requests %v, want none", requests)
+					}
+					if _, ok := r.Get(incident.ID("infra", "a")); ok {
+						t.Error("the incident is still there")
+					}
+					return
+				}
+				if len(requests) != 1 || requests[0].at.Sub(came) != tc.want {
+					t.Errorf("got requests %v, want one after %s", requests, tc.want)
+				}
+			})
+		})
+	}
+}
+
 type hanging struct{}
 
 func (hanging) Ask(ctx context.Context, _ incident.Question, _ *incident.Incident) (incident.Verdict, string) {

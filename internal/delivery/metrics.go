@@ -55,7 +55,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, u := range mapping.Urgencies() {
 		m.latency.WithLabelValues(string(u))
 	}
-	for _, q := range []incident.Question{incident.QuestionLate, incident.QuestionStale, incident.QuestionSiblings} {
+	for _, q := range []incident.Question{incident.QuestionLate, incident.QuestionStale, incident.QuestionOpen, incident.QuestionSiblings} {
 		for _, v := range []incident.Verdict{incident.VerdictFiring, incident.VerdictGone, incident.VerdictUncertain} {
 			m.questions.WithLabelValues(string(q), string(v))
 		}

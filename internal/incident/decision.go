@@ -40,6 +40,7 @@ type Question string
 const (
 	QuestionLate     Question = "late"     // does the held member fire?
 	QuestionStale    Question = "stale"    // does any firing member still fire?
+	QuestionOpen     Question = "open"     // the same, of what a webhook told of just now.
 	QuestionSiblings Question = "siblings" // does any alert that maps to this key fire?
 )
 
@@ -51,6 +52,7 @@ const (
 	StepAdmit     Step = "admit"     // the held firings count.
 	StepDismiss   Step = "dismiss"   // the held firings are late duplicates: drop them.
 	StepSupersede Step = "supersede" // the firing members are gone: resolve them unsent.
+	StepDisregard Step = "disregard" // the firing members are a waiting peer's late word: as if it had not come.
 	StepExpire    Step = "expire"    // members that end by themselves, and have.
 	StepFallback  Step = "fallback"  // copy to the service's fallback.
 	StepUncovered Step = "uncovered" // what PagerDuty accepted has opened nothing.

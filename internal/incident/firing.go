@@ -123,6 +123,27 @@ func (in *Incident) End(fp string, e Ended, limited bool, now time.Time) {
 	in.settle(now)
 }
 
+// disregard takes back the firings of an epoch that nothing has left for: a peer told
+// of them late, and another replica has sent their resolve. Their end, when it is told
+// here, is news all the same: that replica may have died before it could say so.
+func (in *Incident) disregard(t Table, now time.Time) {
+	was := in.Firing()
+	for fp, m := range in.Members {
+		if !m.Firing {
+			continue
+		}
+		c := *m
+		c.Firing, c.Revision, c.MovedTo, c.Muted = false, 0, "", nil
+		in.Put(fp, &c)
+		if m.Ended.At.IsZero() {
+			delete(in.Members, fp) // it does not count any more.
+		}
+		t.Count(CountedDismissed)
+	}
+	in.AcceptedRevision = in.Revision // there is nothing to say, nor to resolve that another replica might have opened.
+	in.lapse(was, false, now)
+}
+
 // lapse follows a change after which fewer members than before make the incident
 // one that should be open.
 func (in *Incident) lapse(was int, limited bool, now time.Time) {

@@ -35,6 +35,47 @@ func gate(in *Incident, ev Evidence, now time.Time) (bool, Decision) {
 	return false, Decision{}
 }
 
+// openCheck asks Alertmanager about a firing that would open an incident, where its
+// cluster has several members. A member that waits for its peers tells what was true
+// when it began to wait; the resolve may have gone through a peer's sidecar meanwhile,
+// and nothing here knows of it. By the time its webhook comes, no member lists such an
+// alert.
+//
+// It is not asked about an alert that has fired for less than tooYoung: a resolve
+// leaves in a later flush than the firing, flushes of a group are group_interval apart,
+// and that is never less than a second where people mean to be paged. Where a clock is
+// wrong and the alert seems to begin in the future, it is asked.
+//
+// The whole takes no longer than OpenAskHigh or OpenAsk after the firing came in, however
+// often the question has to be put: what then is not known to be over pages.
+func openCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
+	limit := OpenAsk
+	if in.Urgency.First() {
+		limit = OpenAskHigh
+	}
+	until := in.PendingSince.Add(limit)
+	joins := (in.Have == StateOpen || in.Have == StateAcknowledged) && !in.mayHoldOlder()
+	if p.Alertmanagers < 2 || joins || in.Attempted || in.FallbackOf != "" || !in.Origin.KnownToAlertmanager() || !ahead(until, now, limit) {
+		return Decision{}, false
+	}
+	for _, m := range in.Members {
+		if age := now.Sub(m.Alert.StartsAt); m.Firing && age >= 0 && age < tooYoung {
+			return Decision{}, false
+		}
+	}
+	// An incident that was closed and is back has the answers of before until that is noticed.
+	if a, ok := ev.Answers[QuestionOpen]; ok && a.fresh(in, now) && !a.At.Before(in.PendingSince) {
+		if a.Verdict == VerdictGone {
+			return Decision{Kind: Perform, Step: StepDisregard, Reason: "a late duplicate: Alertmanager no longer knows it"}, true
+		}
+		return Decision{}, false
+	}
+	if ev.Asking[QuestionOpen] {
+		return wait(until, "Alertmanager is being asked"), true
+	}
+	return Decision{Kind: Ask, Question: QuestionOpen, Timeout: until.Sub(now), Reason: "another replica may have resolved it"}, true
+}
+
 // staleCheck asks Alertmanager about a trigger that has waited for long.
 func staleCheck(in *Incident, ev Evidence, p Policy, now time.Time) (Decision, bool) {
 	if p.Alertmanagers == 0 || !in.Origin.KnownToAlertmanager() || in.guaranteed() || (ev.Limited && in.Urgency.First()) ||

@@ -11,6 +11,9 @@ import (
 // Times of the core.
 const (
 	LateHold       = 5 * time.Second  // a late firing is held at most this long.
+	OpenAskHigh    = time.Second      // a high firing that would open an incident waits at most this long for Alertmanager.
+	OpenAsk        = 5 * time.Second  // others wait this long.
+	tooYoung       = time.Second      // an alert that has fired for less has been resolved by nobody: see openCheck.
 	refreshEvery   = time.Minute      // refreshes of an open incident come at most this often.
 	answerHolds    = time.Minute      // how long Alertmanager's answer may be acted upon.
 	siblingsAgain  = time.Minute      // an uncertain answer about a shared key is asked for again after this ...
@@ -138,6 +141,11 @@ func nextIncident(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 func nextFiring(in *Incident, ev Evidence, p Policy, now time.Time) Decision {
 	if in.Revision <= in.AcceptedRevision && !in.Parted && ev.Known { // whatever is in the way of a request.
 		if d, ok := nextUnaudited(in, ev); ok {
+			return d
+		}
+	}
+	if in.Revision > in.AcceptedRevision {
+		if d, ok := openCheck(in, ev, p, now); ok {
 			return d
 		}
 	}

@@ -117,6 +117,7 @@ func TestNext(t *testing.T) {
 		over(in)
 		in.Have, in.Revision, in.Epoch = incident.StateUnknown, 0, 0
 	}
+	aged := func(in *incident.Incident) { in.Members["a"].Alert.StartsAt = at(-time.Minute) }
 	shared := func(in *incident.Incident) { in.Shared = true }
 	zeroRevision := func(g *given) {
 		for q, a := range g.ev.Answers {
@@ -219,6 +220,46 @@ func TestNext(t *testing.T) {
 			"an answer about an earlier revision is asked for again", fresh(func(in *incident.Incident) { in.Revision = 2 }), all(later(time.Hour), alertmanagers(1), answered(incident.QuestionStale, incident.VerdictGone)),
 			incident.Decision{Kind: incident.Ask, Question: incident.QuestionStale, Timeout: incident.StaleAskHigh, Class: incident.ClassHighTrigger},
 		},
+
+		// What a waiting member of a cluster may tell late.
+		{
+			"a high one is asked about first where there is a cluster", fresh(aged), alertmanagers(2),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: incident.OpenAskHigh},
+		},
+		{
+			"a low one, for longer", fresh(aged, urgency(mapping.Low)), alertmanagers(2),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: incident.OpenAsk},
+		},
+		{"not one that has fired for less than a second", fresh(func(in *incident.Incident) { in.Members["a"].Alert.StartsAt = at(-999 * time.Millisecond) }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
+		{
+			"but one of a clock that is ahead", fresh(func(in *incident.Incident) { in.Members["a"].Alert.StartsAt = at(time.Millisecond) }), alertmanagers(2),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: incident.OpenAskHigh},
+		},
+		{"not where one Alertmanager is all", fresh(aged), alertmanagers(1), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"not of another origin", fresh(aged, func(in *incident.Incident) { in.Origin = mapping.OriginCoverage }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"not a copy on a fallback", fresh(aged, func(in *incident.Incident) { in.FallbackOf = "other" }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"not what joins an open incident", fresh(told, aged, func(in *incident.Incident) { in.Revision, in.PendingSince, in.Attempted = 2, t0, false }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
+		{
+			"but a new epoch, before the resolve of the older one", fresh(told, aged, newEpoch, func(in *incident.Incident) { in.Attempted = false }), alertmanagers(2),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: incident.OpenAskHigh},
+		},
+		{"not once a request has left", fresh(aged, func(in *incident.Incident) { in.Attempted = true }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"while it is asked nothing is sent", fresh(aged), all(alertmanagers(2), func(g *given) { g.ev.Asking = map[incident.Question]bool{incident.QuestionOpen: true} }), wait(incident.OpenAskHigh)},
+		{"no word in time: page", fresh(aged), all(alertmanagers(2), later(incident.OpenAskHigh), func(g *given) { g.ev.Asking = map[incident.Question]bool{incident.QuestionOpen: true} }), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"gone: disregarded", fresh(aged), all(alertmanagers(2), answered(incident.QuestionOpen, incident.VerdictGone)), step(incident.StepDisregard)},
+		{"firing: page", fresh(aged), all(alertmanagers(2), answered(incident.QuestionOpen, incident.VerdictFiring)), send(incident.Trigger, incident.ClassHighTrigger)},
+		{"uncertain: page", fresh(aged), all(alertmanagers(2), answered(incident.QuestionOpen, incident.VerdictUncertain)), send(incident.Trigger, incident.ClassHighTrigger)},
+		{
+			"an answer about an earlier revision is asked for again, in the time that is left", fresh(aged, func(in *incident.Incident) { in.Revision = 2 }),
+			all(alertmanagers(2), later(400*time.Millisecond), answered(incident.QuestionOpen, incident.VerdictGone)),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: 600 * time.Millisecond},
+		},
+		{
+			"an answer from before it came in is none", fresh(aged, func(in *incident.Incident) { in.PendingSince = at(time.Millisecond) }),
+			all(alertmanagers(2), answered(incident.QuestionOpen, incident.VerdictGone), later(time.Millisecond)),
+			incident.Decision{Kind: incident.Ask, Question: incident.QuestionOpen, Timeout: incident.OpenAskHigh},
+		},
+		{"a clock that jumped back delays no page", fresh(aged, func(in *incident.Incident) { in.PendingSince = at(time.Hour) }), alertmanagers(2), send(incident.Trigger, incident.ClassHighTrigger)},
 
 		// An open incident.
 		{"nothing to say", fresh(told), nil, idle},

@@ -13,7 +13,7 @@ func Apply(t Table, in *Incident, d Decision, fallback string, now time.Time) {
 	case StepDrop:
 		in.apply(t, d, now)
 		t.Archive(in, d.Reason)
-	case StepAdmit, StepDismiss, StepSupersede, StepExpire, StepBlock, StepUncovered, StepCovered:
+	case StepAdmit, StepDismiss, StepSupersede, StepDisregard, StepExpire, StepBlock, StepUncovered, StepCovered:
 		in.apply(t, d, now)
 		leaveMoved(t, in, now)
 	}
@@ -45,6 +45,8 @@ func (in *Incident) apply(t Table, d Decision, now time.Time) {
 				in.End(fp, Ended{At: now, Seen: now, By: endedByAbsence}, t.Limited(in.Service), now)
 			}
 		}
+	case StepDisregard:
+		in.disregard(t, now)
 	case StepExpire:
 		for fp, m := range in.Members {
 			if m.Firing && !m.ExpiresAt.IsZero() && !now.Before(m.ExpiresAt) {

@@ -357,7 +357,7 @@ func (w *world) Ask(_ context.Context, q incident.Question, in *incident.Inciden
 	if q != incident.QuestionSiblings {
 		which = nil
 		for fp, m := range in.Members {
-			if q == incident.QuestionStale && m.Firing || q == incident.QuestionLate && m.Late != nil {
+			if q != incident.QuestionLate && m.Firing || q == incident.QuestionLate && m.Late != nil {
 				which = append(which, indexOf(fp))
 			}
 		}
