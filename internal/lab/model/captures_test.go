@@ -281,6 +281,58 @@ func stories() []story {
 			},
 		},
 		{
+			name: "Alertmanager's log knows of mutes: what comes out of one is 'first notification', with its old start, and nothing new",
+			asks: true,
+			moments: []moment{
+				{post: "17a", lists: []string{"Native a", "Native b"}, sent: []string{"trigger Native a", "trigger Native b"}, open: []string{"Native a", "Native b"}},
+				{lists: []string{"(Native a)"}, stay: 10 * time.Minute, sent: []string{"resolve Native b"}, open: []string{"Native a"}},
+				{post: "17b", lists: []string{"Native a"}, stay: time.Hour, open: []string{"Native a"}},
+			},
+		},
+		{
+			name: "the same with on_silence resolve: it pages again",
+			asks: true, onSilence: "resolve",
+			moments: []moment{
+				{post: "17a", lists: []string{"Native a", "Native b"}, sent: []string{"trigger Native a", "trigger Native b"}, open: []string{"Native a", "Native b"}},
+				{lists: []string{"(Native a)"}, stay: 10 * time.Minute, sent: []string{"resolve Native a", "resolve Native b"}},
+				{post: "17b", lists: []string{"Native a"}, stay: time.Hour, sent: []string{"trigger Native a"}, open: []string{"Native a"}},
+			},
+		},
+		{
+			name: "a waiting member tells of what its peer's sidecar has resolved: no page; of its end: a resolve, as that peer may have died",
+			asks: true, members: 2,
+			moments: []moment{
+				{post: "18c", lists: []string{}, stay: 30 * time.Second},
+				{post: "18d", stay: time.Hour, sent: []string{"resolve Native a"}},
+			},
+		},
+		{
+			name: "a waiting member tells of what still fires: its peer's sidecar may be down",
+			asks: true, members: 2,
+			moments: []moment{
+				{post: "18c", lists: []string{"Native a"}, stay: 30 * time.Second, sent: []string{"trigger Native a"}, open: []string{"Native a"}},
+				{post: "18d", lists: []string{}, stay: time.Hour, sent: []string{"resolve Native a"}},
+			},
+		},
+		{
+			name: "the same with one Alertmanager to ask, or a cluster of which one is known: nobody is asked first",
+			asks: true,
+			moments: []moment{
+				{post: "18c", lists: []string{}, stay: 30 * time.Second, sent: []string{"trigger Native a"}, open: []string{"Native a"}},
+				{post: "18d", stay: time.Hour, sent: []string{"resolve Native a"}},
+			},
+		},
+		{
+			name: "one sidecar hears both members",
+			asks: true, members: 2,
+			moments: []moment{
+				{post: "18a", lists: []string{"Native a"}, stay: 30 * time.Second, sent: []string{"trigger Native a"}, open: []string{"Native a"}},
+				{post: "18b", lists: []string{}, stay: 12 * time.Second, sent: []string{"resolve Native a"}},
+				{post: "18c", stay: 15 * time.Second},
+				{post: "18d", stay: time.Hour},
+			},
+		},
+		{
 			name: "grouped by all labels",
 			moments: []moment{
 				{post: "16", sent: []string{"trigger A 1"}, open: []string{"A 1"}},
@@ -295,6 +347,7 @@ type story struct {
 	name      string
 	dedup     string // dedup.by; here alert, if it is empty.
 	asks      bool   // there is an Alertmanager to ask.
+	members   int    // of its cluster; default one.
 	onSilence string
 	noCrash   string // why the story is different with crashes.
 	moments   []moment
@@ -356,7 +409,7 @@ func playStory(t *testing.T, dir string, s story, crashes bool) {
 	}
 	with := settings{config: c, policy: alertmanager.Reconcile{OnSilence: s.onSilence}}
 	if s.asks {
-		with.peers = 1
+		with.peers = max(1, s.members)
 	}
 	start := func() {
 		w.sidecar = newSidecar(dir, w, with)

@@ -56,7 +56,7 @@ func drawSteps(rt *rapid.T) []step {
 		"429", "500", "400", "reset", "answer lost", "hang", "answer hang", "late", "outage", "clear", "clear",
 		"alertmanager unclear", "alertmanager clear",
 		"silent resolve", "silent resolve", "silent fire", "mute", "mute", "unmute",
-		"truncate", "empty answer", "coverage",
+		"truncate", "empty answer", "coverage", "late word",
 		maintenance, nobody, nobody, "hole over",
 	})
 	// Few pauses are of hours, so that histories stay quick.
@@ -151,6 +151,8 @@ func (w *world) step(s step) {
 		w.silently(s)
 	case "coverage":
 		w.coverage()
+	case "late word":
+		w.lateWord(s)
 	case maintenance, nobody:
 		w.beginHole(s)
 	case "hole over":
