@@ -31,7 +31,7 @@ func TestPagerDutySays(t *testing.T) {
 		"of an incident before this one":      {fresh(told), incident.WordResolved, -time.Second, false, incident.StateOpen, "open"},
 		"of what was never sent":              {fresh(), incident.WordResolved, time.Minute, false, incident.StateClosed, "pending"},
 		"while a request is in flight":        {fresh(told, inFlight), incident.WordResolved, time.Minute, false, incident.StateOpen, "open"},
-		"of a change event":                   {fresh(told, urgency(mapping.Change)), incident.WordResolved, time.Minute, false, incident.StateOpen, "open"},
+		"of a change event":                   {fresh(told, urgency(mapping.Change)), incident.WordResolved, time.Minute, false, incident.StateOpen, "recorded"},
 		"what is not known here":              {fresh(told), "reopened", time.Minute, false, incident.StateOpen, "open"},
 	} {
 		t.Run(name, func(t *testing.T) {
