@@ -18,7 +18,10 @@ func part(t Table, in *Incident, now time.Time) {
 	}
 	for fp, m := range old.Members {
 		c := *m
-		c.MovedTo, c.Revision = in.ID, 0 // what is missed is missed under the new key.
+		c.Revision = 0 // what is missed is missed under the new key.
+		if c.Firing {
+			c.MovedTo = in.ID
+		}
 		c.Late = nil
 		old.Put(fp, &c)
 		t.Hold(fp, old.ID)
