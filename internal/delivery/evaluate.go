@@ -263,11 +263,12 @@ func (d *Deliverer) pumpOnce(ctx context.Context, now time.Time) (next time.Time
 
 // showHolds lets others know what keeps from leaving what is left in a lane.
 func (d *Deliverer) showHolds(l *lane, now time.Time) {
-	if l.empty() {
-		return
+	var h laneHolds
+	if !l.empty() {
+		h = laneHolds{l.hold(true, now), l.hold(false, now)}
 	}
-	if h := (laneHolds{l.hold(true, now), l.hold(false, now)}); h != l.shown {
+	if h != l.shown {
 		l.shown = h
-		d.why.setLane(l.hash, h)
+		d.why.setLane(l.hash, h, d.cfg.Now())
 	}
 }

@@ -64,7 +64,7 @@ func (d *Deliverer) send(ctx context.Context, l *lane, it *item, now time.Time) 
 	}
 	l.start(r.high, now)
 	d.busy[it.id] = true
-	d.why.sent(in, wall)
+	d.why.sent(in.ID, wall)
 	d.sending++
 	go r.run(ctx)
 }

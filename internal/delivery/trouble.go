@@ -76,7 +76,7 @@ func (l *lane) hold(high bool, now time.Time) hold {
 	case l.failing:
 		return hold{CauseBackoff, "requests to PagerDuty fail: " + l.failure}
 	case l.throttled, !high && now.Before(l.lowFrom):
-		return hold{CauseQueue, "PagerDuty throttles the routing key (429)"}
+		return hold{CauseQueue, "the routing key is throttled: PagerDuty answers 429"}
 	case l.used(now) >= limit:
 		return hold{CauseQueue, "the rate limit of the routing key is used up"}
 	case l.inFlight >= maxInFlight || inFlight >= slots:

@@ -72,6 +72,7 @@ type wait struct {
 	hold
 	since time.Time // by the wall clock.
 	page  bool      // of high urgency.
+	sent  time.Time // when the request left that is on its way; zero if none is.
 	// lane is that in which it is queued; "" if it is not. What holds the lane's high
 	// classes, or the others, is what it waits for.
 	lane string
@@ -83,7 +84,7 @@ type wait struct {
 type waits struct {
 	mtx   sync.RWMutex
 	byID  map[string]wait
-	lanes map[string]laneHolds // by hash.
+	lanes map[string]*laneWait // by hash, of those that hold something.
 	keys  map[string]Waiting   // services whose routing key cannot be read.
 	told  map[waitKey]Waiting  // what is known to wait for long.
 	due   time.Time            // when to look again.
@@ -91,6 +92,13 @@ type waits struct {
 
 // laneHolds is what holds a lane's high classes, and the others.
 type laneHolds struct{ high, low hold }
+
+// laneWait is what holds a lane, as it is told. A cause is told of anew only once it has
+// lasted: in a storm they may take turns within a second.
+type laneWait struct {
+	now, told laneHolds
+	high, low time.Time // since when the present causes hold.
+}
 
 type waitKey struct {
 	service string
@@ -117,13 +125,12 @@ func (w *waits) note(in *incident.Incident, ev incident.Evidence, dec incident.D
 }
 
 // sent records that a request for the incident is on its way: if it takes long, that is why.
-func (w *waits) sent(in *incident.Incident, now time.Time) {
+func (w *waits) sent(id string, now time.Time) {
 	w.mtx.Lock()
 	defer w.mtx.Unlock()
-	if old, ok := w.byID[in.ID]; ok && old.cause != CauseBackoff { // else what failed before says more.
-		old.lane, old.hold = "", hold{CauseBackoff, "PagerDuty has not answered the request yet"}
-		old.since = now
-		w.byID[in.ID] = old
+	if one, ok := w.byID[id]; ok {
+		one.sent = now
+		w.byID[id] = one
 	}
 }
 
@@ -146,27 +153,55 @@ func (w *waits) put(in *incident.Incident, one wait, now time.Time) {
 	w.byID[in.ID] = one
 }
 
-// setLane says what holds a lane.
-func (w *waits) setLane(hash string, h laneHolds) {
-	h.high.text, h.low.text = oneline.Short(h.high.text, maxWhy), oneline.Short(h.low.text, maxWhy)
+// setLane says what holds a lane; the zero value: nothing is queued there.
+func (w *waits) setLane(hash string, h laneHolds, now time.Time) {
 	w.mtx.Lock()
 	defer w.mtx.Unlock()
-	if w.lanes == nil {
-		w.lanes = map[string]laneHolds{}
+	if h == (laneHolds{}) {
+		delete(w.lanes, hash)
+		return
 	}
-	w.lanes[hash] = h
+	h.high.text, h.low.text = oneline.Short(h.high.text, maxWhy), oneline.Short(h.low.text, maxWhy)
+	l := w.lanes[hash]
+	if l == nil {
+		if w.lanes == nil {
+			w.lanes = map[string]*laneWait{}
+		}
+		w.lanes[hash] = &laneWait{now: h, told: h, high: now, low: now}
+		return
+	}
+	if h.high.cause != l.now.high.cause {
+		l.high = now
+	}
+	if h.low.cause != l.now.low.cause {
+		l.low = now
+	}
+	l.now = h
 }
 
-// why is what an incident waits for now.
-func (w *waits) why(one wait) hold {
-	h, ok := w.lanes[one.lane]
-	switch {
-	case one.lane == "" || !ok:
-		return one.hold
-	case one.high:
-		return h.high
+// settle takes over what has lasted.
+func (l *laneWait) settle(now time.Time) {
+	if l.now.high.cause == l.told.high.cause || now.Sub(l.high) >= waitsLong {
+		l.told.high = l.now.high
 	}
-	return h.low
+	if l.now.low.cause == l.told.low.cause || now.Sub(l.low) >= waitsLong {
+		l.told.low = l.now.low
+	}
+}
+
+// held is what an incident waits for: at present, and as it is told.
+func (w *waits) held(one wait, now time.Time) (present, told hold) {
+	l := w.lanes[one.lane]
+	switch {
+	case !one.sent.IsZero() && now.Sub(one.sent) >= waitsLong:
+		h := hold{CauseBackoff, "PagerDuty has not answered the request yet"}
+		return h, h
+	case one.lane == "" || l == nil:
+		return one.hold, one.hold
+	case one.high:
+		return l.now.high, l.told.high
+	}
+	return l.now.low, l.told.low
 }
 
 // setKey says what is wrong with a service's routing key, "" for nothing, and whether
@@ -220,12 +255,15 @@ func (w *waits) look(now time.Time) (began, ended []Waiting) {
 	w.mtx.Lock()
 	defer w.mtx.Unlock()
 	w.due = now.Add(min(waitsEvery*time.Duration(1+len(w.byID)/1000), waitsLeast)) // a look costs what waits.
+	for _, l := range w.lanes {
+		l.settle(now)
+	}
 	found := map[waitKey]Waiting{}
 	for _, one := range w.byID {
 		if now.Sub(one.since) < waitsLong {
 			continue
 		}
-		h := w.why(one)
+		_, h := w.held(one, now)
 		k := waitKey{one.service, h.cause}
 		f, ok := found[k]
 		if !ok || one.since.Before(f.Since) {
@@ -297,7 +335,7 @@ func (d *Deliverer) Why(id string) (cause, text string) {
 	if !ok {
 		return "", ""
 	}
-	h := d.why.why(one)
+	h, _ := d.why.held(one, d.cfg.Now())
 	return string(h.cause), h.text
 }
 
