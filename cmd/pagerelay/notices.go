@@ -27,7 +27,7 @@ func notices(store *outbox.Store, configuration *reloader, waiting []delivery.Wa
 		say(web.CostsPages, "The outbox was damaged and is now at %s; pagerelay started with what could be read of it. Incidents that were open in PagerDuty and are over may stay open.", name)
 	}
 	if since, err := configuration.failure(); err != nil {
-		say(web.CostsPages, "Reloading the configuration fails since %s, and the old one stays in force: %s", since.UTC().Format(time.DateTime+" MST"), summarize(err))
+		say(web.CostsPages, "Reloading the configuration has failed since %s, and the old one stays in force: %s", since.UTC().Format(time.DateTime+" MST"), summarize(err))
 	}
 	for _, w := range waiting {
 		level := web.CostsPages
@@ -36,7 +36,7 @@ func notices(store *outbox.Store, configuration *reloader, waiting []delivery.Wa
 		}
 		what := many(w.Incidents) + " waiting"
 		if w.Incidents == 0 {
-			what = "no page can leave"
+			what = "no page has been able to leave"
 		}
 		say(level, "Service %s: %s since %s: %s", w.Service, what, w.Since.UTC().Format(time.DateTime+" MST"), w.Text)
 	}
