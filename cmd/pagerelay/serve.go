@@ -76,6 +76,7 @@ func newServe(app *kingpin.Application) *serveCommand {
 // fails, which is one.
 func (c *serveCommand) run(ctx context.Context, configFile string, logger *slog.Logger) error {
 	logger.Info("Starting pagerelay", "version", version.Info(), "build_context", version.BuildContext())
+	paceGarbageCollection()
 
 	// A SIGHUP that comes before all is up must not end the process, and one that is
 	// to end it must not cut it off.

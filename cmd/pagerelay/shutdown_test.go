@@ -167,7 +167,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 	have := map[string]incident.State{}
 	for _, i := range store.List() {
 		for _, m := range i.Members {
-			have[m.Alert.Labels["alertname"]] = i.Have
+			have[m.Alert.Labels.KV()["alertname"]] = i.Have
 		}
 	}
 	if got, ok := have["Slow"]; !ok || got != incident.StateOpen {

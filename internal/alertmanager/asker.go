@@ -85,7 +85,7 @@ func (a *Asker) members(
 		if !m.Origin.KnownToAlertmanager() {
 			return incident.VerdictUncertain, "an alert that did not come from Alertmanager is none that it can answer for"
 		}
-		labels[fp] = m.Alert.Labels
+		labels[fp] = m.Alert.Labels.KV()
 	}
 	if len(labels) == 0 {
 		return incident.VerdictUncertain, "there is no alert to ask about"
@@ -126,7 +126,7 @@ func (a *Asker) sibling(in *incident.Incident, alert Alert) bool {
 			return true // the key is the group's, whatever the rules say.
 		}
 		g := group(alert, in.Receiver)
-		g.GroupKey, g.GroupLabels, g.ExternalURL = in.GroupKey, in.GroupLabels, in.ExternalURL
+		g.GroupKey, g.GroupLabels, g.ExternalURL = in.GroupKey, in.GroupLabels.KV(), in.ExternalURL
 		if a.maps(g, in.ID) {
 			return true
 		}
@@ -168,8 +168,8 @@ func group(alert Alert, receiver string) *mapping.Group {
 }
 
 // includes says whether labels hold all of want.
-func includes(labels map[string]string, want template.KV) bool {
-	for name, v := range want {
+func includes(labels map[string]string, want incident.Pairs) bool {
+	for name, v := range want.All() {
 		if labels[name] != v {
 			return false
 		}

@@ -57,7 +57,7 @@ func (v voucher) Listed(source, fp string) bool { return source == "here" && fp 
 
 func member(fp string, firing bool, held bool) *incident.Member {
 	m := &incident.Member{
-		Alert:  template.Alert{Fingerprint: fp, Labels: template.KV{"alertname": "A", "id": fp}},
+		Alert:  incident.Alert{Fingerprint: fp, Labels: incident.PairsOf(template.KV{"alertname": "A", "id": fp})},
 		Origin: mapping.OriginAlertmanager, Firing: firing, ExternalURL: "http://am-0",
 	}
 	if held {
@@ -156,12 +156,12 @@ func TestAskAboutSiblings(t *testing.T) {
 		})
 		o := obs[0]
 		return &incident.Incident{
-			ID: incident.ID(o.Service, o.DedupKey), Subject: incident.Subject{Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared, Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: o.GroupLabels},
+			ID: incident.ID(o.Service, o.DedupKey), Subject: incident.Subject{Service: o.Service, DedupKey: o.DedupKey, BareKey: o.BareKey, Shared: o.Shared, Receiver: o.Receiver, GroupKey: o.GroupKey, GroupLabels: incident.PairsOf(o.GroupLabels)},
 		}
 	}
 	sum := sha256.Sum256([]byte(groupKey))
 	bare := &incident.Incident{
-		Subject: incident.Subject{BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: template.KV{"cluster": "c1"}},
+		Subject: incident.Subject{BareKey: true, DedupKey: hex.EncodeToString(sum[:]), Receiver: "r", GroupKey: groupKey, GroupLabels: incident.PairsOf(template.KV{"cluster": "c1"})},
 	}
 	alert := func(receivers []string, kv ...string) alertmanager.Alert {
 		a := alertmanager.Alert{Fingerprint: "0000000000000001", Labels: map[string]string{"severity": "critical"}, Receivers: receivers}

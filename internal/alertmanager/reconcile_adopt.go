@@ -100,7 +100,7 @@ func (p *pass) group(alert Alert, receiver string, starts time.Time) *mapping.Gr
 	for _, s := range p.shapes[receiver] {
 		if in := s.groups[s.key(alert.Labels)]; in != nil && (g.GroupKey == "" || len(s.names) > best) {
 			best = len(s.names)
-			g.GroupKey, g.GroupLabels, g.ExternalURL = in.GroupKey, in.GroupLabels, in.ExternalURL
+			g.GroupKey, g.GroupLabels, g.ExternalURL = in.GroupKey, in.GroupLabels.KV(), in.ExternalURL
 		}
 	}
 	return g
@@ -127,14 +127,15 @@ func shapes(open []*incident.Incident) map[string][]*groupShape {
 		if !in.Origin.KnownToAlertmanager() || in.GroupKey == "" {
 			continue
 		}
-		names := slices.Sorted(maps.Keys(map[string]string(in.GroupLabels)))
+		labels := in.GroupLabels.KV()
+		names := slices.Sorted(maps.Keys(labels))
 		at := slices.IndexFunc(out[in.Receiver], func(s *groupShape) bool { return slices.Equal(s.names, names) })
 		if at < 0 {
 			out[in.Receiver] = append(out[in.Receiver], &groupShape{names: names, groups: map[string]*incident.Incident{}})
 			at = len(out[in.Receiver]) - 1
 		}
 		s := out[in.Receiver][at]
-		s.groups[s.key(in.GroupLabels)] = in
+		s.groups[s.key(labels)] = in
 	}
 	return out
 }

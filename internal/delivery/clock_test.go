@@ -125,7 +125,7 @@ func (r *rig) repeat(name string) {
 	}
 	err := r.Observe(r.t.Context(), []mapping.Observation{{
 		Service: "infra", DedupKey: name, Urgency: in.Urgency, Severity: "critical", Origin: mapping.OriginAlertmanager,
-		ExternalURL: "http://am", Reason: "repeat interval elapsed", Alert: in.Members[name].Alert,
+		ExternalURL: "http://am", Reason: "repeat interval elapsed", Alert: in.Members[name].Alert.Unpack(),
 	}})
 	if err != nil {
 		r.t.Fatal(err)

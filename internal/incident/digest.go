@@ -47,7 +47,7 @@ func (in *Incident) miss(then time.Time, fps ...string) {
 		if m == nil || !in.missed(m) {
 			continue
 		}
-		gone := Missed{Labels: m.Alert.Labels, StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At}
+		gone := Missed{Labels: m.Alert.Labels.KV(), StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At}
 		if m.Firing { // its resolve was lost.
 			gone.EndedAt = then
 		}

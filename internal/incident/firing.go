@@ -28,7 +28,7 @@ func (in *Incident) join(t Table, o *mapping.Observation, m *Member, repeat bool
 	}
 	again = again || m.Muted != nil // Alertmanager notifies of it: it is muted no longer.
 	starts := m.Alert.StartsAt
-	c.Alert = o.Alert
+	c.Alert = Pack(o.Alert)
 	if again {
 		c.ExternalURL = o.ExternalURL
 	} else {
@@ -69,7 +69,7 @@ func (in *Incident) describe(o *mapping.Observation) {
 		return
 	}
 	in.Rule, in.Tier, in.Urgency, in.Severity = o.Rule, o.Tier, o.Urgency, o.Severity
-	in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels = o.Receiver, o.ExternalURL, o.GroupKey, o.GroupLabels
+	in.Receiver, in.ExternalURL, in.GroupKey, in.GroupLabels = o.Receiver, o.ExternalURL, o.GroupKey, PairsOf(o.GroupLabels)
 	in.Shared = in.Shared || o.Shared
 }
 

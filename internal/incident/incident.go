@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/prometheus/alertmanager/template"
-
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -104,10 +102,10 @@ type Subject struct {
 	Severity string          `json:"severity,omitempty"`
 	Origin   mapping.Origin  `json:"origin"`
 
-	Receiver    string      `json:"receiver,omitempty"`
-	ExternalURL string      `json:"external_url,omitempty"`
-	GroupKey    string      `json:"group_key,omitempty"`
-	GroupLabels template.KV `json:"group_labels,omitempty"`
+	Receiver    string `json:"receiver,omitempty"`
+	ExternalURL string `json:"external_url,omitempty"`
+	GroupKey    string `json:"group_key,omitempty"`
+	GroupLabels Pairs  `json:"group_labels,omitzero"`
 }
 
 // Told is what PagerDuty was told, as far as it answered. Nothing of it runs ahead of

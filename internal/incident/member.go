@@ -3,8 +3,6 @@ package incident
 import (
 	"time"
 
-	"github.com/prometheus/alertmanager/template"
-
 	"github.com/pagerelay/pagerelay/mapping"
 )
 
@@ -13,7 +11,7 @@ const maxResolved = 100
 
 // Member is an alert that belongs to an incident.
 type Member struct {
-	Alert   template.Alert  `json:"alert"`
+	Alert   Alert           `json:"alert"`
 	Urgency mapping.Urgency `json:"urgency"`
 	Origin  mapping.Origin  `json:"origin"`
 	Firing  bool            `json:"firing,omitempty"`

@@ -221,7 +221,7 @@ func observeFiring(t Table, o *mapping.Observation, repeat bool, p Policy, now t
 		last = m.Ended
 		if m.Late != nil && last.late(o) { // already being checked: the newest text counts.
 			c := *m
-			c.Alert, c.LastSeen = o.Alert, now
+			c.Alert, c.LastSeen = Pack(o.Alert), now
 			c.Late = &Late{Until: m.Late.Until, As: o, Routes: m.Late.Routes}
 			in.Put(fp, &c)
 			t.Count(CountedHeld)
@@ -371,7 +371,7 @@ func NewIncident(id string, o *mapping.Observation, now time.Time) *Incident {
 }
 
 func newMember(o *mapping.Observation, now time.Time) *Member {
-	m := &Member{Alert: o.Alert, Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
+	m := &Member{Alert: Pack(o.Alert), Urgency: o.Urgency, Origin: o.Origin, ExternalURL: o.ExternalURL, LastSeen: now}
 	if m.Alert.StartsAt.IsZero() { // nobody knows: the webhook held no time that could be read.
 		m.Alert.StartsAt = now
 	}

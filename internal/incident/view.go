@@ -73,11 +73,11 @@ func (in *Incident) View() mapping.Incident {
 	v := mapping.Incident{
 		Service: in.Service, DedupKey: in.DedupKey, Rule: in.Rule, Tier: in.Tier,
 		Urgency: in.Urgency, Severity: in.Severity, Origin: in.Origin,
-		Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupKey: in.GroupKey, GroupLabels: in.GroupLabels,
+		Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupKey: in.GroupKey, GroupLabels: in.GroupLabels.KV(),
 		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason,
 	}
 	for _, m := range in.Members {
-		a := m.Alert
+		a := m.Alert.Unpack()
 		a.Status = mapping.Resolved
 		if m.Firing {
 			a.Status = mapping.Firing

@@ -44,30 +44,26 @@ func isDamage(err error) bool {
 }
 
 // load reads the open incidents; with a damageError it returns those that are sound.
-func load(db *handle, path string, now time.Time) (incidents []*incident.Incident, err error) {
+func load(db *handle, path string, now time.Time) ([]*incident.Incident, error) {
 	if err := guard(func() error { return db.View(refuseNewer) }); err != nil {
 		return nil, err
 	}
 	damage := guard(func() error { return db.View(verify(path)) })
-	err = guard(func() error {
+	d := newDecoder(now)
+	err := guard(func() error {
 		return db.View(func(tx *bolt.Tx) error {
 			b := tx.Bucket([]byte(bucketIncidents))
 			if b == nil {
 				return nil
 			}
 			return b.ForEach(func(k, v []byte) error {
-				in := &incident.Incident{}
-				if err := decode(v, in); err != nil {
-					damage = errors.Join(damage, fmt.Errorf("incident %s: %w", k, err))
-					return nil
-				}
-				in.Interrupted(now)
-				incidents = append(incidents, in)
+				d.add(k, v)
 				return nil
 			})
 		})
 	})
-	if err := errors.Join(damage, err); err != nil {
+	incidents, faults := d.finish()
+	if err := errors.Join(damage, err, faults); err != nil {
 		return incidents, err
 	}
 	return incidents, nil

@@ -188,7 +188,7 @@ func (s *Store) FiringOf(origin mapping.Origin) []template.Alert {
 	for _, in := range s.List() {
 		for fingerprint, m := range in.Members {
 			if m.Origin == origin && m.Firing {
-				alert := m.Alert
+				alert := m.Alert.Unpack()
 				alert.Fingerprint = fingerprint
 				list = append(list, alert)
 			}

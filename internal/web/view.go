@@ -126,7 +126,7 @@ func summary(in *incident.Incident, why func(id string) (cause, text string)) Su
 func detail(in *incident.Incident, why func(id string) (cause, text string)) Incident {
 	d := Incident{
 		Summary:  summary(in, why),
-		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels,
+		Severity: in.Severity, Receiver: in.Receiver, ExternalURL: in.ExternalURL, GroupLabels: in.GroupLabels.KV(),
 		FallbackFrom: in.FallbackFrom, FallbackReason: in.FallbackReason, Attempts: in.Attempts, NotBefore: in.NotBefore,
 		LastTrigger: in.LastTrigger, ClosedAt: in.ClosedAt, Omitted: in.Omitted,
 		Members: []Member{}, History: []Entry{},
@@ -139,7 +139,7 @@ func detail(in *incident.Incident, why func(id string) (cause, text string)) Inc
 		}
 		d.Members = append(d.Members, Member{
 			Fingerprint: fp, Firing: m.Firing, Held: m.Late != nil, MutedBy: mutedBy,
-			Labels: m.Alert.Labels, Annotations: m.Alert.Annotations,
+			Labels: m.Alert.Labels.KV(), Annotations: m.Alert.Annotations.KV(),
 			StartsAt: m.Alert.StartsAt, EndedAt: m.Ended.At, LastSeen: m.LastSeen,
 		})
 	}

@@ -60,7 +60,7 @@ func fresh(prefix string, urgency mapping.Urgency, change func(*incident.Inciden
 		ID: id(prefix), Subject: incident.Subject{Service: "ops", DedupKey: "ops/" + prefix, Urgency: urgency, Tier: "critical", Rule: "all", Severity: "critical", Origin: mapping.OriginAlertmanager}, CreatedAt: at(0), Told: incident.Told{Have: incident.StateOpen, AcceptedRevision: 1}, Revision: 1,
 		Members: map[string]*incident.Member{"fp": {
 			Firing: true, LastSeen: at(1),
-			Alert: template.Alert{Labels: template.KV{"alertname": "A"}, StartsAt: at(0)},
+			Alert: incident.Alert{Labels: incident.PairsOf(template.KV{"alertname": "A"}), StartsAt: at(0)},
 		}},
 		History: []incident.Entry{{At: at(0), What: "received", Text: "fp fires"}},
 	}

@@ -27,7 +27,7 @@ func main() {
 	app.Flag("pagerelay", "The binary to measure.").Default("bin/pagerelay").StringVar(&o.binary)
 	app.Flag("dir", "Folder on the disk to measure; default: the binary's.").StringVar(&o.dir)
 	app.Flag("quick", "Fewer and shorter rounds: for a glance, not for a claim.").BoolVar(&o.quick)
-	app.Flag("figure", "Measure this figure only (1 to 7); may be repeated.").IntsVar(&o.figures)
+	app.Flag("figure", "Measure this figure only (1 to 8); may be repeated.").IntsVar(&o.figures)
 	app.Flag("cpuprofile", "Write CPU profiles of pagerelay during figures 1 and 2 to this folder.").StringVar(&o.profiles)
 	kingpin.MustParse(app.Parse(os.Args[1:]))
 
@@ -70,7 +70,7 @@ type row struct {
 type figure func(ctx context.Context, o options) ([]row, error)
 
 func figures() []figure {
-	return []figure{oneClient, manyClients, route, latency, memory, ready, size}
+	return []figure{oneClient, manyClients, route, latency, memory, ready, size, many}
 }
 
 func run(ctx context.Context, o options, out, progress io.Writer) error {

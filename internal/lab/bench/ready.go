@@ -31,7 +31,7 @@ func ready(ctx context.Context, o options) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = fill(ctx, dir); err != nil {
+	if err = fill(ctx, dir, 0, ledgerEntries, openIncidents); err != nil {
 		return nil, fmt.Errorf("fill outbox: %w", err)
 	}
 	path := filepath.Join(dir, "outbox.db")
@@ -85,9 +85,9 @@ func ready(ctx context.Context, o options) ([]row, error) {
 	}, nil
 }
 
-// fill makes an outbox with open incidents that PagerDuty has accepted, and with
-// closed ones on the ledger.
-func fill(ctx context.Context, dir string) (err error) {
+// fill adds open incidents that PagerDuty has accepted to an outbox, and closed ones to
+// its ledger. It numbers their alerts from first on.
+func fill(ctx context.Context, dir string, first, closed, open int) (err error) {
 	store, err := outbox.Open(dir, outbox.Config{})
 	if err != nil {
 		return err
@@ -105,23 +105,23 @@ func fill(ctx context.Context, dir string) (err error) {
 	mapper, err := mapping.New(mapping.Config{
 		Services: []string{"infra"},
 		Tiers:    []mapping.Tier{{Name: "critical", Urgency: mapping.High}, {Name: "none", Urgency: mapping.None}},
+		Defaults: mapping.Defaults{Options: mapping.Options{Dedup: &mapping.Dedup{By: mapping.DedupBy{Mode: "alert"}}}},
 	})
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	for first := 0; first < ledgerEntries; first += webhookSize {
-		if err := fillGroup(ctx, store, mapper, "none", first, now); err != nil {
+	now, before := time.Now(), len(store.List())
+	for n := 0; n < closed+open; n += webhookSize {
+		severity := "none"
+		if n >= closed {
+			severity = "critical"
+		}
+		if err := fillGroup(ctx, store, mapper, severity, first+n, now); err != nil {
 			return err
 		}
 	}
-	for first := 0; first < openIncidents; first += webhookSize {
-		if err := fillGroup(ctx, store, mapper, "critical", ledgerEntries+first, now); err != nil {
-			return err
-		}
-	}
-	if got := len(store.List()); got != openIncidents {
-		return fmt.Errorf("%d incidents are open, want %d", got, openIncidents)
+	if got := len(store.List()) - before; got != open {
+		return fmt.Errorf("%d more incidents are open, want %d", got, open)
 	}
 	return nil
 }

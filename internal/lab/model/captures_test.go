@@ -589,7 +589,7 @@ func hugeBody(t *testing.T) []byte {
 func (w *stage) sent() []string {
 	for _, in := range w.store.List() {
 		for _, m := range in.Members {
-			w.names[in.DedupKey] = w.incidentName(&mapping.Observation{Alert: m.Alert, Urgency: in.Urgency})
+			w.names[in.DedupKey] = w.incidentName(&mapping.Observation{Alert: m.Alert.Unpack(), Urgency: in.Urgency})
 		}
 	}
 	requests := w.Requests()[w.seen:]
@@ -637,7 +637,7 @@ func (w *stage) Ask(_ context.Context, _ incident.Question, in *incident.Inciden
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range in.Members {
-		if on, _ := w.fires(alertName(m.Alert.Labels)); on {
+		if on, _ := w.fires(alertName(m.Alert.Labels.KV())); on {
 			return incident.VerdictFiring, ""
 		}
 	}
