@@ -172,7 +172,7 @@ func (c *Client) ask(ctx context.Context, minUptime time.Duration, read func(con
 			case err != nil:
 				doubts[i] = Doubt{DoubtUnreachable, m.reason(err)}
 			case up <= minUptime:
-				doubts[i] = Doubt{DoubtYoung, m.reason(fmt.Errorf("up for %s only", up.Truncate(time.Second)))}
+				doubts[i] = Doubt{DoubtYoung, m.reason(fmt.Errorf("has been up for %s only; more than %s is needed", up.Truncate(time.Second), model.Duration(c.minUptime)))}
 			case s.Cluster.Status == "settling":
 				doubts[i] = Doubt{DoubtYoung, m.reason(errors.New("is settling into its cluster"))}
 			}

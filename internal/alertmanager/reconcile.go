@@ -144,6 +144,16 @@ func (r *Reconciler) Notices() (warnings, notes []string) {
 	return warnings, notes
 }
 
+// worst is the first doubt that does not pass by itself, else the first.
+func worst(doubts []Doubt) Doubt {
+	for _, d := range doubts {
+		if d.Kind != DoubtYoung {
+			return d
+		}
+	}
+	return doubts[0]
+}
+
 // Vouches says whether source, an Identity, has been seen to list alerts that the
 // Alertmanager of that externalURL had sent here. Where it has not, its silence
 // about such an alert says nothing: any Alertmanager may post here.
@@ -336,7 +346,7 @@ func (r *Reconciler) conclude(p *pass, err error, began time.Time) {
 		r.met.unknown.Set(float64(rep.Unknown))
 		now := shown{unknown: rep.Unknown}
 		if len(rep.Doubts) > 0 {
-			now.doubt = rep.Doubts[0]
+			now.doubt = worst(rep.Doubts)
 		}
 		r.shown.Store(&now)
 	}

@@ -856,5 +856,7 @@ func TestNotices(t *testing.T) {
 	look(settings, 1, "Stale-alert clean-up is paused: up for 3s only. Paging is not affected.") // normal after a restart.
 	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtUncovered, Text: "a member is not asked"}}
 	look(settings, 0, "paused: a member is not asked")
+	src.doubts = []alertmanager.Doubt{{Kind: alertmanager.DoubtYoung, Text: "up for 3s only"}, {Kind: alertmanager.DoubtUnreachable, Text: "no answer"}}
+	look(settings, 0, "paused: no answer")    // what does not pass by itself.
 	look(alertmanager.ReconcileSettings{}, 0) // nobody is asked any more.
 }
