@@ -23,15 +23,15 @@ func TestWaitingSaysWhy(t *testing.T) {
 	const file = "open /etc/keys/infra: permission denied"
 	for _, tc := range []struct {
 		name  string
-		setup func(r *rig, broken *bool)
+		setup func(r *rig, broken *atomic.Bool)
 		cause delivery.Cause
 		text  string
 	}{
 		{
-			"a routing key file that cannot be read", func(r *rig, broken *bool) {
+			"a routing key file that cannot be read", func(r *rig, broken *atomic.Bool) {
 				s := service("infra")
 				s.Key = func() (string, error) {
-					if *broken {
+					if broken.Load() {
 						return "", errors.New(file)
 					}
 					return testKey, nil
@@ -40,9 +40,9 @@ func TestWaitingSaysWhy(t *testing.T) {
 			}, delivery.CauseKeyUnreadable, file,
 		},
 		{
-			"PagerDuty is away", func(r *rig, broken *bool) {
+			"PagerDuty is away", func(r *rig, broken *atomic.Bool) {
 				r.pd.answer = func(int, *pagerduty.Event) error {
-					if *broken {
+					if broken.Load() {
 						return &pagerduty.StatusError{Code: 503}
 					}
 					return nil
@@ -50,9 +50,9 @@ func TestWaitingSaysWhy(t *testing.T) {
 			}, delivery.CauseBackoff, "503",
 		},
 		{
-			"PagerDuty does not know the key", func(r *rig, broken *bool) {
+			"PagerDuty does not know the key", func(r *rig, broken *atomic.Bool) {
 				r.pd.answer = func(int, *pagerduty.Event) error {
-					if *broken {
+					if broken.Load() {
 						return &pagerduty.StatusError{Code: 400, Body: []byte("Invalid routing key")}
 					}
 					return nil
@@ -61,7 +61,8 @@ func TestWaitingSaysWhy(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			broken := true
+			var broken atomic.Bool
+			broken.Store(true)
 			inBubble(t, &fakePagerDuty{}, func(r *rig) { tc.setup(r, &broken) }, func(r *rig) {
 				r.observe(alert{name: "a"})
 				time.Sleep(8 * time.Second)
@@ -94,7 +95,7 @@ func TestWaitingSaysWhy(t *testing.T) {
 				if err := testutil.GatherAndCompare(r.reg, strings.NewReader(want), "pagerelay_waiting_incidents"); err != nil {
 					t.Error(err)
 				}
-				broken = false
+				broken.Store(false)
 				time.Sleep(3 * time.Minute)
 				synctest.Wait()
 				if got := r.d.Waiting(); len(got) != 0 {
