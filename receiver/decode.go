@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -65,24 +63,25 @@ func decodeStrictly(body []byte) *mapping.Group {
 	return g
 }
 
-// complete fills in what g and its alerts leave out.
+// complete fills in the maps that g leaves out.
 func complete(g *mapping.Group) {
-	for i := range g.Alerts {
-		a := &g.Alerts[i]
-		if a.Labels == nil {
-			a.Labels = template.KV{}
-		}
-		if a.Annotations == nil {
-			a.Annotations = template.KV{}
-		}
-		if a.Fingerprint == "" {
-			a.Fingerprint = fingerprint(a.Labels)
-		}
-	}
 	for _, kv := range []*template.KV{&g.GroupLabels, &g.CommonLabels, &g.CommonAnnotations, &g.RouteLabels} {
 		if *kv == nil {
 			*kv = template.KV{}
 		}
+	}
+}
+
+// completeAlert fills in what a leaves out.
+func completeAlert(a *template.Alert) {
+	if a.Labels == nil {
+		a.Labels = template.KV{}
+	}
+	if a.Annotations == nil {
+		a.Annotations = template.KV{}
+	}
+	if a.Fingerprint == "" {
+		a.Fingerprint = fingerprint(a.Labels)
 	}
 }
 
@@ -103,15 +102,7 @@ func checkAlert(a *template.Alert) error {
 	if !writable(a.EndsAt) {
 		return errors.New("endsAt is not between the years 0 and 9999 in UTC")
 	}
-	if a.Labels == nil {
-		a.Labels = template.KV{}
-	}
-	if a.Annotations == nil {
-		a.Annotations = template.KV{}
-	}
-	if a.Fingerprint == "" {
-		a.Fingerprint = fingerprint(a.Labels)
-	}
+	completeAlert(a)
 	if !isFingerprint(a.Fingerprint) {
 		return errors.New("fingerprint is not 16 hexadecimal digits; leave it out to have it computed from the labels")
 	}
@@ -168,11 +159,7 @@ func precheck(body []byte, maxDepth, listDepth int) (plain bool, err error) {
 			}
 		case '"':
 			start := i + 1
-			for i++; i < len(body) && body[i] != '"'; i++ {
-				if body[i] == '\\' {
-					i++
-				}
-			}
+			i = endOfString(body, i)
 			if depth == 1 && i < len(body) && i-start == len("alerts") && bytes.EqualFold(body[start:i], []byte("alerts")) && isKey(body[i+1:]) {
 				if lists++; lists > 1 {
 					plain = false
@@ -192,77 +179,18 @@ func isKey(rest []byte) bool {
 	return len(rest) > 0 && rest[0] == ':'
 }
 
-// explain turns an error of encoding/json into a line that says where. It may
-// decode parts again; only a refused body pays for that.
-func explain(err error, body []byte) error {
-	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		// Its own words hold a character of the body.
-		return fmt.Errorf("not JSON at byte %d of %d; send Alertmanager's webhook body unchanged", syntax.Offset, len(body))
-	}
-	var shape struct {
-		Alerts []json.RawMessage `json:"alerts"`
-	}
-	// An error here only means that the list is not there to look through.
-	if json.Unmarshal(body, &shape) == nil {
-		if err := explainAlerts("alerts", shape.Alerts); err != nil {
-			return err
+// endOfString is where the string that begins at a quote ends, or beyond the end of b.
+func endOfString(b []byte, quote int) int {
+	i := quote + 1
+	for ; i < len(b) && b[i] != '"'; i++ {
+		if b[i] == '\\' {
+			i++
 		}
 	}
-	return mismatchError(err)
+	return i
 }
 
-// explainAlerts finds the alert that does not decode, and its field; nil if all do.
-func explainAlerts(list string, alerts []json.RawMessage) error {
-	for i, raw := range alerts {
-		err := json.Unmarshal(raw, new(template.Alert))
-		if err == nil {
-			continue
-		}
-		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			if mismatch.Field == "" {
-				return fmt.Errorf("%s[%d] is not an object", list, i)
-			}
-			return fmt.Errorf("%s[%d].%w", list, i, mismatchError(err))
-		}
-		field := "startsAt"
-		var times struct {
-			StartsAt json.RawMessage `json:"startsAt"`
-		}
-		if json.Unmarshal(raw, &times) == nil && (times.StartsAt == nil || json.Unmarshal(times.StartsAt, new(time.Time)) == nil) {
-			field = "endsAt"
-		}
-		return fmt.Errorf("%s[%d].%s is not a time; write it like 2006-01-02T15:04:05Z", list, i, field)
-	}
-	return nil
-}
-
-// mismatchError rewords a type error without the value, which may be long.
-func mismatchError(err error) error {
-	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
-	if !ok {
-		return errors.New("a field cannot be read; send Alertmanager's webhook body unchanged")
-	}
-	found, _, _ := strings.Cut(mismatch.Value, " ")
-	wanted := "another type"
-	switch mismatch.Type.Kind() { //nolint:exhaustive // the kinds that the webhook's types have.
-	case reflect.String:
-		wanted = "a string"
-	case reflect.Map, reflect.Struct:
-		wanted = "an object"
-	case reflect.Slice:
-		wanted = "a list"
-	case reflect.Uint64:
-		wanted = "a whole number that is not negative"
-	}
-	return fmt.Errorf("%s is of JSON type %s where %s is wanted", fieldName(mismatch), found, wanted)
-}
-
-// fieldName is the outermost field of a mismatch, as it is written in JSON.
-func fieldName(mismatch *json.UnmarshalTypeError) string {
-	name, rest, nested := strings.Cut(mismatch.Field, ".")
-	// Go puts the embedded struct's name first.
-	if nested && name == "Data" {
-		name, _, _ = strings.Cut(rest, ".")
-	}
-	return name
+// notJSON says where a body ends to be JSON.
+func notJSON(at int64, body []byte) error {
+	return fmt.Errorf("not JSON at byte %d of %d; send Alertmanager's webhook body unchanged", at, len(body))
 }

@@ -15,15 +15,15 @@ import (
 const grafanaVersion = "1"
 
 // grafana keeps what only Grafana's alerts have as annotations, which links and
-// details are made of. An annotation of that name that the rule has itself wins.
+// details are made of. The names of fields are in lower case. An annotation of that name that the rule has itself wins.
 func grafana(a *template.Alert, fields map[string]json.RawMessage) {
 	if a.Annotations == nil {
 		a.Annotations = template.KV{}
 	}
 	for annotation, field := range map[string]string{
-		"dashboard_url": "dashboardURL", "panel_url": "panelURL", "silence_url": "silenceURL", "image_url": "imageURL",
+		"dashboard_url": "dashboardurl", "panel_url": "panelurl", "silence_url": "silenceurl", "image_url": "imageurl",
 	} {
-		if v := text(fields[strings.ToLower(field)]); v != "" && a.Annotations[annotation] == "" {
+		if v := text(fields[field]); v != "" && a.Annotations[annotation] == "" {
 			a.Annotations[annotation] = v
 		}
 	}

@@ -79,18 +79,18 @@ func (l *lenient) unread(err error) {
 // where the body ends to be JSON.
 func (l *lenient) read(body []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
-	notJSON := func(err error) error {
+	broken := func(err error) error {
 		at := dec.InputOffset()
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			at = syntax.Offset // its own words hold a character of the body.
 		} else if errors.Is(err, io.ErrUnexpectedEOF) {
 			at = int64(len(body))
 		}
-		return fmt.Errorf("not JSON at byte %d of %d; send Alertmanager's webhook body unchanged", at, len(body))
+		return notJSON(at, body)
 	}
 	open, err := dec.Token()
 	if err != nil {
-		return notJSON(err)
+		return broken(err)
 	}
 	if l.object = open == json.Delim('{'); !l.object {
 		return nil
@@ -99,22 +99,22 @@ func (l *lenient) read(body []byte) error {
 		token, err := dec.Token()
 		name, ok := token.(string)
 		if err != nil || !ok {
-			return notJSON(err)
+			return broken(err)
 		}
 		if strings.EqualFold(name, "alerts") {
 			if err := l.alerts(dec); err != nil {
-				return notJSON(err)
+				return broken(err)
 			}
 			continue
 		}
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return notJSON(err)
+			return broken(err)
 		}
 		l.field(name, raw)
 	}
 	if _, err := dec.Token(); err != nil || len(bytes.TrimSpace(body[dec.InputOffset():])) > 0 {
-		return notJSON(err)
+		return broken(err)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (l *lenient) alerts(dec *json.Decoder) error {
 	switch token {
 	case json.Delim('['):
 	case json.Delim('{'):
-		return skip(dec, 1)
+		return skip(dec)
 	default:
 		return nil // null, a number, a string: no list.
 	}
@@ -144,9 +144,9 @@ func (l *lenient) alerts(dec *json.Decoder) error {
 	return err
 }
 
-// skip reads on until so many objects and lists have ended.
-func skip(dec *json.Decoder, depth int) error {
-	for depth > 0 {
+// skip reads on to the end of the object that has just begun.
+func skip(dec *json.Decoder) error {
+	for depth := 1; depth > 0; {
 		token, err := dec.Token()
 		if err != nil {
 			return err
@@ -263,6 +263,7 @@ func (l *lenient) alert(raw json.RawMessage) (a template.Alert, odd bool, err er
 	if l.grafana {
 		grafana(&a, fields)
 	}
+	completeAlert(&a)
 	return a, odd, nil
 }
 
@@ -320,11 +321,7 @@ func deep(raw []byte, most int) bool {
 		case '}', ']':
 			depth--
 		case '"':
-			for i++; i < len(raw) && raw[i] != '"'; i++ {
-				if raw[i] == '\\' {
-					i++
-				}
-			}
+			i = endOfString(raw, i)
 		}
 	}
 	return false

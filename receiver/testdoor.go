@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
+	"strings"
 	"time"
 
 	"github.com/prometheus/alertmanager/template"
@@ -57,18 +59,17 @@ func decodePosted(body []byte, maxDepth int, now time.Time, resolveTimeout time.
 	}
 	var raws []json.RawMessage
 	err = json.Unmarshal(body, &raws)
-	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return nil, explain(err, body)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return nil, notJSON(syntax.Offset, body) // its own words hold a character of the body.
 	}
 	if err != nil || raws == nil {
 		return nil, errors.New("the body is not a list of alerts")
 	}
-	if err := explainAlerts("", raws); err != nil {
-		return nil, err
-	}
-	var alerts []template.Alert
-	if err := json.Unmarshal(body, &alerts); err != nil {
-		return nil, explain(err, body)
+	alerts := make([]template.Alert, len(raws))
+	for i, raw := range raws {
+		if err := json.Unmarshal(raw, &alerts[i]); err != nil {
+			return nil, fmt.Errorf("[%d]%w", i, explain(err, raw))
+		}
 	}
 	groups := make([]*mapping.Group, 0, len(alerts))
 	for i := range alerts {
@@ -79,6 +80,32 @@ func decodePosted(body []byte, maxDepth int, now time.Time, resolveTimeout time.
 		groups = append(groups, g)
 	}
 	return groups, nil
+}
+
+// explain turns the error that an alert does not decode with into words that say which
+// field it is, without its value, which may be long.
+func explain(err error, raw json.RawMessage) error {
+	mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err)
+	if !ok { // of a time.
+		field := "startsAt"
+		var times struct {
+			StartsAt json.RawMessage `json:"startsAt"`
+		}
+		if json.Unmarshal(raw, &times) == nil && (times.StartsAt == nil || json.Unmarshal(times.StartsAt, new(time.Time)) == nil) {
+			field = "endsAt"
+		}
+		return fmt.Errorf(".%s is not a time; write it like 2006-01-02T15:04:05Z", field)
+	}
+	if mismatch.Field == "" {
+		return errors.New(" is not an object")
+	}
+	field, _, _ := strings.Cut(mismatch.Field, ".")
+	found, _, _ := strings.Cut(mismatch.Value, " ")
+	wanted := "a string"
+	if mismatch.Type.Kind() == reflect.Map {
+		wanted = "an object"
+	}
+	return fmt.Errorf(".%s is of JSON type %s where %s is wanted", field, found, wanted)
 }
 
 // testGroup makes the group that Alertmanager would, with group_by: ['...'].

@@ -121,20 +121,6 @@ func (w *waits) note(in *incident.Incident, ev incident.Evidence, dec incident.D
 	if one.cause == CauseQueue && l != nil {
 		one.lane, one.high = l.hash, dec.Class.High()
 	}
-	w.put(in, one, now)
-}
-
-// sent records that a request for the incident is on its way: if it takes long, that is why.
-func (w *waits) sent(id string, now time.Time) {
-	w.mtx.Lock()
-	defer w.mtx.Unlock()
-	if one, ok := w.byID[id]; ok {
-		one.sent = now
-		w.byID[id] = one
-	}
-}
-
-func (w *waits) put(in *incident.Incident, one wait, now time.Time) {
 	if in.Blocked != nil {
 		one.since = in.Blocked.At
 	}
@@ -151,6 +137,16 @@ func (w *waits) put(in *incident.Incident, one wait, now time.Time) {
 	}
 	one.text = oneline.Short(one.text, maxWhy)
 	w.byID[in.ID] = one
+}
+
+// sent records that a request for the incident is on its way: if it takes long, that is why.
+func (w *waits) sent(id string, now time.Time) {
+	w.mtx.Lock()
+	defer w.mtx.Unlock()
+	if one, ok := w.byID[id]; ok {
+		one.sent = now
+		w.byID[id] = one
+	}
 }
 
 // setLane says what holds a lane; the zero value: nothing is queued there.

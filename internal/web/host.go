@@ -63,10 +63,5 @@ func (g HostGuard) known(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
 	}
-	for _, allowed := range g.Allowed {
-		if strings.EqualFold(allowed, host) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.Allowed, func(allowed string) bool { return strings.EqualFold(allowed, host) })
 }
