@@ -63,8 +63,11 @@ func decodeStrictly(body []byte) *mapping.Group {
 	return g
 }
 
-// complete fills in the maps that g leaves out.
+// complete fills in the list and the maps that g leaves out.
 func complete(g *mapping.Group) {
+	if g.Alerts == nil {
+		g.Alerts = template.Alerts{}
+	}
 	for _, kv := range []*template.KV{&g.GroupLabels, &g.CommonLabels, &g.CommonAnnotations, &g.RouteLabels} {
 		if *kv == nil {
 			*kv = template.KV{}

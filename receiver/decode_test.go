@@ -64,6 +64,12 @@ func TestDecodeAccepts(t *testing.T) {
 		name, body string
 		check      func(*mapping.Group) string
 	}{
+		{"no alerts and no version", `{"alerts":[]}`, func(g *mapping.Group) string {
+			if g.Alerts == nil {
+				return "no list of alerts, want an empty one"
+			}
+			return ""
+		}},
 		{"unknown fields", `{"version":"4","alerts":[],"future":{"a":[1,null,true,1e400]}}`, nil},
 		{"nesting at the limit", `{"version":"4","alerts":[],"x":` + strings.Repeat("[", 63) + strings.Repeat("]", 63) + `}`, nil},
 		{"brackets in strings", alertBody(`,"labels":{"a":"` + strings.Repeat("[{", 100) + `\"[[\\"}`), nil},
